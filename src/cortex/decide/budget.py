@@ -1,0 +1,285 @@
+"""Decisions about the budget as a whole: configuring it, periods, totals, reallocation, alerts.
+
+Each function returns journal events, or raises RequestError where a person's wish cannot be met.
+Granting tokens to one worker is `admit`; the arithmetic of a move is `ledger`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from cortex.model.errors import RequestError
+from cortex.model.settings import Settings
+from cortex.model.state import Budget, MasterFund, State
+
+__all__ = [
+    "alerts",
+    "change_total",
+    "configure",
+    "largest_remainder",
+    "period_of",
+    "reallocate",
+    "reset",
+    "total_used",
+]
+
+Event = dict[str, Any]
+FLOOR = 0.5
+STEP = 0.1
+
+
+def largest_remainder(weights: dict[str, int], total: int) -> dict[str, int]:
+    """Splits `total` in proportion to the weights so that the parts add up to it exactly.
+
+    The largest fractional remainders get the odd units (Hamilton's method); names break ties.
+    """
+    whole = sum(weights.values())
+    if not weights:
+        return {}
+    if whole == 0:
+        weights, whole = dict.fromkeys(weights, 1), len(weights)
+    parts = {name: total * weight // whole for name, weight in weights.items()}
+    rest = total - sum(parts.values())
+    order = sorted(weights, key=lambda name: (-(total * weights[name] % whole), name))
+    for name in order[:rest]:
+        parts[name] += 1
+    return parts
+
+
+def configure(
+    state: State, settings: Settings, funds: dict[str, tuple[int, int]], now: float
+) -> list[Event]:
+    """Events that bring the ledger to the settings, or none where it is already there.
+
+    `funds` maps a master's key to its (allocated, pool share). Raises RequestError where work in
+    hand already holds more than the new numbers leave.
+    """
+    wanted = {
+        "total": settings.budget.total,
+        "reserve": settings.budget.emergency_reserve,
+        "period": settings.budget.period,
+        "timezone": settings.budget.timezone,
+        "resets_at": settings.budget.resets_at,
+        "trigger_threshold": settings.budget.trigger_threshold,
+        "funds": {name: list(pair) for name, pair in sorted(funds.items())},
+    }
+    budget = state.budget
+    if budget.settings == wanted:
+        return []
+    pool = settings.budget.total - settings.budget.emergency_reserve
+    pool -= sum(allocated for allocated, _ in funds.values())
+    shares = largest_remainder({name: share for name, (_, share) in funds.items()}, max(pool, 0))
+    _check_room(budget, pool, settings.budget.emergency_reserve, funds)
+    start, end = period_of(settings, now)
+    same_period = budget.settings.get("period") == wanted["period"] and budget.resets_at > now
+    return [
+        {
+            "event": "budget_configured",
+            "total": settings.budget.total,
+            "pool_total": pool,
+            "reserve_total": settings.budget.emergency_reserve,
+            "trigger_threshold": settings.budget.trigger_threshold,
+            "period": settings.budget.period,
+            "timezone": settings.budget.timezone,
+            "period_start": None if same_period else start,
+            "resets_at": None if same_period else end,
+            "masters": {
+                name: {"allocated": allocated, "share": shares[name]}
+                for name, (allocated, _) in funds.items()
+            },
+            "settings": wanted,
+        }
+    ]
+
+
+def _check_room(budget: Budget, pool: int, reserve: int, funds: dict[str, tuple[int, int]]) -> None:
+    committed = budget.pool_allocated + budget.pool_spent
+    if pool < committed:
+        raise RequestError(
+            f"leaves a worker pool of {pool}, and {committed} are already held or spent",
+            field="budget.total",
+            hint="raise budget.total, or give masters or the reserve less",
+        )
+    if reserve < budget.reserve_allocated + budget.reserve_spent:
+        raise RequestError(
+            f"is below the {budget.reserve_allocated + budget.reserve_spent} already opened",
+            field="budget.emergency_reserve",
+        )
+    for name, fund in budget.masters.items():
+        committed = fund.used + fund.reserved
+        if committed > funds.get(name, (0, 0))[0]:
+            raise RequestError(
+                f"is below the {committed} that {name} already holds or has used",
+                field=f"masters.{name}.allocated",
+            )
+
+
+def period_of(settings: Settings, now: float) -> tuple[float, float]:
+    """(start, end) of the period around `now`, seconds since 1970, in the configured time zone."""
+    zone = ZoneInfo(settings.budget.timezone)
+    hour, minute = (int(part) for part in settings.budget.resets_at.split(":"))
+    local = datetime.fromtimestamp(now, UTC).astimezone(zone)
+    start = local.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
+    if settings.budget.period == "weekly":
+        start -= timedelta(days=start.weekday())
+    elif settings.budget.period == "monthly":
+        start = start.replace(day=1)
+    if start.timestamp() > now:
+        start = _shift(start, settings.budget.period, -1)
+    return start.timestamp(), _shift(start, settings.budget.period, 1).timestamp()
+
+
+def _shift(start: datetime, period: str, count: int) -> datetime:
+    """The same wall time one period on; days of 23 or 25 hours are whole days."""
+    if period == "monthly":
+        month = start.month - 1 + count
+        return start.replace(year=start.year + month // 12, month=month % 12 + 1)
+    return start + timedelta(days=count * (7 if period == "weekly" else 1))
+
+
+def reset(
+    state: State, settings: Settings, now: float, used: dict[str, int] | None = None
+) -> list[Event]:
+    """The event that opens a new period; live workers carry over what they have left.
+
+    `used` gives live workers' usage so far, charged to the period that ends. Reallocations are
+    undone as far as what is held leaves room.
+    """
+    budget = state.budget
+    start, end = period_of(settings, now)
+    charged = {}
+    held = 0
+    for ident in state.live:
+        worker = state.workers[ident]
+        so_far = (used or {}).get(ident, worker.tokens_used)
+        charged[ident] = max(worker.charged, min(so_far, worker.reserved))
+        if worker.fund == "pool":
+            held += worker.reserved - charged[ident]
+    base = {name: fund.configured_share for name, fund in budget.masters.items()}
+    allocated = {name: fund.configured for name, fund in budget.masters.items()}
+    short = held - sum(base.values())
+    for name, fund in budget.masters.items():
+        kept = max(0, min(short, fund.configured - fund.allocated))
+        short -= kept
+        allocated[name] -= kept
+    pool_total = budget.total - budget.reserve_total - sum(allocated.values())
+    shares = base
+    if pool_total != sum(base.values()):
+        shares = largest_remainder(base, pool_total)
+    return [
+        {
+            "event": "budget_reset",
+            "period_start": start,
+            "resets_at": end,
+            "pool_total": pool_total,
+            "charged": charged,
+            "masters": {
+                name: {"allocated": allocated[name], "share": shares[name]} for name in base
+            },
+            "ended_period": {
+                "pool_spent": budget.pool_spent,
+                "reserve_spent": budget.reserve_spent,
+                "masters_used": {name: fund.used for name, fund in budget.masters.items()},
+                "charged_to_running": sum(charged.values()),
+            },
+        }
+    ]
+
+
+def change_total(state: State, total: int) -> list[Event]:
+    """The event of a person's new total: the difference goes to the worker pool, by share."""
+    budget = state.budget
+    pool_total = budget.pool_total + total - budget.total
+    committed = budget.pool_allocated + budget.pool_spent
+    if pool_total < committed:
+        least = budget.total - budget.pool_total + committed
+        raise RequestError(
+            f"{total} is less than what is already committed",
+            field="total_budget",
+            hint=f"the lowest total now is {least}; cancel work or wait for the reset to go lower",
+        )
+    moved = budget.pool_total - sum(fund.configured_share for fund in budget.masters.values())
+    now_shares = {name: fund.share for name, fund in budget.masters.items()}
+    base_shares = {name: fund.configured_share for name, fund in budget.masters.items()}
+    shares = largest_remainder(now_shares, pool_total)
+    base = largest_remainder(base_shares, max(0, pool_total - moved))
+    return [
+        {
+            "event": "budget_changed",
+            "total": total,
+            "pool_total": pool_total,
+            "shares": {name: [shares[name], base[name]] for name in shares},
+        }
+    ]
+
+
+def reallocate(
+    state: State, settings: Settings, master: str, short: int, busy: set[str]
+) -> list[Event]:
+    """A step of tokens from an idle master's own allocation to another's share of the pool (B4).
+
+    The donor is the idle master with most free tokens, a step is a tenth of its configured
+    allocation, and it keeps at least half of that. Nothing moves unless it covers `short`.
+    """
+    budget = state.budget
+    if budget.moved_steps >= settings.budget.reallocate_steps or master not in budget.masters:
+        return []
+    donors = [
+        (name, fund)
+        for name, fund in budget.masters.items()
+        if name not in busy and name != master and fund.reserved == 0 and _spare(fund) > 0
+    ]
+    if not donors:
+        return []
+    name, fund = max(donors, key=lambda donor: (donor[1].allocated - donor[1].used, donor[0]))
+    if _spare(fund) < short:
+        return []
+    return [
+        {"event": "tokens_reallocated", "from": name, "to": master, "tokens": _spare(fund)},
+    ]
+
+
+def _spare(fund: MasterFund) -> int:
+    step = int(fund.configured * STEP)
+    room = fund.allocated - max(int(fund.configured * FLOOR), fund.used + fund.reserved)
+    return step if 0 < step <= room else 0
+
+
+def alerts(state: State, settings: Settings) -> list[Event]:
+    """Alerts that are due: one per fund and threshold in a period (B5)."""
+    budget = state.budget
+    funds = {
+        "pool": (budget.pool_allocated + budget.pool_spent, budget.pool_total),
+        "reserve": (budget.reserve_allocated + budget.reserve_spent, budget.reserve_total),
+    }
+    for name, fund in budget.masters.items():
+        funds[f"master:{name}"] = (fund.used + fund.reserved, fund.allocated)
+    levels = (("alert", settings.budget.alert_at), ("escalation", settings.budget.escalate_at))
+    due = []
+    for fund_name, (used, total) in funds.items():
+        for level, threshold in levels:
+            alert = f"{fund_name}:{level}"
+            if total > 0 and used >= threshold * total and alert not in budget.alerts:
+                due.append(
+                    {
+                        "event": "alert_raised",
+                        "alert": alert,
+                        "fund": fund_name,
+                        "share": round(used / total, 3),
+                    }
+                )
+    return due
+
+
+def total_used(state: State, live_used: dict[str, int] | None = None) -> tuple[int, int]:
+    """(tokens used this period in all, of these on the masters' own allocations)."""
+    budget = state.budget
+    own = sum(fund.used for fund in budget.masters.values())
+    running = 0
+    for ident in state.live:
+        worker = state.workers[ident]
+        so_far = min((live_used or {}).get(ident, worker.tokens_used), worker.reserved)
+        running += max(0, so_far - worker.charged)
+    return own + budget.pool_spent + budget.reserve_spent + running + budget.overrun, own

@@ -1,0 +1,416 @@
+"""How the state follows from the journal: one function per event, total and deterministic.
+
+`evolve` reads nothing but its arguments, so that replaying a journal gives the state that wrote it.
+Events carry every value they need; choosing those values is the work of the other modules here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cortex.decide import ledger
+from cortex.decide.lifecycle import (
+    HANDOFF_EDGES,
+    STEP_EDGES,
+    TASK_EDGES,
+    WORKER_EDGES,
+    check,
+)
+from cortex.model.state import (
+    OPEN_TASK,
+    TERMINAL_TASK,
+    Due,
+    Escalation,
+    Handoff,
+    State,
+    Step,
+    Task,
+    Worker,
+)
+
+__all__ = ["EVENTS", "evolve"]
+
+Event = dict[str, Any]
+
+
+def evolve(state: State, seq: int, at: str, events: list[Event]) -> None:
+    """Applies one journal line to the state, in place.
+
+    Raises InvalidTransition or KeyError for events that cannot follow from this state: the journal
+    was written by another history, and going on would invent facts.
+    """
+    for event in events:
+        EVENTS[event["event"]](state, event, at)
+    state.seq = seq
+    state.at = at
+
+
+def _count(state: State, prefix: str, ident: str) -> None:
+    """Keeps a prefix's counter at or above the number that an id carries: no id is reused."""
+    before, _, number = ident.rpartition("-")
+    if before == prefix and number.isdigit() and len(number) <= 15:
+        state.counters[prefix] = max(state.counters.get(prefix, 0), int(number))
+
+
+# --- intake
+
+
+def _receipt_taken(state: State, event: Event, _at: str) -> None:
+    state.receipts.add(event["receipt"])
+    floor = event["floor"]
+    if floor > state.receipt_floor:
+        state.receipt_floor = floor
+        state.receipts = {number for number in state.receipts if number >= floor}
+
+
+def _drop_rejected(state: State, event: Event, at: str) -> None:
+    """Nothing but the receipt changes; the reason is for people."""
+
+
+# --- tasks
+
+
+def _task_accepted(state: State, event: Event, _at: str) -> None:
+    task = Task.from_json(event["task"])
+    state.tasks[task.id] = task
+    _count(state, "task", task.id)
+    state.index_task(task)
+    state.touch("task", task.id)
+
+
+def _set_status(state: State, task: Task, status: str) -> None:
+    check(TASK_EDGES, task.status, status, task.id)
+    task.status = status
+    state.touch("task", task.id)
+    if status in TERMINAL_TASK:
+        state.ended_tasks[task.id] = None
+        for dependent in sorted(state.dependents.get(task.id, ())):
+            state.touch("task", dependent)
+    else:
+        state.ended_tasks.pop(task.id, None)
+
+
+def _task_routed(state: State, event: Event, _at: str) -> None:
+    task = state.tasks[event["task_id"]]
+    task.assigned_to = event["master"]
+    task.blocked_on = task.waiting_for = None
+    _set_status(state, task, "assigned")
+
+
+def _task_blocked(state: State, event: Event, _at: str) -> None:
+    task = state.tasks[event["task_id"]]
+    task.blocked_on = event["blocked_on"]
+    task.assigned_to = event.get("master", task.assigned_to)
+    _set_status(state, task, "blocked")
+
+
+def _task_unblocked(state: State, event: Event, _at: str) -> None:
+    task = state.tasks[event["task_id"]]
+    task.blocked_on = None
+    _set_status(state, task, "pending")
+
+
+def _task_waiting(state: State, event: Event, _at: str) -> None:
+    task = state.tasks[event["task_id"]]
+    task.waiting_for = event["waiting_for"]
+    state.touch("task", task.id)
+
+
+def _task_planned(state: State, event: Event, at: str) -> None:
+    task = state.tasks[event["task_id"]]
+    task.steps = [Step.from_json(step) for step in event["steps"]]
+    task.execution_mode = event.get("execution_mode", task.execution_mode)
+    task.started_at = task.started_at or at
+    task.waiting_for = None
+    _set_status(state, task, "in_progress")
+
+
+def _task_aggregating(state: State, event: Event, _at: str) -> None:
+    _set_status(state, state.tasks[event["task_id"]], "aggregating")
+
+
+def _task_ended(state: State, event: Event, at: str) -> None:
+    task = state.tasks[event["task_id"]]
+    task.reason = event.get("reason")
+    task.summary = event.get("summary", task.summary)
+    task.partial = event.get("partial", False)
+    task.worker_results = event.get("worker_results", task.worker_results)
+    task.findings_count = event.get("findings_count", task.findings_count)
+    task.result_location = event.get("result_location", task.result_location)
+    task.aggregated_by = event.get("aggregated_by")
+    task.follow_ups = event.get("follow_ups", task.follow_ups)
+    task.handoff_id = event.get("handoff_id", task.handoff_id)
+    task.ended_at = at
+    task.blocked_on = task.waiting_for = None
+    _set_status(state, task, event["status"])
+
+
+def _task_paused(state: State, event: Event, _at: str) -> None:
+    task = state.tasks[event["task_id"]]
+    task.resume_to = task.status
+    _set_status(state, task, "paused")
+
+
+def _task_resumed(state: State, event: Event, _at: str) -> None:
+    task = state.tasks[event["task_id"]]
+    status, task.resume_to = task.resume_to or "pending", None
+    task.hold = False
+    _set_status(state, task, status)
+
+
+def _task_released(state: State, event: Event, _at: str) -> None:
+    task = state.tasks[event["task_id"]]
+    task.hold = False
+    task.waiting_for = None
+    state.touch("task", task.id)
+
+
+def _task_reopened(state: State, event: Event, _at: str) -> None:
+    task = state.tasks[event["task_id"]]
+    task.run += 1
+    task.reason = task.ended_at = None
+    for step in task.steps:
+        if step.status not in ("done",):
+            step.status, step.attempt, step.worker_id = "waiting", 0, None
+            step.reason = step.not_before = None
+    _set_status(state, task, "assigned")
+
+
+def _priority_changed(state: State, event: Event, _at: str) -> None:
+    state.tasks[event["task_id"]].priority = event["priority"]
+    state.touch("task", event["task_id"])
+
+
+def _step_changed(state: State, event: Event, _at: str) -> None:
+    task = state.tasks[event["task_id"]]
+    step = task.step(event["step"])
+    check(STEP_EDGES, step.status, event["status"], f"{task.id}/{step.name}")
+    step.status = event["status"]
+    step.reason = event.get("reason")
+    due = event.get("not_before")
+    step.not_before = Due(**due) if due else None
+    if step.status == "ready" and event.get("again"):
+        step.attempt += 1
+    if step.status != "active":
+        step.worker_id = step.worker_id if step.status == "done" else None
+    state.touch("task", task.id)
+
+
+# --- workers
+
+
+def _worker_requested(state: State, event: Event, _at: str) -> None:
+    worker = Worker(**event["worker"])
+    state.workers[worker.id] = worker
+    _count(state, worker.id.rpartition("-")[0], worker.id)
+    state.counters["order"] = max(state.counters.get("order", 0), worker.order)
+    state.index_worker(worker)
+    task = state.tasks[worker.task_id]
+    task.workers.append(worker.id)
+    step = task.step(worker.step)
+    check(STEP_EDGES, step.status, "active", f"{task.id}/{step.name}")
+    step.status, step.worker_id = "active", worker.id
+    step.not_before = None
+    _touch_worker(state, worker)
+
+
+def _touch_worker(state: State, worker: Worker) -> None:
+    state.touch("worker", worker.id)
+    state.touch("task", worker.task_id)
+
+
+def _worker_status(state: State, worker: Worker, status: str) -> None:
+    check(WORKER_EDGES, worker.status, status, worker.id)
+    worker.status = status
+    state.index_worker(worker)
+    _touch_worker(state, worker)
+
+
+def _worker_queued(state: State, event: Event, _at: str) -> None:
+    worker = state.workers[event["worker_id"]]
+    worker.reason = event["reason"]
+    _worker_status(state, worker, "queued")
+
+
+def _worker_blocked(state: State, event: Event, _at: str) -> None:
+    worker = state.workers[event["worker_id"]]
+    worker.reason = event["reason"]
+    _worker_status(state, worker, "blocked")
+
+
+def _worker_approved(state: State, event: Event, _at: str) -> None:
+    worker = state.workers[event["worker_id"]]
+    worker.folder = event.get("folder", worker.folder)
+    worker.reason = None
+    _worker_status(state, worker, "approved")
+
+
+def _worker_spawning(state: State, event: Event, _at: str) -> None:
+    worker = state.workers[event["worker_id"]]
+    worker.boot_id = event["boot_id"]
+    worker.runtime_dir = event["runtime_dir"]
+    worker.nonce = event["nonce"]
+    _worker_status(state, worker, "spawning")
+
+
+def _worker_running(state: State, event: Event, _at: str) -> None:
+    worker = state.workers[event["worker_id"]]
+    worker.pid = event["pid"]
+    worker.spawned_at = event["spawned_at"]
+    worker.timeout_at = event["timeout_at"]
+    _worker_status(state, worker, "running")
+
+
+def _worker_ending(state: State, event: Event, _at: str) -> None:
+    worker = state.workers[event["worker_id"]]
+    worker.cause = event["cause"]
+    worker.reason = event.get("reason", worker.reason)
+    _worker_status(state, worker, "ending")
+
+
+def _worker_collecting(state: State, event: Event, _at: str) -> None:
+    _worker_status(state, state.workers[event["worker_id"]], "collecting")
+
+
+_OUTCOME = (
+    "reason",
+    "tokens_used",
+    "partial",
+    "review",
+    "permanent",
+    "exit_code",
+    "exit_signal",
+    "summary",
+    "findings",
+    "duration_s",
+)
+
+
+def _worker_ended(state: State, event: Event, at: str) -> None:
+    worker = state.workers[event["worker_id"]]
+    for name in _OUTCOME:
+        if name in event:
+            setattr(worker, name, event[name])
+    worker.ended_at = at
+    worker.phase = None
+    _worker_status(state, worker, event["status"])
+
+
+def _worker_cleaned(state: State, event: Event, at: str) -> None:
+    worker = state.workers[event["worker_id"]]
+    worker.cleaned_up_at = at
+    state.touch("worker", worker.id)
+
+
+# --- handoffs, escalations
+
+
+def _handoff_created(state: State, event: Event, _at: str) -> None:
+    handoff = Handoff(**event["handoff"])
+    state.handoffs[handoff.id] = handoff
+    _count(state, "handoff", handoff.id)
+    state.touch("handoff", handoff.id)
+
+
+def _handoff_changed(state: State, event: Event, at: str) -> None:
+    handoff = state.handoffs[event["handoff_id"]]
+    check(HANDOFF_EDGES, handoff.status, event["status"], handoff.id)
+    handoff.status = event["status"]
+    handoff.reason = event.get("reason", handoff.reason)
+    if handoff.status == "accepted":
+        handoff.accepted_at = at
+    else:
+        handoff.ended_at = at
+    state.touch("handoff", handoff.id)
+    state.touch("task", handoff.task_id)
+
+
+def _escalation_raised(state: State, event: Event, _at: str) -> None:
+    escalation = Escalation(**event["escalation"])
+    state.escalations[escalation.id] = escalation
+    _count(state, "escalation", escalation.id)
+    state.touch("escalation", escalation.id)
+
+
+def _escalation_ended(state: State, event: Event, at: str) -> None:
+    escalation = state.escalations[event["escalation_id"]]
+    escalation.status, escalation.ended_at = "closed", at
+    state.touch("escalation", escalation.id)
+
+
+# --- fleet
+
+
+def _fleet_paused(state: State, event: Event, _at: str) -> None:
+    state.paused = event["paused"]
+
+
+def _archived(state: State, event: Event, _at: str) -> None:
+    for ident in event["tasks"]:
+        task = state.tasks.pop(ident)
+        state.ended_tasks.pop(ident, None)
+        if task.key is not None and state.keys.get(task.key) == ident:
+            del state.keys[task.key]
+        for need in task.needs:
+            state.dependents.get(need, set()).discard(ident)
+        state.touch("task", ident)
+    for ident in event["workers"]:
+        del state.workers[ident]
+        state.touch("worker", ident)
+    for ident in event.get("handoffs", []):
+        del state.handoffs[ident]
+        state.touch("handoff", ident)
+    for ident in event.get("escalations", []):
+        del state.escalations[ident]
+        state.touch("escalation", ident)
+
+
+def _noted(_state: State, _event: Event, _at: str) -> None:
+    """Told for the record: changes nothing."""
+
+
+EVENTS: dict[str, Callable[[State, Event, str], None]] = {
+    "receipt_taken": _receipt_taken,
+    "drop_rejected": _drop_rejected,
+    "task_accepted": _task_accepted,
+    "task_routed": _task_routed,
+    "task_blocked": _task_blocked,
+    "task_unblocked": _task_unblocked,
+    "task_waiting": _task_waiting,
+    "task_planned": _task_planned,
+    "task_aggregating": _task_aggregating,
+    "task_ended": _task_ended,
+    "task_paused": _task_paused,
+    "task_resumed": _task_resumed,
+    "task_released": _task_released,
+    "task_reopened": _task_reopened,
+    "priority_changed": _priority_changed,
+    "step_changed": _step_changed,
+    "worker_requested": _worker_requested,
+    "worker_queued": _worker_queued,
+    "worker_blocked": _worker_blocked,
+    "worker_approved": _worker_approved,
+    "worker_spawning": _worker_spawning,
+    "worker_running": _worker_running,
+    "worker_ending": _worker_ending,
+    "worker_collecting": _worker_collecting,
+    "worker_ended": _worker_ended,
+    "worker_cleaned": _worker_cleaned,
+    "handoff_created": _handoff_created,
+    "handoff_changed": _handoff_changed,
+    "escalation_raised": _escalation_raised,
+    "escalation_ended": _escalation_ended,
+    "fleet_paused": _fleet_paused,
+    "archived": _archived,
+    "daemon_started": _noted,
+    "daemon_stopped": _noted,
+    "file_edit_refused": _noted,
+    "task_linked": _noted,
+    **ledger.EVENTS,
+}
+
+assert OPEN_TASK == {status for status in TASK_EDGES if TASK_EDGES[status]} - {
+    "failed",
+    "cancelled",
+}

@@ -1,0 +1,199 @@
+"""The ledger's side of the journal: how events move tokens, and the equations that always hold.
+
+Every worker has exactly one fund: `pool`, `reserve` or `master:NAME`. R is what it holds
+(`reserved`), U what it used, and `charged` what an earlier period was already charged for it.
+When tokens move is decided in `budget` and `admit`; here they only move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cortex.model.ids import master_key
+from cortex.model.state import Budget, MasterFund, State, Worker
+
+__all__ = ["EVENTS", "violations"]
+
+Event = dict[str, Any]
+
+
+def _master_of(fund: str) -> str:
+    return fund.removeprefix("master:")
+
+
+def _hold(budget: Budget, worker: Worker, tokens: int) -> None:
+    """Adds to what live workers of the worker's fund hold; negative gives back."""
+    if worker.fund == "pool":
+        budget.pool_allocated += tokens
+    elif worker.fund == "reserve":
+        budget.reserve_allocated += tokens
+    else:
+        budget.masters[_master_of(worker.fund)].reserved += tokens
+
+
+def _spend(budget: Budget, worker: Worker, tokens: int) -> None:
+    if worker.fund == "pool":
+        budget.pool_spent += tokens
+    elif worker.fund == "reserve":
+        budget.reserve_spent += tokens
+    else:
+        budget.masters[_master_of(worker.fund)].used += tokens
+
+
+def _share(budget: Budget, worker: Worker, tokens: int) -> None:
+    """Counts pool tokens against the share of the worker's master, for fair queueing."""
+    fund = budget.masters.get(master_key(worker.master))
+    if worker.fund == "pool" and fund is not None:
+        fund.share_used += tokens
+
+
+def _tokens_reserved(state: State, event: Event, _at: str) -> None:
+    worker = state.workers[event["worker_id"]]
+    worker.fund, worker.reserved, worker.charged = event["fund"], event["tokens"], 0
+    _hold(state.budget, worker, worker.reserved)
+    _share(state.budget, worker, worker.reserved)
+    state.touch("budget", "")
+
+
+def _tokens_returned(state: State, event: Event, _at: str) -> None:
+    """All of an unstarted worker's reservation goes back."""
+    worker = state.workers[event["worker_id"]]
+    held = worker.reserved - worker.charged
+    _hold(state.budget, worker, -held)
+    _share(state.budget, worker, -held)
+    worker.reserved = worker.charged = 0
+    state.touch("budget", "")
+
+
+def _tokens_settled(state: State, event: Event, _at: str) -> None:
+    worker = state.workers[event["worker_id"]]
+    budget = state.budget
+    used = max(event["used"], worker.charged)
+    _hold(budget, worker, -(worker.reserved - worker.charged))
+    _spend(budget, worker, used - worker.charged)
+    _share(budget, worker, used - worker.reserved)
+    budget.overrun += event.get("overrun", 0)
+    budget.ended_tokens += used
+    if event.get("accepted"):
+        budget.accepted_tokens += used
+    state.touch("budget", "")
+
+
+def _budget_configured(state: State, event: Event, _at: str) -> None:
+    budget = state.budget
+    for name in ("total", "pool_total", "reserve_total", "trigger_threshold", "period", "timezone"):
+        setattr(budget, name, event[name])
+    for name in ("period_start", "resets_at"):
+        if event.get(name):
+            setattr(budget, name, event[name])
+    for name, fund in event["masters"].items():
+        known = budget.masters.setdefault(name, MasterFund(0, 0, 0, 0))
+        known.allocated = known.configured = fund["allocated"]
+        known.share = known.configured_share = fund["share"]
+    for name in [name for name in budget.masters if name not in event["masters"]]:
+        del budget.masters[name]
+    budget.settings = event["settings"]
+    state.touch("budget", "")
+
+
+def _budget_changed(state: State, event: Event, _at: str) -> None:
+    budget = state.budget
+    budget.total = event["total"]
+    budget.pool_total = event["pool_total"]
+    for name, shares in event["shares"].items():
+        budget.masters[name].share, budget.masters[name].configured_share = shares
+    state.touch("budget", "")
+
+
+def _tokens_reallocated(state: State, event: Event, _at: str) -> None:
+    budget = state.budget
+    budget.masters[event["from"]].allocated -= event["tokens"]
+    budget.masters[event["to"]].share += event["tokens"]
+    budget.pool_total += event["tokens"]
+    budget.moved_steps += 1
+    state.touch("budget", "")
+
+
+def _budget_reset(state: State, event: Event, _at: str) -> None:
+    budget = state.budget
+    for ident, charged in event["charged"].items():
+        state.workers[ident].charged = charged
+    for name, numbers in event["masters"].items():
+        fund = budget.masters[name]
+        fund.allocated, fund.share = numbers["allocated"], numbers["share"]
+        fund.used = fund.reserved = fund.share_used = 0
+    budget.pool_total = event["pool_total"]
+    budget.pool_allocated = budget.pool_spent = 0
+    budget.reserve_allocated = budget.reserve_spent = 0
+    budget.overrun = budget.accepted_tokens = budget.ended_tokens = budget.moved_steps = 0
+    budget.alerts = []
+    budget.period_start, budget.resets_at = event["period_start"], event["resets_at"]
+    for ident in state.live:
+        worker = state.workers[ident]
+        _hold(budget, worker, worker.reserved - worker.charged)
+        _share(budget, worker, worker.reserved - worker.charged)
+    state.touch("budget", "")
+
+
+def _alert_raised(state: State, event: Event, _at: str) -> None:
+    state.budget.alerts.append(event["alert"])
+    state.touch("budget", "")
+
+
+def _reserve_opened(state: State, event: Event, _at: str) -> None:
+    state.touch("budget", "")
+
+
+EVENTS: dict[str, Callable[[State, Event, str], None]] = {
+    "tokens_reserved": _tokens_reserved,
+    "tokens_returned": _tokens_returned,
+    "tokens_settled": _tokens_settled,
+    "budget_configured": _budget_configured,
+    "budget_changed": _budget_changed,
+    "tokens_reallocated": _tokens_reallocated,
+    "budget_reset": _budget_reset,
+    "alert_raised": _alert_raised,
+    "reserve_opened": _reserve_opened,
+}
+
+
+def violations(state: State) -> list[str]:
+    """The equations that the books break, as sentences; an empty list when they balance.
+
+    total = masters + pool + reserve; pool = allocated + available + spent with available ≥ 0; what
+    each fund holds is the sum of its live workers' reservations.
+    """
+    budget = state.budget
+    broken = []
+    parts = sum(fund.allocated for fund in budget.masters.values())
+    parts += budget.pool_total + budget.reserve_total
+    if budget.total != parts:
+        broken.append(f"total {budget.total} is not masters + pool + reserve = {parts}")
+    if budget.pool_total != sum(fund.share for fund in budget.masters.values()):
+        broken.append("the shares of the worker pool do not add up to it")
+    held = _held(state)
+    for name, fund in budget.masters.items():
+        own = held.pop(f"master:{name}", 0)
+        if fund.reserved != own:
+            broken.append(f"{name} has {fund.reserved} reserved, its workers hold {own}")
+        if fund.allocated - fund.used - fund.reserved < 0:
+            broken.append(f"{name} has overspent its own {fund.allocated}")
+    for name, available, allocated in (
+        ("pool", budget.pool_available, budget.pool_allocated),
+        ("reserve", budget.reserve_available, budget.reserve_allocated),
+    ):
+        if available < 0:
+            broken.append(f"the {name} has {available} available")
+        if allocated != held.pop(name, 0):
+            broken.append(f"the {name} has {allocated} allocated; its live workers disagree")
+    broken += [f"workers hold {tokens} of unknown fund {fund}" for fund, tokens in held.items()]
+    return broken
+
+
+def _held(state: State) -> dict[str, int]:
+    held: dict[str, int] = {}
+    for ident in state.live:
+        worker = state.workers[ident]
+        held[worker.fund] = held.get(worker.fund, 0) + worker.reserved - worker.charged
+    return held

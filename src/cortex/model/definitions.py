@@ -1,0 +1,217 @@
+"""Masters, worker types and personas as files: Markdown with YAML front matter.
+
+The format is the one that agent users already have (`name`, `description`, `tools`, `model`, …), so
+an existing subagent file is a valid worker type. Reading a file gives one of the frozen types below
+or DefinitionError with file, line and field. What a plan means is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from cortex.model.errors import DefinitionError
+from cortex.model.ids import master_name, short_type, worker_type_name
+from cortex.model.times import parse_duration
+
+__all__ = [
+    "FollowUps",
+    "MasterDefinition",
+    "MasterPlan",
+    "PlanStep",
+    "WorkerTypeDefinition",
+    "read_front_matter",
+    "read_master",
+    "read_worker_type",
+]
+
+
+def _seconds(value: Any) -> Any:
+    return parse_duration(value) if isinstance(value, str | int | float) else value
+
+
+def _names(value: Any) -> Any:
+    """`tools: Read, Grep` is how subagent files write a list."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+Names = Annotated[list[str], BeforeValidator(_names)]
+TypeName = Annotated[str, AfterValidator(worker_type_name)]
+MasterName = Annotated[str, AfterValidator(master_name)]
+
+
+class _Definition(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PlanStep(_Definition):
+    """One step of a master's plan; with `for_each` one step per item of the task's scope."""
+
+    name: str
+    worker_type: TypeName
+    for_each: Literal["repository"] | None = None
+    needs: Names = Field(default_factory=list)
+    optional: bool = False
+    retries: int | None = Field(None, ge=0, le=100)
+
+
+class MasterPlan(_Definition):
+    """Which steps a task of some types becomes."""
+
+    types: Names
+    steps: list[PlanStep] = Field(min_length=1)
+    max_parallel: int | None = Field(None, ge=1)
+
+
+class FollowUps(_Definition):
+    """Tasks that are created by the line that ends a task."""
+
+    types: Names
+    when: Literal["findings"] = "findings"
+    min_severity: Literal["critical", "high", "medium", "low", "info"] = "medium"
+    title: str = "Fix {count} findings in {groups} groups"
+    type: str = "remediation"
+    item_type: str = "fix"
+    to: MasterName
+    max_items: int = Field(10, ge=1, le=100)
+    max_depth: int = Field(2, ge=1, le=10)
+
+
+class MasterBudget(_Definition):
+    """A master's own tokens and its share of the worker pool, per period."""
+
+    allocated: int = Field(0, ge=0)
+    worker_pool: int = Field(0, ge=0)
+
+
+class MasterDefinition(_Definition):
+    """One file under agents/masters/."""
+
+    name: MasterName
+    description: str = ""
+    routes: Names = Field(default_factory=list)
+    default_route: bool = False
+    budget: MasterBudget = MasterBudget()
+    check_in: str = "on demand"
+    spawns: Annotated[list[TypeName], BeforeValidator(_names)] = Field(default_factory=list)
+    plans: list[MasterPlan] = Field(default_factory=list)
+    follow_ups: list[FollowUps] = Field(default_factory=list)
+    accept_handoffs: bool = True
+    model: str | None = None
+    prompt: str = ""
+
+    @model_validator(mode="after")
+    def _sound(self) -> MasterDefinition:
+        for plan in self.plans:
+            known = {step.name for step in plan.steps}
+            for step in plan.steps:
+                unknown = set(step.needs) - known
+                if unknown:
+                    raise ValueError(f"plans: step {step.name} needs unknown {sorted(unknown)[0]}")
+        return self
+
+
+class WorkerTypeDefinition(BaseModel):
+    """One file under agents/prompts/workers/; keys of other tools are kept."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: TypeName
+    description: str = ""
+    tools: Names = Field(default_factory=list)
+    model: str | None = None
+    short_type: str = ""
+    token_budget: int = Field(8000, ge=0)
+    timeout: Duration = 900.0
+    deliverables: Names = Field(default_factory=list)
+    results_schema: dict[str, Any] | None = None
+    runtime: str = "auto"
+    tools_runtime: bool = False
+    retries: int | None = Field(None, ge=0, le=100)
+    heartbeat_interval: Duration = 150.0
+    prompt: str = ""
+    path: str = ""
+
+    @property
+    def short(self) -> str:
+        """The middle of its workers' ids."""
+        return self.short_type or short_type(self.name)
+
+
+def read_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
+    """The YAML mapping between the first two `---` lines, and the text after them.
+
+    Raises DefinitionError with file and line where there is none or it is not a mapping.
+    """
+    import yaml
+
+    lines = text.removeprefix("\ufeff").splitlines()
+    if not lines or lines[0].strip() != "---":
+        raise DefinitionError(f"{path}:1: starts without a front matter; the first line is ---")
+    try:
+        end = next(n for n, line in enumerate(lines[1:], 1) if line.strip() == "---")
+    except StopIteration:
+        raise DefinitionError(f"{path}:1: the front matter has no closing --- line") from None
+    try:
+        data = yaml.safe_load("\n".join(lines[1:end]))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 2 if mark else 1
+        problem = getattr(error, "problem", None) or "not valid YAML"
+        raise DefinitionError(f"{path}:{line}: {problem}") from None
+    if not isinstance(data, dict):
+        raise DefinitionError(f"{path}:2: the front matter is not a list of `key: value`")
+    return data, "\n".join(lines[end + 1 :]).strip() + "\n"
+
+
+def read_master(text: str, path: Path) -> MasterDefinition:
+    """The master that a file under agents/masters/ describes; DefinitionError if it cannot be."""
+    data, body = read_front_matter(text, path)
+    data.setdefault("name", path.stem)
+    return _validate(MasterDefinition, {**data, "prompt": body}, text, path)
+
+
+def read_worker_type(text: str, path: Path) -> WorkerTypeDefinition:
+    """The worker type that a file under agents/prompts/workers/ describes."""
+    data, body = read_front_matter(text, path)
+    data.setdefault("name", path.stem)
+    return _validate(WorkerTypeDefinition, {**data, "prompt": body, "path": str(path)}, text, path)
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _validate(model: type[_Model], data: dict[str, Any], text: str, path: Path) -> _Model:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = [str(part) for part in first["loc"]]
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(place[-1], model.model_fields, 1)
+            message = "unknown field" + (f"; did you mean {near[0]!r}?" if near else "")
+        line = _line_of(place[0], text) if place else 2
+        raise DefinitionError(f"{path}:{line}: {'.'.join(place)}: {message}") from None
+
+
+def _line_of(key: str, text: str) -> int:
+    """The line where a top key of the front matter stands; 2, its first, where it does not."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith(f"{key}:"):
+            return number
+    return 2

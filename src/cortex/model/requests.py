@@ -1,0 +1,330 @@
+"""What people may drop into a home: tasks, and the verbs on them.
+
+Each payload has a `kind` (a task is the default). `parse_request` turns read JSON into one of the
+types below or raises RequestError naming the field and the remedy. Whether a request fits what is
+already there (a second task of one id, an unknown need) is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from cortex.model.errors import RequestError
+from cortex.model.ids import is_user_id, master_name, priority_of, worker_type_name
+from cortex.model.times import parse_duration, parse_time
+
+__all__ = [
+    "KINDS",
+    "ApprovalRequest",
+    "BudgetRequest",
+    "HandoffAnswer",
+    "Request",
+    "StepRequest",
+    "TaskRequest",
+    "VerbRequest",
+    "WorkerRequest",
+    "parse_request",
+]
+
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def _user_id(value: str) -> str:
+    if not is_user_id(value):
+        raise ValueError(f"{value!r} is no id; use letters, digits and . _ - (at most 64)")
+    return value
+
+
+def _duration(value: Any) -> Any:
+    return parse_duration(value) if isinstance(value, str | int | float) else value
+
+
+def _time(value: str) -> str:
+    parse_time(value)
+    return value
+
+
+def _one_line(value: str) -> str:
+    if _CONTROL.search(value):
+        raise ValueError("holds control characters; write one line of plain text")
+    return value
+
+
+def _worker_type(value: str) -> str:
+    return worker_type_name(_user_id(value))
+
+
+def _environment(value: dict[str, str]) -> dict[str, str]:
+    for name, text in value.items():
+        if not _ENV_NAME.fullmatch(name) or name.startswith("CORTEX_"):
+            raise ValueError(f"{name!r} cannot be set for a worker; use a plain variable name")
+        if "\0" in text:
+            raise ValueError(f"{name} holds a NUL character")
+    return value
+
+
+def _argv(value: list[str] | str) -> list[str] | str:
+    words = value if isinstance(value, list) else [value]
+    if not words or not words[0].strip():
+        raise ValueError("is empty; write a shell line or a list of program and arguments")
+    if any("\0" in word for word in words):
+        raise ValueError("holds a NUL character")
+    return value
+
+
+Id = Annotated[str, AfterValidator(_user_id)]
+Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_one_line)]
+Line = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_one_line)]
+Priority = Annotated[
+    Literal["low", "medium", "high", "critical"],
+    BeforeValidator(lambda value: priority_of(value) if isinstance(value, str) else value),
+]
+Timeout = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
+Moment = Annotated[str, AfterValidator(_time)]
+Environment = Annotated[dict[str, str], AfterValidator(_environment)]
+Command = Annotated[list[str] | str, AfterValidator(_argv)]
+TokenCount = Annotated[int, Field(ge=0, le=10**9, strict=True)]
+WorkerType = Annotated[str, AfterValidator(_worker_type)]
+Retries = Annotated[int, Field(ge=0, le=100, strict=True)]
+
+
+class Scope(BaseModel):
+    """What a piece of work may look at; other keys are kept and handed to the worker."""
+
+    model_config = ConfigDict(extra="allow")
+
+    repository: str | None = Field(None, max_length=4096)
+    repositories: list[str] | None = Field(None, min_length=1, max_length=1000)
+    paths: list[str] | None = Field(None, max_length=10_000)
+    scan_types: list[Literal["dependencies", "vulnerabilities", "secrets"]] | None = None
+    command: Command | None = None
+
+    @model_validator(mode="after")
+    def _sound(self) -> Scope:
+        if self.repository is not None and self.repositories is not None:
+            raise ValueError("has both repository and repositories; keep one of them")
+        for repository in [self.repository, *(self.repositories or [])]:
+            if repository is not None and (not repository or "\0" in repository):
+                raise ValueError("has an empty or impossible repository; write a path or URL")
+        if self.repositories and len(set(self.repositories)) != len(self.repositories):
+            raise ValueError("names a repository twice; name each once")
+        for path in self.paths or []:
+            if path.startswith("/") or ".." in path.split("/") or "\0" in path:
+                raise ValueError(f"path {path!r} leaves the repository; write it relative to it")
+        return self
+
+
+class StepRequest(BaseModel):
+    """One worker of a task's own plan."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Id
+    worker_type: WorkerType = "command-worker"
+    needs: list[Id] = Field(default_factory=list, max_length=1000)
+    optional: bool = False
+    runtime: Name = "auto"
+    command: Command | None = None
+    env: Environment = Field(default_factory=dict)
+    scope: Scope = Field(default_factory=Scope)
+    token_budget: TokenCount | None = None
+    timeout: Timeout | None = None
+    retries: Retries | None = None
+
+
+class TaskRequest(BaseModel):
+    """A dropped task. It needs a title, a type or a command; the rest is optional."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: Literal["task"] = "task"
+    id: Id | None = None
+    title: Line | None = None
+    type: Id | None = None
+    priority: Priority = "medium"
+    scope: Scope = Field(default_factory=Scope)
+    execution_mode: Literal["workers", "direct"] = "workers"
+    deadline: Moment | None = None
+    timeout: Timeout | None = None
+    retries: Retries | None = None
+    token_budget: TokenCount | None = None
+    runtime: Name = "auto"
+    command: Command | None = None
+    env: Environment = Field(default_factory=dict)
+    needs: list[Id] = Field(default_factory=list, max_length=1000)
+    key: Line | None = None
+    hold: bool = False
+    fallback: bool | None = None
+    max_parallel: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
+    workers: list[StepRequest] = Field(default_factory=list, max_length=1000)
+
+    @model_validator(mode="after")
+    def _sound(self) -> TaskRequest:
+        if self.command is None and self.scope.command is not None:
+            self.command = self.scope.command
+        if self.title is None and self.type is None and self.command is None and not self.workers:
+            raise ValueError("a task needs a title, a type or a command")
+        if self.command is not None and self.workers:
+            raise ValueError("has both command and workers; put the command into one of them")
+        _check_plan(self.workers)
+        return self
+
+
+def _check_plan(steps: list[StepRequest]) -> None:
+    from graphlib import CycleError, TopologicalSorter
+
+    graph: dict[str, list[str]] = {}
+    for step in steps:
+        if step.name in graph:
+            raise ValueError(f"workers: two of them are named {step.name!r}; names are unique")
+        graph[step.name] = step.needs
+    for name, needs in graph.items():
+        for need in needs:
+            if need not in graph:
+                raise ValueError(f"workers: {name!r} needs {need!r}, which is not in the plan")
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = " → ".join(reversed(error.args[1]))
+        raise ValueError(f"workers: {circle} need each other in a circle; break it") from None
+
+
+class VerbRequest(BaseModel):
+    """cancel, retry, pause or resume one task; pause and resume without one: the fleet."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["cancel", "retry", "pause", "resume"]
+    task_id: Id | None = None
+    reason: Line | None = None
+    cascade: bool = False
+
+    @model_validator(mode="after")
+    def _sound(self) -> VerbRequest:
+        if self.task_id is None and self.kind in ("cancel", "retry"):
+            raise ValueError(f"{self.kind} needs task_id: the task that is meant")
+        return self
+
+
+class ApprovalRequest(BaseModel):
+    """approve or deny a task that waits for a person."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["approve", "deny"]
+    task_id: Id
+    reason: Line | None = None
+
+
+class HandoffAnswer(BaseModel):
+    """A receiver's or person's answer to a handoff."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["handoff"]
+    handoff_id: Id
+    status: Literal["accepted", "rejected"]
+    reason: Line | None = None
+
+
+class BudgetRequest(BaseModel):
+    """A person's change of the budget: a new total; the difference goes to the worker pool."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["budget"]
+    total_budget: TokenCount
+    reason: Line | None = None
+
+
+class WorkerRequest(BaseModel):
+    """A master's wish for one worker more on a task (spec B1)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["worker_request"]
+    id: Id | None = None
+    task_id: Id
+    master_agent: Annotated[str, AfterValidator(master_name)]
+    worker_type: WorkerType
+    estimated_tokens: TokenCount | None = None
+    priority: Priority | None = None
+    justification: Line | None = None
+    timeout: Timeout | None = None
+    scope: Scope = Field(default_factory=Scope)
+    command: Command | None = None
+
+
+Request = (
+    TaskRequest | VerbRequest | ApprovalRequest | HandoffAnswer | BudgetRequest | WorkerRequest
+)
+
+KINDS: dict[str, type[BaseModel]] = {
+    "task": TaskRequest,
+    "cancel": VerbRequest,
+    "retry": VerbRequest,
+    "pause": VerbRequest,
+    "resume": VerbRequest,
+    "approve": ApprovalRequest,
+    "deny": ApprovalRequest,
+    "handoff": HandoffAnswer,
+    "budget": BudgetRequest,
+    "worker_request": WorkerRequest,
+}
+
+
+def parse_request(payload: object) -> Request:
+    """One read payload as a request of its kind; RequestError names the first bad field."""
+    if not isinstance(payload, dict):
+        raise RequestError(
+            f"holds {_kind_of(payload)}, not an object",
+            hint='a task is an object, like {"title": "…", "command": "make test"}',
+        )
+    kind = payload.get("kind", "task")
+    model = KINDS.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        near = difflib.get_close_matches(str(kind), KINDS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known kinds: {', '.join(KINDS)}"
+        raise RequestError(f"unknown kind {kind!r}", field="kind", hint=hint)
+    try:
+        return model.model_validate(payload)  # type: ignore[return-value]
+    except ValidationError as error:
+        raise _refusal(error, model) from None
+
+
+def _kind_of(payload: object) -> str:
+    names = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(payload), "a number")
+
+
+def _refusal(error: ValidationError, model: type[BaseModel]) -> RequestError:
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    place = [str(part) for part in first["loc"]]
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    hint = "correct the field and drop the file again"
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(place[-1], model.model_fields, 1)
+        message = "unknown field"
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(model.model_fields)}"
+    if first["type"] == "missing":
+        message = "is missing"
+    if len(problems) > 1:
+        others = {".".join(str(part) for part in problem["loc"]) for problem in problems[1:]}
+        others.discard(".".join(place))
+        if others:
+            hint += f" (also wrong: {', '.join(sorted(others)[:8])})"
+    return RequestError(message, field=".".join(place) or None, hint=hint)

@@ -1,0 +1,295 @@
+"""cortex.toml: every key, its default, its meaning, and CORTEX_* overrides.
+
+A key that is not known is an error with the nearest known name, because a misspelt limit that is
+silently ignored is a runaway bill. What the settings mean for a decision is not here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from cortex.model.errors import SettingsError
+from cortex.model.times import parse_duration
+
+__all__ = [
+    "Budget",
+    "Daemon",
+    "Limits",
+    "MasterSettings",
+    "Retention",
+    "Scan",
+    "Settings",
+    "Spawn",
+    "Workers",
+    "default_text",
+    "load_settings",
+]
+
+
+def _seconds(value: Any) -> Any:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+Duration = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Tokens = Annotated[int, Field(ge=0, le=10**15)]
+Positive = Annotated[int, Field(ge=1, le=100_000)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Daemon(_Section):
+    """How the daemon itself runs."""
+
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="console for a terminal, JSON lines elsewhere"
+    )
+    resync: Duration = Field(
+        1.0, gt=0, le=60, description="how often everything live is looked at, events or not"
+    )
+    publish_interval: Duration = Field(
+        0.05, gt=0, le=10, description="the published files change at most this often"
+    )
+    runtime_dir: str = Field(
+        "auto",
+        description="where liveness locks and claims lie: auto (a tmpfs of the system where there "
+        "is one), home (.state/attempts), or a folder",
+    )
+
+
+class Budget(_Section):
+    """The token budget of one period; what each published number means is in docs/budget.md."""
+
+    total: Tokens = Field(200_000, description="masters + worker pool + emergency reserve")
+    emergency_reserve: Tokens = Field(25_000, description="for critical tasks only")
+    trigger_threshold: Share = Field(
+        0.9, description="share of the pool in use at which people are told the reserve is next"
+    )
+    period: Literal["daily", "weekly", "monthly"] = Field(
+        "daily", description="how long a budget lasts"
+    )
+    resets_at: str = Field(
+        "00:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="local time of the reset"
+    )
+    timezone: str = Field("UTC", description="time zone of the reset, as in Europe/Berlin")
+    reallocate_steps: int = Field(
+        1, ge=0, le=10, description="how often a period an idle master's tokens may move"
+    )
+    alert_at: Share = Field(0.75, description="share of a fund in use that raises an alert, once")
+    escalate_at: Share = Field(0.9, description="share that raises an escalation, once")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{value!r} is no time zone; write one like Europe/Berlin") from None
+        return value
+
+
+class Limits(_Section):
+    """How many workers run at once."""
+
+    agents: Positive = Field(10, description="agents in all")
+    agents_per_task: Positive = Field(3, description="agents of one task; a critical one: agents")
+    tools: int = Field(0, ge=0, le=100_000, description="tools and commands; 0: max(4, cores)")
+    per_master: dict[str, Positive] = Field(
+        default_factory=dict, description="by master, as in { security = 4 }"
+    )
+    per_type: dict[str, Positive] = Field(
+        default_factory=dict, description="by worker type, as in { scan = 3 }"
+    )
+    per_repository: int = Field(0, ge=0, le=100_000, description="of one repository; 0: no limit")
+
+
+class Spawn(_Section):
+    """When and how many workers are started."""
+
+    policy: Literal["on_demand", "adaptive"] = Field(
+        "on_demand", description="adaptive: as many at once as the depth of the queue says"
+    )
+    adaptive_steps: list[tuple[int, int]] = Field(
+        default=[(3, 1), (10, 3)],
+        description="[below this depth, this many]; at and past the last: min(adaptive_max, depth)",
+    )
+    adaptive_max: Positive = Field(5, description="the most that adaptive starts at once")
+    aging: Duration = Field(
+        1800.0, gt=0, description="waiting this long lifts work by one priority, up to high"
+    )
+    claim_timeout: Duration = Field(10.0, gt=0, description="a start without a claim is given up")
+
+
+class Workers(_Section):
+    """What every worker gets, unless its type or task says otherwise."""
+
+    retries: int = Field(2, ge=0, le=20, description="further attempts after a failed one")
+    retry_timeouts: int = Field(1, ge=0, le=20, description="further attempts after a timeout")
+    backoff: Duration = Field(2.0, description="before the first retry; doubles each time")
+    backoff_max: Duration = Field(300.0, description="no retry waits longer")
+    grace: Duration = Field(5.0, description="between TERM and KILL")
+    log_limit: int = Field(
+        64 * 1024 * 1024, ge=4096, description="bytes of a worker's output that are kept"
+    )
+    results_limit: int = Field(
+        8 * 1024 * 1024, ge=1024, description="bytes of results.json that are read"
+    )
+    memory_limit: int = Field(0, ge=0, description="address space in bytes; 0: none")
+    file_limit: int = Field(0, ge=0, description="largest file in bytes; 0: none")
+    process_limit: int = Field(0, ge=0, description="processes of the user; 0: none")
+    accept_partial: bool = Field(True, description="a partial result counts as done")
+
+
+class Scan(_Section):
+    """What the zero-token scan may use."""
+
+    advisories_dir: str = Field(
+        "", description="folder of OSV advisories (JSON); empty: pins are listed, not audited"
+    )
+    audit_online: bool = Field(False, description="ask the package index's advisory service")
+
+
+class Retention(_Section):
+    """How long ended work stays where."""
+
+    archive_after: Duration = Field(86_400.0, description="ended tasks leave task-queue.json")
+    archive_over: int = Field(
+        500, ge=0, le=1_000_000, description="ended tasks kept there at most, youngest first"
+    )
+    retention_days: int = Field(30, ge=1, le=3650, description="dated logs are kept this long")
+
+
+class MasterSettings(_Section):
+    """Overrides for one master, under [masters.NAME]; None keeps the master file's value."""
+
+    enabled: bool = Field(True, description="false: its tasks wait as blocked")
+    worker_mode: bool = Field(True, description="false: its tasks run as one direct worker")
+    allocated: Tokens | None = Field(None, description="its own tokens a period")
+    worker_pool: Tokens | None = Field(None, description="its share of the worker pool")
+
+
+class Settings(_Section):
+    """The whole of cortex.toml."""
+
+    daemon: Daemon = Daemon()
+    budget: Budget = Budget()
+    limits: Limits = Limits()
+    spawn: Spawn = Spawn()
+    workers: Workers = Workers()
+    scan: Scan = Scan()
+    retention: Retention = Retention()
+    masters: dict[str, MasterSettings] = Field(default_factory=dict)
+
+    def tools_limit(self, cores: int) -> int:
+        """How many tools and commands run at once on a machine of so many cores."""
+        return self.limits.tools or max(4, cores)
+
+
+def load_settings(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of a cortex.toml (defaults where it is missing) under CORTEX_* overrides.
+
+    `CORTEX_BUDGET_TOTAL=100000` overrides `[budget] total`. Raises SettingsError that names file
+    or variable, key, and the nearest known name or what a right value looks like.
+    """
+    data: dict[str, Any] = {}
+    if path.exists():
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path}: not valid TOML: {error}") from None
+    origin = _override(data, os.environ if environ is None else environ)
+    try:
+        return Settings.model_validate(data)
+    except ValidationError as error:
+        raise SettingsError(_explain(path, error, origin)) from None
+
+
+def _override(data: dict[str, Any], environ: Mapping[str, str]) -> dict[tuple[str, ...], str]:
+    """Lays CORTEX_SECTION_KEY variables over the file's data; returns which key came from where."""
+    origin: dict[tuple[str, ...], str] = {}
+    for section, model in _sections().items():
+        for key, field in model.model_fields.items():
+            variable = f"CORTEX_{section}_{key}".upper()
+            if variable not in environ:
+                continue
+            text: Any = environ[variable]
+            if bool in (field.annotation, *get_args(field.annotation)):
+                text = {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+            data.setdefault(section, {})[key] = text
+            origin[section, key] = variable
+    return origin
+
+
+def _sections() -> dict[str, type[_Section]]:
+    return {
+        name: field.annotation
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, _Section)
+    }
+
+
+def _explain(path: Path, error: ValidationError, origin: Mapping[tuple[str, ...], str]) -> str:
+    lines = []
+    for problem in error.errors():
+        place = tuple(str(part) for part in problem["loc"])
+        where = origin.get(place[:2], f"{path}: {'.'.join(place)}")
+        if problem["type"] == "extra_forbidden":
+            known = _known_names(place[:-1])
+            near = difflib.get_close_matches(place[-1], known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+            lines.append(f"{where}: unknown key {place[-1]!r}; {hint}")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{where}: {message} (it is {problem['input']!r})")
+    return "\n".join(lines)
+
+
+def _known_names(place: tuple[str, ...]) -> list[str]:
+    if not place:
+        return list(Settings.model_fields)
+    if place[0] == "masters":
+        return list(MasterSettings.model_fields)
+    section = _sections().get(place[0])
+    return list(section.model_fields) if section else []
+
+
+def default_text() -> str:
+    """A cortex.toml with every key, its meaning and its default, all commented out."""
+    lines = [
+        "# Settings of this Cortex home. Every key has the default that stands here;",
+        "# remove the # of a line to change it. CORTEX_SECTION_KEY in the environment",
+        "# overrides a key: CORTEX_BUDGET_TOTAL=100000.",
+    ]
+    for name, section in _sections().items():
+        lines += ["", f"# {(section.__doc__ or '').strip()}", f"[{name}]"]
+        for key, field in section.model_fields.items():
+            lines.append(f"# {field.description}")
+            lines.append(f"# {key} = {_toml(field.get_default(call_default_factory=True))}")
+    lines += ["", "# [masters.security]   # overrides for one master"]
+    for key, field in MasterSettings.model_fields.items():
+        default = field.get_default()
+        value = _toml(default) if default is not None else "30000"
+        lines.append(f"# {key} = {value}   # {field.description}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{}"
+    return str(value)

@@ -1,0 +1,424 @@
+"""The daemon's state as plain records: what the journal's events build up.
+
+A record holds only values that JSON can hold, so a checkpoint is these records and nothing else.
+How they change is `decide.evolve`; how they look to people is `decide.project`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = [
+    "LIVE",
+    "OPEN_TASK",
+    "TERMINAL_TASK",
+    "TERMINAL_WORKER",
+    "WAITING_WORKER",
+    "Budget",
+    "Due",
+    "Escalation",
+    "Handoff",
+    "MasterFund",
+    "Record",
+    "State",
+    "Step",
+    "Task",
+    "Worker",
+]
+
+TERMINAL_TASK = frozenset({"completed", "failed", "cancelled"})
+OPEN_TASK = frozenset(
+    {
+        "pending",
+        "blocked",
+        "awaiting_approval",
+        "assigned",
+        "planning",
+        "in_progress",
+        "aggregating",
+        "paused",
+    }
+)
+TERMINAL_WORKER = frozenset(
+    {"completed", "failed", "timeout", "budget_exhausted", "cancelled", "rejected", "lost"}
+)
+WAITING_WORKER = frozenset({"requested", "queued", "blocked"})
+#: Statuses in which a worker holds tokens.
+LIVE = frozenset({"approved", "spawning", "running", "ending", "collecting"})
+
+
+class Record:
+    """Conversion to and from JSON objects, shared by all records."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields under their own names; nested records become objects."""
+        return {name: _plain(getattr(self, name)) for name in self.__slots__}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Any:
+        """The record of an object made by `to_json`; unknown names are an error of ours."""
+        return cls(**data)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_json()
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+@dataclass(slots=True)
+class Due(Record):
+    """A stored instant: exact within its boot, clamped to its length on another one."""
+
+    boot_id: str
+    boottime: float
+    wall: float
+    length_s: float
+
+
+@dataclass(slots=True)
+class Step(Record):
+    """One piece of a task's plan; its attempts are workers."""
+
+    name: str
+    worker_type: str
+    needs: list[str] = field(default_factory=list)
+    optional: bool = False
+    runtime: str = "auto"
+    command: list[str] | str | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    scope: dict[str, Any] = field(default_factory=dict)
+    token_budget: int | None = None
+    timeout_s: float | None = None
+    retries: int = 2
+    status: str = "waiting"
+    attempt: int = 0
+    worker_id: str | None = None
+    not_before: Due | None = None
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class Task(Record):
+    """One dropped or derived piece of work, from acceptance to its terminal status."""
+
+    id: str
+    title: str
+    type: str
+    priority: str
+    created_at: str
+    status: str = "pending"
+    execution_mode: str = "workers"
+    assigned_to: str | None = None
+    scope: dict[str, Any] = field(default_factory=dict)
+    deadline: str | None = None
+    timeout_s: float | None = None
+    retries: int | None = None
+    token_budget: int | None = None
+    runtime: str = "auto"
+    command: list[str] | str | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    needs: list[str] = field(default_factory=list)
+    key: str | None = None
+    plan: list[dict[str, Any]] = field(default_factory=list)
+    max_parallel: int | None = None
+    fallback: bool | None = None
+    hold: bool = False
+    source: str | None = None
+    parent: str | None = None
+    caused_by: str | None = None
+    depth: int = 0
+    context: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    run: int = 1
+    steps: list[Step] = field(default_factory=list)
+    workers: list[str] = field(default_factory=list)
+    worker_results: list[dict[str, Any]] = field(default_factory=list)
+    follow_ups: list[str] = field(default_factory=list)
+    handoff_id: str | None = None
+    blocked_on: str | None = None
+    waiting_for: str | None = None
+    resume_to: str | None = None
+    not_before: Due | None = None
+    reason: str | None = None
+    summary: str | None = None
+    partial: bool = False
+    findings_count: dict[str, int] = field(default_factory=dict)
+    result_location: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    aggregated_by: str | None = None
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Task:
+        """As `Record.from_json`, with nested steps and instants."""
+        task = cls(**data)
+        task.steps = [_step(step) for step in data.get("steps", [])]
+        task.not_before = _due(data.get("not_before"))
+        return task
+
+    def step(self, name: str) -> Step:
+        """The step of that name; KeyError if the plan has none."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise KeyError(f"{self.id} has no step {name!r}")
+
+
+def _due(data: Any) -> Due | None:
+    return Due(**data) if isinstance(data, dict) else data
+
+
+def _step(data: Any) -> Step:
+    step = Step(**data) if isinstance(data, dict) else data
+    step.not_before = _due(step.not_before)
+    return step
+
+
+@dataclass(slots=True)
+class Worker(Record):
+    """One attempt at one step: one process, one reservation, started at most once."""
+
+    id: str
+    worker_type: str
+    task_id: str
+    step: str
+    master: str
+    attempt: int
+    priority: str
+    requested_at: str
+    status: str = "requested"
+    runtime: str = "command"
+    lane: str = "tools"
+    uses_tokens: bool = True
+    heartbeats: bool = False
+    fund: str = "pool"
+    token_budget: int = 0
+    overhead_tokens: int = 0
+    reserved: int = 0
+    charged: int = 0
+    tokens_used: int = 0
+    timeout_s: float = 900.0
+    deadline: str | None = None
+    repository: str | None = None
+    retry_of: str | None = None
+    justification: str | None = None
+    reason: str | None = None
+    queued_wall: float = 0.0
+    order: int = 0
+    folder: str | None = None
+    nonce: int = 0
+    boot_id: str | None = None
+    runtime_dir: str | None = None
+    pid: int | None = None
+    spawned_at: str | None = None
+    timeout_at: str | None = None
+    cause: str | None = None
+    phase: str | None = None
+    partial: bool = False
+    review: str | None = None
+    permanent: bool = False
+    exit_code: int | None = None
+    exit_signal: int | None = None
+    summary: str | None = None
+    findings: int = 0
+    duration_s: float | None = None
+    ended_at: str | None = None
+    cleaned_up_at: str | None = None
+
+
+@dataclass(slots=True)
+class Handoff(Record):
+    """A transfer of work between masters; `task_id` is the task that the receiver gets."""
+
+    id: str
+    from_agent: str
+    to_agent: str
+    task_id: str
+    created_at: str
+    source_task: str | None = None
+    status: str = "pending"
+    context: dict[str, Any] = field(default_factory=dict)
+    reason: str | None = None
+    accepted_at: str | None = None
+    ended_at: str | None = None
+
+
+@dataclass(slots=True)
+class Escalation(Record):
+    """Something that a person must know or decide."""
+
+    id: str
+    subject: str
+    reason: str
+    created_at: str
+    task_id: str | None = None
+    status: str = "open"
+    ended_at: str | None = None
+
+
+@dataclass(slots=True)
+class MasterFund(Record):
+    """One master's own tokens, and its weight in the worker pool."""
+
+    allocated: int
+    share: int
+    configured: int
+    configured_share: int
+    used: int = 0
+    reserved: int = 0
+    share_used: int = 0
+
+
+@dataclass(slots=True)
+class Budget(Record):
+    """The ledger of one period. `available` and the published sums are derived, never stored."""
+
+    total: int = 0
+    pool_total: int = 0
+    pool_allocated: int = 0
+    pool_spent: int = 0
+    reserve_total: int = 0
+    reserve_allocated: int = 0
+    reserve_spent: int = 0
+    trigger_threshold: float = 0.9
+    overrun: int = 0
+    masters: dict[str, MasterFund] = field(default_factory=dict)
+    period: str = "daily"
+    period_start: float = 0.0
+    resets_at: float = 0.0
+    timezone: str = "UTC"
+    moved_steps: int = 0
+    alerts: list[str] = field(default_factory=list)
+    accepted_tokens: int = 0
+    ended_tokens: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def pool_available(self) -> int:
+        """Tokens of the pool that nobody holds and nobody has spent."""
+        return self.pool_total - self.pool_allocated - self.pool_spent
+
+    @property
+    def reserve_available(self) -> int:
+        """Tokens of the emergency reserve that nobody holds and nobody has spent."""
+        return self.reserve_total - self.reserve_allocated - self.reserve_spent
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Budget:
+        """As `Record.from_json`, with the masters' funds."""
+        budget = cls(**data)
+        budget.masters = {
+            name: MasterFund(**fund) if isinstance(fund, dict) else fund
+            for name, fund in budget.masters.items()
+        }
+        return budget
+
+
+@dataclass(slots=True)
+class State:
+    """Everything that the journal has said so far, and indexes that are derived from it.
+
+    `touched` collects `(kind, id)` of the records that changed since it was last emptied: the
+    publisher encodes those rows, the loop reconciles those keys. It is no part of the truth.
+    """
+
+    seq: int = 0
+    at: str = ""
+    counters: dict[str, int] = field(default_factory=dict)
+    tasks: dict[str, Task] = field(default_factory=dict)
+    workers: dict[str, Worker] = field(default_factory=dict)
+    handoffs: dict[str, Handoff] = field(default_factory=dict)
+    escalations: dict[str, Escalation] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
+    receipts: set[int] = field(default_factory=set)
+    receipt_floor: int = 0
+    paused: bool = False
+    # derived
+    keys: dict[str, str] = field(default_factory=dict)
+    live: dict[str, None] = field(default_factory=dict)
+    waiting: dict[str, None] = field(default_factory=dict)
+    dependents: dict[str, set[str]] = field(default_factory=dict)
+    ended_tasks: dict[str, None] = field(default_factory=dict)
+    touched: dict[tuple[str, str], None] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The state as one JSON object, for a checkpoint; derived fields are left out."""
+        return {
+            "seq": self.seq,
+            "at": self.at,
+            "counters": dict(self.counters),
+            "tasks": [task.to_json() for task in self.tasks.values()],
+            "workers": [worker.to_json() for worker in self.workers.values()],
+            "handoffs": [handoff.to_json() for handoff in self.handoffs.values()],
+            "escalations": [escalation.to_json() for escalation in self.escalations.values()],
+            "budget": self.budget.to_json(),
+            "receipts": sorted(self.receipts),
+            "receipt_floor": self.receipt_floor,
+            "paused": self.paused,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> State:
+        """The state of an object made by `to_json`, with its indexes built anew."""
+        state = cls(
+            seq=data["seq"],
+            at=data["at"],
+            counters=dict(data["counters"]),
+            budget=Budget.from_json(data["budget"]),
+            receipts=set(data["receipts"]),
+            receipt_floor=data["receipt_floor"],
+            paused=data["paused"],
+        )
+        for row in data["tasks"]:
+            state.tasks[row["id"]] = Task.from_json(row)
+        for row in data["workers"]:
+            state.workers[row["id"]] = Worker(**row)
+        for row in data["handoffs"]:
+            state.handoffs[row["id"]] = Handoff(**row)
+        for row in data["escalations"]:
+            state.escalations[row["id"]] = Escalation(**row)
+        state.index()
+        return state
+
+    def index(self) -> None:
+        """Builds the derived indexes anew from the records."""
+        for index in (self.keys, self.live, self.waiting, self.dependents, self.ended_tasks):
+            index.clear()
+        for task in self.tasks.values():
+            self.index_task(task)
+        ended = [task for task in self.tasks.values() if task.status in TERMINAL_TASK]
+        for task in sorted(ended, key=lambda task: (task.ended_at or "", task.id)):
+            self.ended_tasks[task.id] = None
+        for worker in self.workers.values():
+            self.index_worker(worker)
+
+    def index_task(self, task: Task) -> None:
+        """Takes a new task into the indexes."""
+        if task.key is not None:
+            self.keys[task.key] = task.id
+        for need in task.needs:
+            self.dependents.setdefault(need, set()).add(task.id)
+
+    def index_worker(self, worker: Worker) -> None:
+        """Files a worker under what its status says."""
+        if worker.status in LIVE:
+            self.waiting.pop(worker.id, None)
+            self.live[worker.id] = None
+        elif worker.status in WAITING_WORKER:
+            self.live.pop(worker.id, None)
+            self.waiting[worker.id] = None
+        else:
+            self.live.pop(worker.id, None)
+            self.waiting.pop(worker.id, None)
+
+    def touch(self, kind: str, key: str) -> None:
+        """Marks a record as changed."""
+        self.touched[kind, key] = None
