@@ -141,7 +141,7 @@ def _alert_raised(state: State, event: Event, _at: str) -> None:
     state.touch("budget", "")
 
 
-def _reserve_opened(state: State, event: Event, _at: str) -> None:
+def _reserve_opened(state: State, _event: Event, _at: str) -> None:
     state.touch("budget", "")
 
 

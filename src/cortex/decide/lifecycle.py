@@ -11,7 +11,7 @@ __all__ = [
     "STEP_EDGES",
     "TASK_EDGES",
     "WORKER_EDGES",
-    "InvalidTransition",
+    "InvalidTransitionError",
     "check",
 ]
 
@@ -80,11 +80,11 @@ HANDOFF_EDGES: Edges = _edges(
 )
 
 
-class InvalidTransition(Exception):
+class InvalidTransitionError(Exception):
     """An event asks for an edge that the tables do not have: a fault of ours, never of a user."""
 
 
 def check(table: Edges, before: str, after: str, what: str) -> None:
-    """Raises InvalidTransition unless `after` may follow `before`; the same status may stay."""
+    """Raises InvalidTransitionError unless `after` may follow `before`; staying is allowed."""
     if before != after and after not in table[before]:
-        raise InvalidTransition(f"{what}: {before} → {after} is no edge of its life")
+        raise InvalidTransitionError(f"{what}: {before} → {after} is no edge of its life")
