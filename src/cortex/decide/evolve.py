@@ -145,6 +145,13 @@ def _task_ended(state: State, event: Event, at: str) -> None:
     _set_status(state, task, event["status"])
 
 
+def _task_linked(state: State, event: Event, _at: str) -> None:
+    """Another drop or finding meant this task; its last few names are kept for whoever asks."""
+    task = state.tasks[event["task_id"]]
+    task.linked = [*task.linked, event["source"]][-20:]
+    state.touch("task", task.id)
+
+
 def _task_paused(state: State, event: Event, _at: str) -> None:
     task = state.tasks[event["task_id"]]
     task.resume_to = task.status
@@ -405,6 +412,6 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "daemon_started": _noted,
     "daemon_stopped": _noted,
     "file_edit_refused": _noted,
-    "task_linked": _noted,
+    "task_linked": _task_linked,
     **ledger.EVENTS,
 }

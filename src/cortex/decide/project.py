@@ -82,6 +82,8 @@ def task_row(task: Task, state: State, waiting_for: str | None = None) -> Row:
             "worker_results": task.worker_results,
             "result_location": task.result_location,
             "follow_ups": task.follow_ups,
+            "children": task.children,
+            "linked": task.linked,
             "handoff_id": task.handoff_id,
             "parent": task.parent,
             "caused_by": task.caused_by,

@@ -22,19 +22,17 @@ from pydantic import (
 )
 
 from cortex.model.errors import RequestError
-from cortex.model.ids import is_user_id, master_name, priority_of, worker_type_name
+from cortex.model.ids import is_user_id, priority_of, worker_type_name
 from cortex.model.times import parse_duration, parse_time
 
 __all__ = [
     "KINDS",
-    "ApprovalRequest",
     "BudgetRequest",
     "HandoffAnswer",
     "Request",
     "StepRequest",
     "TaskRequest",
     "VerbRequest",
-    "WorkerRequest",
     "parse_request",
 ]
 
@@ -219,16 +217,6 @@ class VerbRequest(BaseModel):
         return self
 
 
-class ApprovalRequest(BaseModel):
-    """approve or deny a task that waits for a person."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    kind: Literal["approve", "deny"]
-    task_id: Id
-    reason: Line | None = None
-
-
 class HandoffAnswer(BaseModel):
     """A receiver's or person's answer to a handoff."""
 
@@ -250,27 +238,7 @@ class BudgetRequest(BaseModel):
     reason: Line | None = None
 
 
-class WorkerRequest(BaseModel):
-    """A master's wish for one worker more on a task (spec B1)."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    kind: Literal["worker_request"]
-    id: Id | None = None
-    task_id: Id
-    master_agent: Annotated[str, AfterValidator(master_name)]
-    worker_type: WorkerType
-    estimated_tokens: TokenCount | None = None
-    priority: Priority | None = None
-    justification: Line | None = None
-    timeout: Timeout | None = None
-    scope: Scope = Field(default_factory=Scope)
-    command: Command | None = None
-
-
-Request = (
-    TaskRequest | VerbRequest | ApprovalRequest | HandoffAnswer | BudgetRequest | WorkerRequest
-)
+Request = TaskRequest | VerbRequest | HandoffAnswer | BudgetRequest
 
 KINDS: dict[str, type[BaseModel]] = {
     "task": TaskRequest,
@@ -278,12 +246,12 @@ KINDS: dict[str, type[BaseModel]] = {
     "retry": VerbRequest,
     "pause": VerbRequest,
     "resume": VerbRequest,
-    "approve": ApprovalRequest,
-    "deny": ApprovalRequest,
     "handoff": HandoffAnswer,
     "budget": BudgetRequest,
-    "worker_request": WorkerRequest,
 }
+
+#: Part of the format, and refused by name until they are built.
+PLANNED_KINDS = ("approve", "deny", "schedule", "worker_request")
 
 
 def parse_request(payload: object) -> Request:
@@ -295,6 +263,12 @@ def parse_request(payload: object) -> Request:
         )
     kind = payload.get("kind", "task")
     model = KINDS.get(kind) if isinstance(kind, str) else None
+    if kind in PLANNED_KINDS:
+        raise RequestError(
+            f"{kind} is not supported by this version",
+            field="kind",
+            hint=f"known kinds: {', '.join(KINDS)}",
+        )
     if model is None:
         near = difflib.get_close_matches(str(kind), KINDS, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"known kinds: {', '.join(KINDS)}"

@@ -142,6 +142,8 @@ class Task(Record):
     workers: list[str] = field(default_factory=list)
     worker_results: list[dict[str, Any]] = field(default_factory=list)
     follow_ups: list[str] = field(default_factory=list)
+    children: list[str] = field(default_factory=list)
+    linked: list[str] = field(default_factory=list)
     handoff_id: str | None = None
     blocked_on: str | None = None
     waiting_for: str | None = None
@@ -208,6 +210,7 @@ class Worker(Record):
     timeout_s: float = 900.0
     deadline: str | None = None
     repository: str | None = None
+    max_parallel: int | None = None
     retry_of: str | None = None
     justification: str | None = None
     reason: str | None = None

@@ -1,0 +1,333 @@
+"""Granting waiting workers a slot and tokens: limits, fairness, the reserve, what is short.
+
+`next_admission` gives one decision at a time; the caller applies it to the state and asks again, so
+that every decision sees the books as the one before left them. Rules: a worker needs a free slot
+and R tokens of one fund at the same time. Within a level the master that has used least of its
+share goes first when the pool is short. A worker that does not fit lets others of its level pass;
+lower levels are held back only while what is still running could give back enough for it, because
+tokens that are spent do not return by waiting.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from cortex.decide import budget as budgets
+from cortex.decide.entry import Entry, Now, due_at
+from cortex.decide.queue import AdmissionQueue, Source
+from cortex.model.ids import PRIORITIES, master_key
+from cortex.model.settings import Settings
+from cortex.model.state import OPEN_TASK, State, Worker
+
+__all__ = ["Slots", "needed_tokens", "next_admission", "pool_short"]
+
+#: How many workers behind one that does not fit are tried in its stead.
+_BACKFILL = 16
+_CRITICAL = PRIORITIES.index("critical")
+
+
+@dataclass(slots=True)
+class Slots:
+    """How many live workers there are, by everything that a limit can name."""
+
+    settings: Settings
+    cores: int
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, state: State, settings: Settings, cores: int) -> Slots:
+        """The slots that the live workers of a state hold."""
+        slots = cls(settings, cores)
+        for ident in state.live:
+            slots.counts.update(_keys(state.workers[ident]))
+        return slots
+
+    def lane_limit(self, lane: str, depth: int) -> int:
+        """How many workers of a lane may live at once, given how many wait or run."""
+        limits = self.settings.limits
+        most = limits.agents if lane == "agent" else self.settings.tools_limit(self.cores)
+        if self.settings.spawn.policy == "adaptive":
+            most = min(most, adaptive_count(self.settings, depth))
+        return most
+
+    def full(self, limit: str) -> bool:
+        """Whether a limit (one of `_keys`) has no room now."""
+        most = self._most(limit)
+        return most is not None and self.counts[limit] >= most
+
+    def _most(self, limit: str) -> int | None:
+        kind, _, name = limit.partition(":")
+        limits = self.settings.limits
+        if kind == "agents-of":
+            return limits.agents_per_task
+        if kind == "critical-of":
+            return limits.agents
+        if kind == "plan-of":
+            return int(name.rpartition("/")[2])
+        if kind == "master":
+            return limits.per_master.get(name, limits.per_master.get(f"{name}-master"))
+        if kind == "type":
+            return limits.per_type.get(name, limits.per_type.get(name.removesuffix("-worker")))
+        if kind == "repository":
+            return limits.per_repository or None
+        return None
+
+    def held_by(self, worker: Worker) -> str | None:
+        """The first narrow limit that has no room for this worker, or None."""
+        return next((limit for limit in _keys(worker)[1:] if self.full(limit)), None)
+
+
+def _keys(worker: Worker) -> list[str]:
+    keys = [
+        f"lane:{worker.lane}",
+        f"master:{master_key(worker.master)}",
+        f"type:{worker.worker_type}",
+    ]
+    if worker.lane == "agent":
+        kind = "critical-of" if worker.priority == "critical" else "agents-of"
+        keys.append(f"{kind}:{worker.task_id}")
+    if worker.max_parallel:
+        keys.append(f"plan-of:{worker.task_id}/{worker.max_parallel}")
+    if worker.repository:
+        keys.append(f"repository:{worker.repository}")
+    return keys
+
+
+def adaptive_count(settings: Settings, depth: int) -> int:
+    """S3: how many workers at once for a queue of this depth."""
+    for below, count in settings.spawn.adaptive_steps:
+        if depth < below:
+            return count
+    return min(settings.spawn.adaptive_max, depth)
+
+
+def needed_tokens(worker: Worker) -> int:
+    """R: what must be reserved for a worker before it starts."""
+    return worker.token_budget + worker.overhead_tokens
+
+
+def next_admission(
+    state: State, queue: AdmissionQueue, settings: Settings, cores: int, now: Now
+) -> Entry | None:
+    """The next decision about a waiting worker, or None where nothing can change now.
+
+    An entry approves one worker with its reservation, or queues or refuses it with the reason; it
+    may move or open funds for it in the same line.
+    """
+    if state.paused or not len(queue):
+        return None
+    queue.age(now.wall)
+    slots = Slots.of(state, settings, cores)
+    depth = _depth(state) if settings.spawn.policy == "adaptive" else Counter()
+
+    def open_to(source: Source) -> bool:
+        lane_full = slots.counts[f"lane:{source.lane}"] >= slots.lane_limit(
+            source.lane, depth[source.lane]
+        )
+        return not lane_full and not (source.limit and slots.full(source.limit))
+
+    held_back = False
+    while True:
+        moved = False
+        for level, candidates in queue.in_order(open_to):
+            if level < _CRITICAL and held_back:
+                break
+            for ident in _fair(state, candidates):
+                limit = slots.held_by(state.workers[ident])
+                if limit is not None:
+                    queue.set_aside(ident, limit)
+                    moved = True
+                    break
+                entry = _grant_or_pass(state, queue, settings, ident, now)
+                if entry is not None:
+                    return entry
+                held_back = held_back or _could_free(state, state.workers[ident])
+            if moved:
+                break
+        if not moved:
+            return None
+
+
+def _depth(state: State) -> Counter[str]:
+    """How much work of each lane waits or runs; counting stops where more changes nothing."""
+    some = itertools.islice(itertools.chain(state.live, state.waiting), 1000)
+    return Counter(state.workers[ident].lane for ident in some)
+
+
+def _fair(state: State, candidates: list[str]) -> list[str]:
+    """Candidates of one level: by share used when the pool cannot pay all of them."""
+    workers = [state.workers[ident] for ident in candidates]
+    if sum(needed_tokens(worker) for worker in workers) <= state.budget.pool_available:
+        return candidates
+
+    def used_share(worker: Worker) -> float:
+        fund = state.budget.masters.get(master_key(worker.master))
+        return fund.share_used / fund.share if fund and fund.share else 1.0
+
+    order = {ident: position for position, ident in enumerate(candidates)}
+    workers.sort(key=lambda worker: (used_share(worker), order[worker.id]))
+    return [worker.id for worker in workers]
+
+
+def _could_free(state: State, worker: Worker) -> bool:
+    """Whether what is running now could give back enough for this worker."""
+    budget = state.budget
+    return budget.pool_available + budget.pool_allocated >= needed_tokens(worker)
+
+
+def _grant_or_pass(
+    state: State, queue: AdmissionQueue, settings: Settings, ident: str, now: Now
+) -> Entry | None:
+    """A grant for this worker or one behind it, else the word that it waits; None: all said."""
+    first = state.workers[ident]
+    for worker in _with_backfill(state, queue, first):
+        grant = _grant(state, worker, settings)
+        if grant is not None:
+            return grant
+    if first.priority == "low":
+        return _refuse(state, first, now)
+    reason = pool_short(state, first)
+    if first.status == "requested" or first.reason != reason:
+        return Entry("coordinator-master", reason, _queue_events(state, first, reason, now))
+    return None
+
+
+def _with_backfill(state: State, queue: AdmissionQueue, first: Worker) -> Iterator[Worker]:
+    yield first
+    for ident in queue.following(first.id, _BACKFILL):
+        yield state.workers[ident]
+
+
+def _grant(state: State, worker: Worker, settings: Settings) -> Entry | None:
+    tokens = needed_tokens(worker)
+    budget = state.budget
+    if worker.fund.startswith("master:"):
+        fund = budget.masters.get(worker.fund.removeprefix("master:"))
+        if fund is None or fund.allocated - fund.used - fund.reserved < tokens:
+            return None
+        return _approval(worker, worker.fund, tokens, f"{worker.fund} pays {tokens}")
+    if tokens <= budget.pool_available:
+        return _approval(worker, "pool", tokens, f"the pool has {budget.pool_available} tokens")
+    if not worker.uses_tokens:
+        return _approval(worker, "pool", 0, "the pool is short, and it uses no tokens")
+    if worker.priority == "low":
+        return None
+    moved = _moved(state, settings, worker, tokens)
+    if moved is not None:
+        return moved
+    if worker.priority == "critical" and tokens <= budget.reserve_available:
+        why = f"critical, and the pool has {budget.pool_available} of the {tokens} needed"
+        opened = {
+            "event": "reserve_opened",
+            "by": worker.master,
+            "task_id": worker.task_id,
+            "worker_id": worker.id,
+            "tokens": tokens,
+            "why": why,
+        }
+        return _approval(worker, "reserve", tokens, why, [opened])
+    return None
+
+
+def _moved(state: State, settings: Settings, worker: Worker, tokens: int) -> Entry | None:
+    if state.budget.moved_steps >= settings.budget.reallocate_steps:
+        return None
+    busy = {
+        master_key(task.assigned_to) for task in _open_tasks(state) if task.assigned_to is not None
+    }
+    short = tokens - state.budget.pool_available
+    moved = budgets.reallocate(state, settings, master_key(worker.master), short, busy)
+    if not moved:
+        return None
+    why = f"{moved[0]['tokens']} tokens of idle {moved[0]['from']} moved to {moved[0]['to']}"
+    return _approval(worker, "pool", tokens, why, moved)
+
+
+def _open_tasks(state: State) -> Iterator[Any]:
+    return (task for task in state.tasks.values() if task.status in OPEN_TASK)
+
+
+def _approval(
+    worker: Worker, fund: str, tokens: int, why: str, first: list[dict[str, Any]] | None = None
+) -> Entry:
+    events = [
+        *(first or []),
+        {"event": "tokens_reserved", "worker_id": worker.id, "fund": fund, "tokens": tokens},
+        {"event": "worker_approved", "worker_id": worker.id},
+    ]
+    return Entry("coordinator-master", why, events)
+
+
+def pool_short(state: State, worker: Worker) -> str:
+    """In words: how many tokens a waiting worker lacks, and when that may change."""
+    tokens = needed_tokens(worker)
+    if worker.fund.startswith("master:"):
+        name = worker.fund.removeprefix("master:")
+        fund = state.budget.masters.get(name)
+        free = fund.allocated - fund.used - fund.reserved if fund else 0
+        return f"needs {tokens} tokens of {name}'s own, {free} are free"
+    free = state.budget.pool_available
+    return f"needs {tokens} tokens, the pool has {free} available (short by {tokens - free})"
+
+
+def _queue_events(state: State, worker: Worker, reason: str, now: Now) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = [
+        {"event": "worker_queued", "worker_id": worker.id, "reason": reason}
+    ]
+    if worker.priority != "critical" or _escalated(state, worker.task_id):
+        return events
+    waiting = [
+        state.workers[ident]
+        for ident in state.tasks[worker.task_id].workers
+        if ident in state.waiting
+    ]
+    short = sum(needed_tokens(other) for other in waiting) - state.budget.pool_available
+    events.append(
+        {
+            "event": "escalation_raised",
+            "escalation": {
+                "id": f"escalation-{state.counters.get('escalation', 0) + 1:03d}",
+                "subject": "critical work is short of tokens",
+                "reason": f"short by {short:,}: {len(waiting)} workers of {worker.task_id} wait",
+                "created_at": now.at,
+                "task_id": worker.task_id,
+            },
+        }
+    )
+    return events
+
+
+def _escalated(state: State, task_id: str) -> bool:
+    return any(
+        escalation.task_id == task_id and escalation.status == "open"
+        for escalation in state.escalations.values()
+    )
+
+
+def _refuse(state: State, worker: Worker, now: Now) -> Entry:
+    """B1: low priority is refused first; its step tries again after the reset."""
+    reason = f"low priority, and {pool_short(state, worker)}; tried again after the reset"
+    return Entry(
+        "coordinator-master",
+        reason,
+        [
+            {
+                "event": "worker_ended",
+                "worker_id": worker.id,
+                "status": "rejected",
+                "reason": reason,
+            },
+            {
+                "event": "step_changed",
+                "task_id": worker.task_id,
+                "step": worker.step,
+                "status": "ready",
+                "reason": reason,
+                "not_before": due_at(now, state.budget.resets_at),
+            },
+        ],
+    )

@@ -1,0 +1,96 @@
+"""What may run: masters, worker types and runtimes as the deciding code sees them.
+
+A catalog is a value; reading the files behind it is the masters' library, starting what it names is
+the runtime. Names are in the form that files use (`scan-worker`, `security-master`).
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+
+from cortex.model.definitions import MasterDefinition, MasterPlan, WorkerTypeDefinition
+from cortex.model.state import Step
+
+__all__ = ["Catalog", "Missing", "RuntimeInfo"]
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeInfo:
+    """What deciding needs to know of a runtime. `lane` says which concurrency limit counts it."""
+
+    name: str
+    lane: str = "tools"
+    heartbeats: bool = False
+    uses_tokens: bool = True
+    overhead_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Why a step cannot run here, as a sentence that says what to configure."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Masters, worker types and runtimes by name."""
+
+    masters: dict[str, MasterDefinition] = field(default_factory=dict)
+    types: dict[str, WorkerTypeDefinition] = field(default_factory=dict)
+    runtimes: dict[str, RuntimeInfo] = field(default_factory=dict)
+
+    def route(self, task_type: str) -> MasterDefinition | None:
+        """The master whose routes name the type, else the one with the default route."""
+        default = None
+        for master in self.masters.values():
+            if task_type in master.routes:
+                return master
+            if master.default_route:
+                default = master
+        return default
+
+    def plan_for(self, master: str, task_type: str) -> MasterPlan | None:
+        """The master's plan for tasks of a type."""
+        definition = self.masters.get(master)
+        if definition is None:
+            return None
+        for plan in definition.plans:
+            if task_type in plan.types:
+                return plan
+        return None
+
+    def runtime_for(self, step: Step) -> RuntimeInfo | Missing:
+        """The runtime that a step runs on, or what is missing (spec W5).
+
+        `auto` takes a command where the step has one, tools where the type has them, else the
+        built-in agent where there is one.
+        """
+        kind = self.types.get(step.worker_type)
+        if kind is None:
+            near = difflib.get_close_matches(step.worker_type, self.types, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(self.types))}"
+            return Missing(f"worker type {step.worker_type} has no file; {hint}")
+        wanted = step.runtime if step.runtime != "auto" else kind.runtime
+        if wanted == "auto":
+            if step.command is not None:
+                wanted = "command"
+            elif kind.tools_runtime:
+                wanted = "tools"
+            elif "agent" in self.runtimes:
+                wanted = "agent"
+            else:
+                return Missing(
+                    f"{step.worker_type} needs thought: it has no tools runtime and no model "
+                    "provider is configured; give the task a command to run instead"
+                )
+        found = self.runtimes.get(wanted)
+        if found is None:
+            known = ", ".join(sorted(self.runtimes))
+            return Missing(f"runtime {wanted!r} is not configured here; known: {known}")
+        if wanted == "command" and step.command is None:
+            return Missing(f"step {step.name} is to run a command, and names none")
+        if wanted == "tools" and not kind.tools_runtime:
+            return Missing(f"{step.worker_type} has no tools runtime; name another runtime")
+        return found

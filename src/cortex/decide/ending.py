@@ -1,0 +1,122 @@
+"""Ending and reopening tasks on a person's word: what a cancel reaches, what a retry keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cortex.model.errors import RequestError
+from cortex.model.state import (
+    TERMINAL_TASK,
+    TERMINAL_WORKER,
+    WAITING_WORKER,
+    State,
+    Task,
+    Worker,
+)
+
+__all__ = ["cancel_task", "end_waiting_task", "reopen_task"]
+
+Event = dict[str, Any]
+
+
+def end_waiting_task(task: Task, status: str, reason: str) -> list[Event]:
+    """The end of a task that has no worker to end."""
+    return [{"event": "task_ended", "task_id": task.id, "status": status, "reason": reason}]
+
+
+def cancel_task(state: State, task: Task, reason: str, cascade: bool = False) -> list[Event]:
+    """Events that cancel a task and its workers; live ones are ended and keep their record.
+
+    A parent takes its children along. With `cascade` its follow-ups go too; without, they stay.
+    Pending handoffs of the task are rejected.
+    """
+    events: list[Event] = []
+    _cancel(state, task, reason, cascade, events, set())
+    if not events:
+        raise RequestError(f"{task.id} and all that came of it have ended already", field="task_id")
+    return events
+
+
+def _cancel(
+    state: State, task: Task, reason: str, cascade: bool, events: list[Event], seen: set[str]
+) -> None:
+    if task.id in seen:
+        return
+    seen.add(task.id)
+    if task.status not in TERMINAL_TASK:
+        for ident in task.workers:
+            worker = state.workers.get(ident)
+            if worker is not None and worker.status not in TERMINAL_WORKER:
+                events += cancel_worker(worker, reason)
+        for step in task.steps:
+            if step.status in ("waiting", "ready", "active"):
+                events.append(
+                    {
+                        "event": "step_changed",
+                        "task_id": task.id,
+                        "step": step.name,
+                        "status": "cancelled",
+                    }
+                )
+        events += end_waiting_task(task, "cancelled", reason)
+        events += [
+            {
+                "event": "handoff_changed",
+                "handoff_id": handoff.id,
+                "status": "rejected",
+                "reason": f"{task.id} was cancelled",
+            }
+            for handoff in state.handoffs.values()
+            if handoff.status == "pending" and task.id in (handoff.source_task, handoff.task_id)
+        ]
+    followers = task.children + (task.follow_ups if cascade else [])
+    for ident in followers:
+        if ident in state.tasks:
+            _cancel(state, state.tasks[ident], reason, cascade, events, seen)
+
+
+def cancel_worker(worker: Worker, reason: str) -> list[Event]:
+    """Events that cancel one worker: at once where it has not started, else by ending it."""
+    ended: Event = {
+        "event": "worker_ended",
+        "worker_id": worker.id,
+        "status": "cancelled",
+        "reason": reason,
+    }
+    if worker.status in WAITING_WORKER:
+        return [ended]
+    if worker.status == "approved":
+        return [{"event": "tokens_returned", "worker_id": worker.id}, ended]
+    if worker.status in ("spawning", "running"):
+        return [
+            {
+                "event": "worker_ending",
+                "worker_id": worker.id,
+                "cause": "cancelled",
+                "reason": reason,
+            }
+        ]
+    return []
+
+
+def reopen_task(state: State, task: Task) -> list[Event]:
+    """Events of a retry: the task runs again with what its finished steps made kept."""
+    if task.status not in ("failed", "cancelled"):
+        raise RequestError(
+            f"{task.id} is {task.status}; only a failed or cancelled task is retried",
+            field="task_id",
+            hint="a finished one is done again by dropping its file again",
+        )
+    for ident in task.workers:
+        if ident in state.live:
+            raise RequestError(
+                f"{ident} of {task.id} is still ending; retry in a moment", field="task_id"
+            )
+    if task.assigned_to is None:
+        raise RequestError(f"{task.id} never had a master; drop its file again", field="task_id")
+    events: list[Event] = [{"event": "task_reopened", "task_id": task.id}]
+    for ident in task.children:
+        child = state.tasks.get(ident)
+        if child is not None and child.status in ("failed", "cancelled") and child.assigned_to:
+            events += reopen_task(state, child)
+    return events

@@ -1,0 +1,57 @@
+"""Handoffs between masters: accepting assigns the linked tasks, rejecting tells the sender."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cortex.decide.ending import end_waiting_task
+from cortex.model.state import TERMINAL_TASK, Handoff, State, Task
+
+__all__ = ["accept_handoff", "completed_handoffs", "linked_tasks", "reject_handoff"]
+
+Event = dict[str, Any]
+
+
+def linked_tasks(state: State, handoff: Handoff) -> list[Task]:
+    """The handoff's task and its children, as far as they are still here."""
+    parent = state.tasks.get(handoff.task_id)
+    if parent is None:
+        return []
+    return [parent, *(state.tasks[child] for child in parent.children if child in state.tasks)]
+
+
+def accept_handoff(state: State, handoff: Handoff) -> list[Event]:
+    """One line: the handoff is accepted and the same tasks become the receiver's."""
+    events: list[Event] = [
+        {"event": "handoff_changed", "handoff_id": handoff.id, "status": "accepted"}
+    ]
+    for task in linked_tasks(state, handoff):
+        if task.status == "pending":
+            events.append({"event": "task_released", "task_id": task.id})
+            events.append({"event": "task_routed", "task_id": task.id, "master": handoff.to_agent})
+    return events
+
+
+def reject_handoff(state: State, handoff: Handoff, reason: str) -> list[Event]:
+    """The handoff is rejected, its tasks are cancelled, and a person is told why."""
+    events: list[Event] = [
+        {
+            "event": "handoff_changed",
+            "handoff_id": handoff.id,
+            "status": "rejected",
+            "reason": reason,
+        }
+    ]
+    for task in linked_tasks(state, handoff):
+        if task.status not in TERMINAL_TASK:
+            events += end_waiting_task(task, "cancelled", f"{handoff.id} was rejected: {reason}")
+    return events
+
+
+def completed_handoffs(state: State, task: Task) -> list[Event]:
+    """Handoffs that are over because their task is completed."""
+    return [
+        {"event": "handoff_changed", "handoff_id": handoff.id, "status": "completed"}
+        for handoff in state.handoffs.values()
+        if handoff.task_id == task.id and handoff.status == "accepted"
+    ]

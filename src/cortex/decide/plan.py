@@ -1,0 +1,234 @@
+"""Which steps a task becomes, and which of them may start.
+
+Sources of a plan, in this order: the task's own `workers`, its command, its master's plan for its
+type, else one worker for the whole. Only the shape is decided here; tokens and slots are `admit`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from cortex.decide.catalog import Catalog, Missing, RuntimeInfo
+from cortex.decide.entry import Now, seconds_left
+from cortex.model.definitions import MasterPlan
+from cortex.model.ids import master_key, short_type, worker_type_name
+from cortex.model.settings import Settings
+from cortex.model.state import State, Step, Task, Worker
+
+__all__ = ["make_steps", "missing_for", "ready_steps", "request_workers"]
+
+Event = dict[str, Any]
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def make_steps(task: Task, catalog: Catalog, settings: Settings) -> list[Step]:
+    """The steps of a task, none started. A task in direct mode has one."""
+    retries = settings.workers.retries if task.retries is None else task.retries
+    if task.plan:
+        return [_own_step(task, row, retries) for row in task.plan]
+    if task.command is not None:
+        return [_whole(task, "command-worker", retries)]
+    plan = catalog.plan_for(task.assigned_to or "", task.type)
+    if plan is not None and task.execution_mode == "workers":
+        return _from_plan(task, plan, retries)
+    return [_whole(task, _type_for(task, catalog, plan), retries)]
+
+
+def _type_for(task: Task, catalog: Catalog, plan: MasterPlan | None) -> str:
+    named = worker_type_name(task.type)
+    if named in catalog.types:
+        return named
+    return plan.steps[0].worker_type if plan else "coordinator-worker"
+
+
+def _whole(task: Task, worker_type: str, retries: int) -> Step:
+    return Step(
+        name="main",
+        worker_type=worker_type,
+        runtime=task.runtime,
+        command=task.command,
+        env=dict(task.env),
+        scope=dict(task.scope),
+        token_budget=task.token_budget,
+        timeout_s=task.timeout_s,
+        retries=retries,
+    )
+
+
+def _own_step(task: Task, row: dict[str, Any], retries: int) -> Step:
+    scope = {**task.scope, **row.get("scope", {})}
+    if "repository" in row.get("scope", {}):
+        scope.pop("repositories", None)
+    return Step(
+        name=row["name"],
+        worker_type=row["worker_type"],
+        needs=list(row.get("needs", [])),
+        optional=row.get("optional", False),
+        runtime=row.get("runtime", "auto"),
+        command=row.get("command"),
+        env={**task.env, **row.get("env", {})},
+        scope=scope,
+        token_budget=row.get("token_budget"),
+        timeout_s=row.get("timeout", task.timeout_s),
+        retries=row.get("retries", retries),
+    )
+
+
+def _repositories(task: Task) -> list[str]:
+    named = task.scope.get("repositories") or [task.scope.get("repository")]
+    return [repository for repository in named if repository]
+
+
+def _from_plan(task: Task, plan: MasterPlan, retries: int) -> list[Step]:
+    """The master's steps; `for_each` makes one per repository, and needs follow all of them."""
+    made: dict[str, list[str]] = {}
+    steps: list[Step] = []
+    for template in plan.steps:
+        repositories = _repositories(task) if template.for_each else []
+        scopes: list[dict[str, Any]] = [dict(task.scope)]
+        names = [template.name]
+        if repositories:
+            rest = {k: v for k, v in task.scope.items() if k != "repositories"}
+            scopes = [{**rest, "repository": repository} for repository in repositories]
+            names = _names(template.name, repositories)
+        made[template.name] = names
+        for name, scope in zip(names, scopes, strict=True):
+            steps.append(
+                Step(
+                    name=name,
+                    worker_type=template.worker_type,
+                    needs=[other for need in template.needs for other in made.get(need, [need])],
+                    optional=template.optional,
+                    runtime=task.runtime,
+                    env=dict(task.env),
+                    scope=scope,
+                    token_budget=task.token_budget,
+                    timeout_s=task.timeout_s,
+                    retries=retries if template.retries is None else template.retries,
+                )
+            )
+    return steps
+
+
+def _names(prefix: str, repositories: list[str]) -> list[str]:
+    """`scan-flask`, …: unique, short, and fit for a file name."""
+    names: list[str] = []
+    for repository in repositories:
+        last = repository.rstrip("/").rpartition("/")[2].removesuffix(".git")
+        name = f"{prefix}-{_UNSAFE.sub('-', last).strip('-.') or 'repository'}"[:60]
+        number = 2
+        while name in names:
+            name, number = f"{name.rstrip('0123456789-')}-{number}", number + 1
+        names.append(name)
+    return names
+
+
+def missing_for(steps: list[Step], catalog: Catalog) -> str | None:
+    """What must be configured before these steps can run, or None."""
+    for step in steps:
+        found = catalog.runtime_for(step)
+        if isinstance(found, Missing):
+            return found.reason
+    return None
+
+
+def ready_steps(task: Task, now: Now) -> tuple[list[Step], float | None]:
+    """(steps that may get a worker now, seconds until the next one may).
+
+    A step may once all it needs are done (an optional one counts once it has ended) and its
+    backoff is over.
+    """
+    over = {step.name for step in task.steps if step.status == "done"}
+    over |= {
+        step.name for step in task.steps if step.optional and step.status in ("failed", "cancelled")
+    }
+    ready: list[Step] = []
+    soonest: float | None = None
+    for step in task.steps:
+        if step.status == "waiting" and over.issuperset(step.needs):
+            ready.append(step)
+        elif step.status == "ready":
+            left = seconds_left(step.not_before, now) if step.not_before else 0.0
+            if left > 0:
+                soonest = left if soonest is None else min(soonest, left)
+            else:
+                ready.append(step)
+    return ready, soonest
+
+
+def request_workers(
+    state: State, task: Task, steps: list[Step], catalog: Catalog, settings: Settings, now: Now
+) -> list[Event]:
+    """Events that ask for one worker per step. Steps whose runtime is missing are left out."""
+    events: list[Event] = []
+    numbers: dict[str, int] = {}
+    order = state.counters.get("order", 0)
+    for step in steps:
+        runtime = catalog.runtime_for(step)
+        if isinstance(runtime, Missing):
+            continue
+        prefix = f"worker-{catalog.types[step.worker_type].short or short_type(step.worker_type)}"
+        numbers[prefix] = numbers.get(prefix, state.counters.get(prefix, 0)) + 1
+        order += 1
+        if step.status == "waiting":
+            events.append(
+                {
+                    "event": "step_changed",
+                    "task_id": task.id,
+                    "step": step.name,
+                    "status": "ready",
+                }
+            )
+        worker = _worker(task, step, runtime, catalog, settings, now)
+        worker.id = f"{prefix}-{numbers[prefix]:03d}"
+        worker.order = order
+        worker.retry_of = _last_attempt(state, task, step)
+        events.append({"event": "worker_requested", "worker": worker.to_json()})
+    return events
+
+
+def _last_attempt(state: State, task: Task, step: Step) -> str | None:
+    for ident in reversed(task.workers):
+        worker = state.workers.get(ident)
+        if worker is not None and worker.step == step.name and worker.status != "rejected":
+            return ident
+    return None
+
+
+def _worker(
+    task: Task,
+    step: Step,
+    runtime: RuntimeInfo,
+    catalog: Catalog,
+    settings: Settings,
+    now: Now,
+) -> Worker:
+    kind = catalog.types[step.worker_type]
+    master = task.assigned_to or "coordinator-master"
+    mode = settings.masters.get(master_key(master))
+    direct = task.execution_mode == "direct" or (mode is not None and not mode.worker_mode)
+    plan = catalog.plan_for(master, task.type)
+    return Worker(
+        id="",
+        worker_type=step.worker_type,
+        task_id=task.id,
+        step=step.name,
+        master=master,
+        attempt=step.attempt + 1,
+        priority=task.priority,
+        requested_at=now.at,
+        runtime=runtime.name,
+        lane=runtime.lane,
+        uses_tokens=runtime.uses_tokens,
+        heartbeats=runtime.heartbeats,
+        fund=f"master:{master_key(master)}" if direct else "pool",
+        token_budget=kind.token_budget if step.token_budget is None else step.token_budget,
+        overhead_tokens=runtime.overhead_tokens,
+        timeout_s=step.timeout_s or kind.timeout,
+        deadline=task.deadline,
+        repository=step.scope.get("repository"),
+        max_parallel=task.max_parallel or (plan.max_parallel if plan else None),
+        justification=f"step {step.name} of {task.title}"[:200],
+        queued_wall=now.wall,
+    )

@@ -1,0 +1,125 @@
+"""The order in which waiting workers are looked at: priority, aging, deadline, age.
+
+Workers wait in small heaps by (level, master, lane). One that a narrow limit holds back (its task,
+type, master or repository is at its maximum) is set aside under that limit and looked at again only
+when the limit has room, so that a long queue behind one limit costs nothing. The queue is derived
+from the state and holds no truth; a stale entry is dropped when it comes up.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from cortex.model.ids import PRIORITIES
+from cortex.model.state import Worker
+
+__all__ = ["AdmissionQueue", "Source"]
+
+#: Aging lifts up to `high`: only people make work critical.
+_HIGHEST_BY_AGE = PRIORITIES.index("high")
+_NO_DEADLINE = "9999"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an entry waits: its level, master and lane, and the limit that it is set aside for."""
+
+    level: int
+    master: str
+    lane: str
+    limit: str = ""
+
+
+@dataclass(slots=True)
+class AdmissionQueue:
+    """Waiting workers in the order of S4: highest level, earliest deadline, first come."""
+
+    aging_s: float
+    _heaps: dict[Source, list[tuple[str, int, str]]] = field(default_factory=dict)
+    _where: dict[str, Source] = field(default_factory=dict)
+    _rank: dict[str, tuple[str, int, str]] = field(default_factory=dict)
+    _rises: list[tuple[float, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def __contains__(self, worker_id: str) -> bool:
+        return worker_id in self._where
+
+    def push(self, worker: Worker, now_wall: float) -> None:
+        """Takes a waiting worker in; one that waits here already stays where it is."""
+        if worker.id in self._where:
+            return
+        self._rank[worker.id] = (worker.deadline or _NO_DEADLINE, worker.order, worker.id)
+        base = PRIORITIES.index(worker.priority)
+        risen = max(0, int((now_wall - worker.queued_wall) // self.aging_s))
+        level = base if base > _HIGHEST_BY_AGE else min(_HIGHEST_BY_AGE, base + risen)
+        self._put(worker.id, Source(level, worker.master, worker.lane))
+        if level < _HIGHEST_BY_AGE:
+            due = worker.queued_wall + (level - base + 1) * self.aging_s
+            heapq.heappush(self._rises, (due, worker.id))
+
+    def _put(self, worker_id: str, source: Source) -> None:
+        self._where[worker_id] = source
+        heapq.heappush(self._heaps.setdefault(source, []), self._rank[worker_id])
+
+    def discard(self, worker_id: str) -> None:
+        """Forgets a worker that waits no more."""
+        self._where.pop(worker_id, None)
+        self._rank.pop(worker_id, None)
+
+    def set_aside(self, worker_id: str, limit: str) -> None:
+        """Lets a worker wait for room under a limit."""
+        source = self._where[worker_id]
+        self._put(worker_id, Source(source.level, source.master, source.lane, limit))
+
+    def age(self, now_wall: float) -> None:
+        """Lifts every worker whose time has come by one level."""
+        while self._rises and self._rises[0][0] <= now_wall:
+            due, worker_id = heapq.heappop(self._rises)
+            source = self._where.get(worker_id)
+            if source is None:
+                continue
+            risen = Source(source.level + 1, source.master, source.lane, source.limit)
+            self._put(worker_id, risen)
+            if risen.level < _HIGHEST_BY_AGE:
+                heapq.heappush(self._rises, (due + self.aging_s, worker_id))
+
+    def next_rise(self) -> float | None:
+        """Wall time at which the next worker is lifted."""
+        return self._rises[0][0] if self._rises else None
+
+    def in_order(self, open_to: Callable[[Source], bool]) -> Iterator[tuple[int, list[str]]]:
+        """(level, worker ids) from the highest level down.
+
+        Each list holds the first of every source that `open_to` lets pass, best first. The caller
+        may change the queue between two steps; asking again then starts over.
+        """
+        levels: dict[int, list[tuple[str, int, str]]] = {}
+        for source in list(self._heaps):
+            if self._trim(source) and open_to(source):
+                levels.setdefault(source.level, []).append(self._heaps[source][0])
+        for level in sorted(levels, reverse=True):
+            yield level, [worker_id for _, _, worker_id in sorted(levels[level])]
+
+    def following(self, worker_id: str, count: int) -> list[str]:
+        """Up to `count` workers that wait behind this one in its own heap, best first."""
+        source = self._where[worker_id]
+        heap = self._heaps[source]
+        behind = heapq.nsmallest(count + 1, heap)
+        return [
+            other
+            for _, _, other in behind
+            if other != worker_id and self._where.get(other) == source
+        ]
+
+    def _trim(self, source: Source) -> bool:
+        """Drops stale heads; False when the source is empty, and then it is forgotten."""
+        heap = self._heaps[source]
+        while heap and self._where.get(heap[0][2]) != source:
+            heapq.heappop(heap)
+        if not heap:
+            del self._heaps[source]
+        return bool(heap)

@@ -1,0 +1,204 @@
+"""What an ended attempt amounts to: its status, its tokens, and what its step does next.
+
+The input is what the runtime observed: exit record, results and deliverables. The rule of the
+worker contract: a non-zero exit fails, invalid results fail, missing deliverables fail, whatever
+anybody said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from cortex.decide.entry import Entry, Now, due_after
+from cortex.model.settings import Settings
+from cortex.model.state import State, Step, Task, Worker
+
+__all__ = ["Observed", "review"]
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What was seen of an attempt's end. `lost`: no exit record, and nothing of it lives."""
+
+    worker_id: str
+    lost: bool = False
+    code: int | None = None
+    signal: int | None = None
+    cause: str | None = None
+    spawn_error: str | None = None
+    retryable: bool = False
+    duration_s: float = 0.0
+    started_at: str | None = None
+    tail: str = ""
+    results: dict[str, Any] | None = None
+    problems: tuple[str, ...] = ()
+    missing_deliverables: tuple[str, ...] = ()
+    has_schema: bool = False
+    deliverables: tuple[str, ...] = ()
+    never_started: bool = False
+    ended_descendants: int = 0
+
+
+@dataclass(slots=True)
+class Verdict:
+    """The outcome before it becomes events."""
+
+    status: str
+    reason: str | None = None
+    summary: str | None = None
+    partial: bool = False
+    permanent: bool = False
+    accepted: bool = False
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def review(state: State, observed: Observed, settings: Settings, now: Now) -> Entry:
+    """The line that ends an attempt: status, tokens back, and its step done, ready or failed."""
+    worker = state.workers[observed.worker_id]
+    task = state.tasks.get(worker.task_id)
+    verdict = _verdict(worker, observed, settings)
+    used, overrun, reported = _tokens(worker, observed)
+    if verdict.status == "completed" and overrun:
+        verdict = Verdict("budget_exhausted", f"reported {reported} tokens of {worker.reserved}")
+    events: list[Event] = []
+    if worker.status != "collecting":
+        events.append({"event": "worker_collecting", "worker_id": worker.id})
+    settled: Event = {
+        "event": "tokens_settled",
+        "worker_id": worker.id,
+        "used": used,
+        "returned": worker.reserved - used,
+        "accepted": verdict.accepted,
+    }
+    if overrun:
+        settled["overrun"] = overrun
+        settled["tokens_reported"] = reported
+    events.append(settled)
+    events.append(_ended(worker, observed, verdict, used))
+    if task is not None and task.status not in ("completed", "failed", "cancelled"):
+        step = task.step(worker.step)
+        if step.worker_id == worker.id and step.status == "active":
+            events.append(_step_event(task, step, worker, verdict, settings, now))
+    why = verdict.summary if verdict.status == "completed" else verdict.reason
+    return Entry(worker.master, f"{worker.id} {verdict.status}: {why or 'done'}"[:300], events)
+
+
+def _ended(worker: Worker, observed: Observed, verdict: Verdict, used: int) -> Event:
+    results = observed.results or {}
+    return {
+        "event": "worker_ended",
+        "worker_id": worker.id,
+        "status": verdict.status,
+        "reason": verdict.reason,
+        "summary": verdict.summary,
+        "tokens_used": used,
+        "partial": verdict.partial,
+        "permanent": verdict.permanent,
+        "review": "accepted" if verdict.accepted else None,
+        "exit_code": observed.code,
+        "exit_signal": observed.signal,
+        "findings": len(results.get("findings") or []),
+        "duration_s": round(observed.duration_s, 3),
+    }
+
+
+def _verdict(worker: Worker, observed: Observed, settings: Settings) -> Verdict:
+    if observed.never_started:
+        return Verdict("cancelled", worker.reason or "cancelled before it started")
+    if observed.lost:
+        return Verdict("lost", "its end is unknown: no exit record, and nothing of it is alive")
+    if observed.spawn_error is not None:
+        return Verdict("failed", observed.spawn_error, permanent=not observed.retryable)
+    if observed.cause == "timeout":
+        return Verdict("timeout", f"ran over its timeout of {worker.timeout_s:g} s")
+    if observed.cause == "stop" or (worker.status == "ending" and observed.signal is not None):
+        if worker.cause == "timeout":
+            return Verdict("timeout", f"ran over its timeout of {worker.timeout_s:g} s")
+        return Verdict("cancelled", worker.reason or "ended by a signal from outside")
+    if observed.signal is not None:
+        return Verdict("failed", _with_tail(f"ended by signal {observed.signal}", observed))
+    return _by_results(observed, settings)
+
+
+def _with_tail(reason: str, observed: Observed) -> str:
+    last = observed.tail.strip().splitlines()
+    return f"{reason}: {last[-1][:200]}" if last else reason
+
+
+def _by_results(observed: Observed, settings: Settings) -> Verdict:
+    results = observed.results
+    if observed.problems:
+        return Verdict("failed", "results refused: " + "; ".join(observed.problems[:3]))
+    if observed.code != 0:
+        said = str((results or {}).get("error") or "")
+        reason = f"exit {observed.code}"
+        return Verdict(
+            "failed",
+            f"{reason}: {said[:300]}" if said else _with_tail(reason, observed),
+            permanent=bool((results or {}).get("permanent")),
+        )
+    if results is None:
+        if observed.deliverables or observed.has_schema:
+            return Verdict("failed", "exit 0, but it wrote no results.json, as its type demands")
+        return Verdict("completed", summary=observed.tail.strip()[-500:] or None, accepted=True)
+    if results.get("status") == "failed":
+        reason = str(results.get("error") or results.get("summary") or "it says that it failed")
+        return Verdict("failed", reason[:500], permanent=bool(results.get("permanent")))
+    if observed.missing_deliverables:
+        names = ", ".join(observed.missing_deliverables)
+        return Verdict("failed", f"deliverables missing from artifacts/: {names}")
+    partial = results.get("status") == "partial"
+    if partial and not settings.workers.accept_partial:
+        return Verdict("failed", "only partial, and partial results are not accepted here")
+    summary = str(results.get("summary") or observed.tail.strip()[-500:] or "") or None
+    return Verdict("completed", summary=summary, partial=partial, accepted=True)
+
+
+def _tokens(worker: Worker, observed: Observed) -> tuple[int, int, int]:
+    """(used, overrun, as reported): self-reported numbers are clamped to what was reserved."""
+    if observed.never_started:
+        return 0, 0, 0
+    if observed.lost:
+        return worker.reserved if worker.uses_tokens and worker.runtime != "tools" else 0, 0, 0
+    reported = (observed.results or {}).get("tokens_used")
+    known = reported if isinstance(reported, int) and not isinstance(reported, bool) else 0
+    known = max(known, worker.tokens_used, 0)
+    return min(known, worker.reserved), max(0, known - worker.reserved), known
+
+
+def _step_event(
+    task: Task, step: Step, worker: Worker, verdict: Verdict, settings: Settings, now: Now
+) -> Event:
+    event: Event = {"event": "step_changed", "task_id": task.id, "step": step.name}
+    if verdict.accepted:
+        return {**event, "status": "done"}
+    if verdict.status == "cancelled":
+        return {**event, "status": "cancelled", "reason": verdict.reason}
+    if verdict.permanent or not _may_retry(step, verdict, settings):
+        return {**event, "status": "failed", "reason": verdict.reason}
+    delay = backoff_s(worker.attempt, settings, now.random)
+    return {
+        **event,
+        "status": "ready",
+        "again": True,
+        "reason": verdict.reason,
+        "not_before": due_after(now, delay) if delay > 0 else None,
+    }
+
+
+def _may_retry(step: Step, verdict: Verdict, settings: Settings) -> bool:
+    allowed = step.retries
+    if verdict.status == "timeout":
+        allowed = min(allowed, settings.workers.retry_timeouts)
+    if verdict.status == "budget_exhausted":
+        allowed = 0
+    return step.attempt < allowed
+
+
+def backoff_s(attempt: int, settings: Settings, random: float) -> float:
+    """Seconds before the next attempt: exponential with full jitter, in [half, whole]."""
+    ceiling = min(settings.workers.backoff * 2 ** (attempt - 1), settings.workers.backoff_max)
+    return ceiling * (0.5 + random / 2)

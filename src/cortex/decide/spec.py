@@ -1,0 +1,51 @@
+"""The worker spec: the one document that tells a worker what to do (spec section L)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cortex.decide.catalog import Catalog
+from cortex.model.state import Task, Worker
+from cortex.model.times import format_duration
+
+__all__ = ["worker_folder", "worker_spec"]
+
+
+def worker_folder(worker_id: str, at: str) -> str:
+    """The dated folder of a worker, relative to the home; dated by its approval."""
+    return f"agents/logs/workers/{at[:10]}/{worker_id}"
+
+
+def worker_spec(task: Task, worker: Worker, catalog: Catalog) -> dict[str, Any]:
+    """The spec document of one attempt, in the public field order."""
+    step = task.step(worker.step)
+    kind = catalog.types.get(worker.worker_type)
+    spec: dict[str, Any] = {
+        "worker_id": worker.id,
+        "worker_type": worker.worker_type,
+        "created_by": worker.master,
+        "created_at": worker.requested_at,
+        "task_id": task.id,
+        "scope": step.scope,
+        "context": {
+            "parent_task": task.title,
+            "priority": worker.priority,
+            "deadline": task.deadline,
+            "step": step.name,
+            "attempt": worker.attempt,
+            **task.context,
+        },
+        "token_budget": worker.token_budget,
+        "timeout": format_duration(worker.timeout_s).replace(" ", ""),
+        "deliverables": list(kind.deliverables) if kind else [],
+        "prompt_template": f"agents/prompts/workers/{worker.worker_type}.md",
+        "runtime": worker.runtime,
+    }
+    if step.command is not None:
+        spec["command"] = step.command
+    if step.env:
+        spec["env"] = step.env
+    if worker.retry_of:
+        spec["retry_of"] = worker.retry_of
+        spec["context"]["why_again"] = step.reason
+    return spec
