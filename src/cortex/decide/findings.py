@@ -1,0 +1,169 @@
+"""What a task makes of its workers' findings: one ranked list, and groups worth a fix task each.
+
+Pure, like the rest of this room: it maps lists to lists. The normal form, the join and the order
+are the model's; this module adds whose work a finding becomes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cortex.model.findings import (
+    DEPENDENCY_FAMILY,
+    SEVERITIES,
+    Finding,
+    merge,
+    normalise,
+    rank,
+    rank_key,
+    severity_counts,
+)
+
+__all__ = [
+    "Finding",
+    "Group",
+    "group",
+    "merge",
+    "merge_workers",
+    "normalise",
+    "rank",
+    "severity_counts",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Findings that one fix can answer.
+
+    `key` names the same problem on any day, however many places show it, so a follow-up task
+    that carries it is made once. `family` and `cwe` are None in the group of the rest, and so is
+    `repository` where its findings span several.
+    """
+
+    key: str
+    title: str
+    severity: str
+    count: int
+    repository: str | None
+    repositories: tuple[str, ...]
+    family: str | None
+    cwe: str | None
+    package: str | None
+    files: tuple[str, ...]
+    fingerprints: tuple[str, ...]
+    is_rest: bool = False
+
+
+def merge_workers(reports: Iterable[tuple[str, Iterable[Mapping[str, Any]]]]) -> list[Finding]:
+    """One ranked list from `(repository, findings)` pairs, one pair a worker, joined by `merge`."""
+    return merge(
+        normalise(finding, repository) for repository, findings in reports for finding in findings
+    )
+
+
+def group(findings: Iterable[Finding], limit: int, *, at_least: str = "info") -> list[Group]:
+    """At most `limit` groups, most urgent first, and one more for the rest if there are more.
+
+    A group is one repository's findings of one rule family (or CWE, where the tool's family is
+    only its rule), or of one package for dependencies. Findings below severity `at_least` are
+    left out; every other finding is in exactly one group, so the counts add up. Raises
+    ValueError for a limit below 1 or an unknown severity.
+    """
+    if limit < 1:
+        raise ValueError(f"group: limit is {limit}, and must be at least 1")
+    if at_least not in SEVERITIES:
+        raise ValueError(
+            f"group: at_least is {at_least!r}, and must be one of {', '.join(SEVERITIES)}"
+        )
+    wanted = SEVERITIES[: SEVERITIES.index(at_least) + 1]
+    buckets: dict[tuple[str, str, str], list[Finding]] = defaultdict(list)
+    for finding in rank(findings):
+        if finding["severity"] in wanted:
+            buckets[_bucket(finding)].append(finding)
+    ordered = sorted(buckets.items(), key=lambda item: (rank_key(item[1][0]), item[0]))
+    groups = [_group(bucket, members) for bucket, members in ordered[:limit]]
+    rest = [finding for _, members in ordered[limit:] for finding in members]
+    if rest:
+        groups.append(_rest(rank(rest), len(ordered) - limit))
+    return groups
+
+
+def _bucket(finding: Finding) -> tuple[str, str, str]:
+    if finding["family"] == DEPENDENCY_FAMILY:
+        return (finding["repository"], DEPENDENCY_FAMILY, finding.get("package", ""))
+    by_rule_only = finding["family"] in finding["rules"] and finding["cwe"] is not None
+    return (finding["repository"], str(finding["cwe"] if by_rule_only else finding["family"]), "")
+
+
+def _group(bucket: tuple[str, str, str], members: list[Finding]) -> Group:
+    repository, family, package = bucket
+    first = members[0]
+    files = _files(members)
+    if package:
+        fixed = _highest_fix(members)
+        advice = f" to {fixed}" if fixed else ""
+        title = f"Upgrade {package}{advice}: {_count(len(members), 'advisory', 'advisories')}"
+    else:
+        where = files[0] if len(files) == 1 else f"{len(files)} files"
+        places = _count(len(members), "place", "places")
+        title = f"{first['title'].rstrip('.')}: {places} in {where}"
+    cwes = {finding["cwe"] for finding in members}
+    return Group(
+        key=_key(repository, family, package),
+        title=title,
+        severity=first["severity"],
+        count=len(members),
+        repository=repository,
+        repositories=(repository,),
+        family=first["family"],
+        cwe=first["cwe"] if len(cwes) == 1 else None,
+        package=package or None,
+        files=files,
+        fingerprints=tuple(sorted(finding["fingerprint"] for finding in members)),
+    )
+
+
+def _rest(members: list[Finding], kinds: int) -> Group:
+    repositories = tuple(sorted({finding["repository"] for finding in members}))
+    findings = _count(len(members), "finding", "findings")
+    return Group(
+        key=_key("\n".join(repositories), "other", ""),
+        title=f"{findings} of {_count(kinds, 'other kind', 'other kinds')}",
+        severity=members[0]["severity"],
+        count=len(members),
+        repository=repositories[0] if len(repositories) == 1 else None,
+        repositories=repositories,
+        family=None,
+        cwe=None,
+        package=None,
+        files=_files(members),
+        fingerprints=tuple(sorted(finding["fingerprint"] for finding in members)),
+        is_rest=True,
+    )
+
+
+def _key(repository: str, family: str, package: str) -> str:
+    digest = hashlib.sha256("\0".join((repository, family, package)).encode()).hexdigest()[:12]
+    return f"finding:{package or family}:{digest}"
+
+
+def _files(members: list[Finding]) -> tuple[str, ...]:
+    return tuple(sorted({finding["file"] for finding in members}))
+
+
+def _highest_fix(members: list[Finding]) -> str:
+    fixes = {finding.get("fixed_version", "") for finding in members} - {""}
+    return max(fixes, key=_release) if fixes else ""
+
+
+def _release(version: str) -> tuple[int, ...]:
+    release = version.split("-", maxsplit=1)[0]
+    return tuple(int(part) for part in release.split(".") if part.isdigit())
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
