@@ -1,0 +1,72 @@
+"""Reads the published documents as plain dicts, whole, while their writer replaces them.
+
+The daemon replaces a document in one step, so a reader sees the old or the new one. A person may
+write into it in place; then it is read again for a moment before anything is said.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from cortex.model.errors import HomeError
+
+__all__ = ["Row", "read_document", "read_json", "rows_of"]
+
+Row = dict[str, Any]
+
+_TRIES = 6
+_PAUSE_S = 0.05
+
+
+def read_document(path: Path) -> Row | None:
+    """The document's object, or None if it was never published.
+
+    Raises HomeError naming file and line if it stays unreadable for a third of a second.
+    """
+    problem = ""
+    for attempt in range(_TRIES):
+        if attempt:
+            time.sleep(_PAUSE_S)
+        try:
+            value = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            if attempt == 0 or not problem:
+                return None
+            continue
+        except OSError as error:
+            raise HomeError(f"{path} cannot be read: {error.strerror}") from None
+        except json.JSONDecodeError as error:
+            problem = f"{path}:{error.lineno}: {error.msg}"
+            continue
+        except (UnicodeDecodeError, RecursionError) as error:
+            problem = f"{path}: {error}"
+            continue
+        if isinstance(value, dict):
+            return value
+        problem = f"{path}: holds no object"
+    raise HomeError(
+        f"{problem}; the file was edited by hand. A running daemon restores it within seconds; "
+        "without one, correct or remove it and start cortexd"
+    )
+
+
+def read_json(path: Path) -> Row | None:
+    """The object in a small JSON file of the home, or None where there is none that can be read."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def rows_of(document: Row | None, *lists: str) -> list[Row]:
+    """The rows of the named lists, one after another; things that are no rows are passed over."""
+    found: list[Row] = []
+    for name in lists:
+        value = (document or {}).get(name)
+        if isinstance(value, list):
+            found += [row for row in value if isinstance(row, dict)]
+    return found

@@ -1,0 +1,121 @@
+"""Drops requests into the inbox, and finds out what became of them.
+
+A drop is a file that a person could have written; its unique name is the receipt. The task that is
+made from it keeps that name as `source`, a refusal lies in rejected/ under it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cortex.home.documents import Row, read_document, read_json, rows_of
+from cortex.model.errors import HomeError
+from cortex.model.paths import HomePaths
+
+__all__ = ["Outcome", "Receipt", "drop", "find_outcome", "rejection_of"]
+
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
+SUFFIXES = (".json", ".yaml", ".yml", ".jsonl", ".ndjson")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A drop that was made: its file name, and what it asked for."""
+
+    name: str
+    kind: str = "task"
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a drop: the tasks made from it, or the refusal (the error file's object).
+
+    Both are empty for a verb that was taken up.
+    """
+
+    task_ids: tuple[str, ...] = ()
+    rejection: Mapping[str, Any] | None = None
+
+
+def drop(paths: HomePaths, payload: Mapping[str, Any] | bytes, name: str | None = None) -> Receipt:
+    """Puts one request into the inbox, whole and at once, under a name of its own.
+
+    `name` (a verb, or the name of a user's file whose suffix is kept) begins the file's name.
+    Raises HomeError if the inbox cannot be written.
+    """
+    kind, key = "task", None
+    if isinstance(payload, bytes):
+        data = payload
+    else:
+        kind, key = str(payload.get("kind", "task")), payload.get("key")
+        data = json.dumps(payload, ensure_ascii=False, indent=2).encode() + b"\n"
+    suffix = Path(name or "").suffix.lower()
+    stem = _NOT_PLAIN.sub("-", Path(name or kind).stem if suffix in SUFFIXES else name or kind)
+    suffix = suffix if suffix in SUFFIXES else ".json"
+    unique = f"{stem.strip('.-')[:80] or kind}-{secrets.token_hex(5)}{suffix}"
+    _write(paths.inbox, unique, data)
+    return Receipt(unique, kind, key if isinstance(key, str) else None)
+
+
+def _write(inbox: Path, name: str, data: bytes) -> None:
+    hidden = inbox / f".{name}.tmp"
+    try:
+        inbox.mkdir(parents=True, exist_ok=True)
+        with hidden.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        hidden.rename(inbox / name)
+    except OSError as error:
+        hidden.unlink(missing_ok=True)
+        raise HomeError(
+            f"{inbox / name} cannot be written: {error.strerror}; nothing was submitted"
+        ) from None
+
+
+def find_outcome(paths: HomePaths, receipt: Receipt) -> Outcome | None:
+    """What became of the drop, or None as long as no daemon has taken it up and published it."""
+    rejection = rejection_of(paths, receipt.name)
+    if rejection is not None:
+        return Outcome(rejection=rejection)
+    if _waits(paths, receipt.name):
+        return None
+    if receipt.kind != "task":
+        return Outcome()
+    ids = [
+        str(row.get("id"))
+        for row in rows_of(read_document(paths.task_queue), "tasks")
+        if _made_from(row, receipt)
+    ]
+    return Outcome(task_ids=tuple(ids)) if ids else None
+
+
+def rejection_of(paths: HomePaths, name: str) -> Row | None:
+    """The error file of a refused drop, as an object, or None."""
+    return read_json(paths.rejected / f"{name}.error.json")
+
+
+def _made_from(row: Row, receipt: Receipt) -> bool:
+    source = row.get("source")
+    if isinstance(source, str) and (
+        source == receipt.name or source.startswith(f"{receipt.name}:")
+    ):
+        return True
+    return receipt.key is not None and row.get("key") == receipt.key
+
+
+def _waits(paths: HomePaths, name: str) -> bool:
+    if (paths.inbox / name).exists():
+        return True
+    try:
+        return any(path.name.endswith(f"-{name}") for path in paths.intake.iterdir())
+    except OSError:
+        return False
