@@ -1,0 +1,329 @@
+"""One attempt from its claim to its exit record: the process that outlives the daemon.
+
+Runs in a child that the nursery forked; standard library only, nothing imported after the fork.
+It keeps the timeout by CLOCK_MONOTONIC whether or not a daemon runs, and SIGTERM asks it to end
+its worker. It decides nothing: the daemon reads its exit record.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import select
+import signal
+import time
+from contextlib import suppress
+
+from cortex.runtime.processes import Stat
+from cortex.runtime.shim_log import Log, timestamp
+from cortex.runtime.shim_record import RETRYABLE, Lock, seal_results, win_claim, write_exit_record
+from cortex.runtime.shim_tree import (
+    become_subreaper,
+    name_process,
+    reap_all,
+    reap_orphans,
+    signal_descendants,
+    signal_group,
+    start_program,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from cortex.runtime.shim_order import Hints, Order
+
+_CHUNK_BYTES = 65536
+_LEFTOVER_GRACE_S = 0.2  # for what ends by itself, such as a `tee` behind the main program
+_LEFTOVER_BOUND_S = 5.0
+_KILL_AGAIN_S = 1.0
+
+
+class Signals:
+    """SIGTERM and SIGCHLD as readable bytes, so that one poll waits for everything."""
+
+    def __init__(self) -> None:
+        """Install handlers and unblock both; the nursery forks with SIGTERM blocked."""
+        self.stop_requested = False
+        self.fileno, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._note_stop)
+        signal.signal(signal.SIGCHLD, _note_nothing)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGCHLD))
+
+    def _note_stop(self, _number: int, _frame: object) -> None:
+        self.stop_requested = True
+
+    def clear(self) -> None:
+        """Take the bytes out; call it before looking at what they may mean."""
+        with suppress(BlockingIOError):
+            os.read(self.fileno, 4096)
+
+
+def _note_nothing(_number: int, _frame: object) -> None:
+    """SIGCHLD only has to wake the poll."""
+
+
+class Program:
+    """The running program with its output and its tree."""
+
+    def __init__(self, order: Order, log: Log, signals: Signals, lock: Lock) -> None:
+        """Start it; raises OSError if that is impossible."""
+        self._order = order
+        self._log = log
+        self._signals = signals
+        self.cause: str | None = None
+        self.ended_descendants = 0
+        self.left_descendants = 0
+        output, write_end = os.pipe2(os.O_CLOEXEC)
+        try:
+            self.pid = start_program(order, write_end, lock.for_program)
+        finally:
+            os.close(write_end)
+        os.set_blocking(output, False)
+        self._output: int | None = output
+        self._poll = select.poll()
+        self._poll.register(output, select.POLLIN)
+        self._poll.register(signals.fileno, select.POLLIN)
+
+    def run(self) -> tuple[int, resource.struct_rusage]:
+        """Watch it until its whole tree is gone; its wait status and what it used."""
+        self._watch(time.monotonic() + self._order.timeout_s)
+        _, status, usage = os.wait4(self.pid, 0)
+        self._end_descendants()
+        self._drain()
+        return status, usage
+
+    def _watch(self, timeout_at_s: float) -> None:
+        """Until the program itself has ended; it stays unreaped, so its group stays its own."""
+        next_kill_s = timeout_at_s
+        while not reap_orphans(self.pid):
+            now_s = time.monotonic()
+            if self.cause is None and (self._signals.stop_requested or now_s >= timeout_at_s):
+                self.cause = "stop" if self._signals.stop_requested else "timeout"
+                self._ask_to_end()
+                next_kill_s = now_s + self._order.grace_s
+            if self.cause is not None and now_s >= next_kill_s:
+                signal_group(self.pid, signal.SIGKILL)
+                self.ended_descendants += len(signal_descendants(signal.SIGKILL) - {self.pid})
+                next_kill_s = now_s + _KILL_AGAIN_S
+            self._wait(next_kill_s - now_s)
+
+    def _ask_to_end(self) -> None:
+        signal_descendants(signal.SIGTERM)
+        # A stopped process takes its SIGTERM only when it goes on.
+        signal_descendants(signal.SIGCONT)
+
+    def _end_descendants(self) -> None:
+        """End what the program left behind: a moment for its own end, then without asking."""
+        started_s = time.monotonic()
+        kill_at_s = started_s + (_LEFTOVER_GRACE_S if self.cause is None else 0.0)
+        killed: set[int] = set()
+        while reap_all():
+            now_s = time.monotonic()
+            if now_s >= started_s + _LEFTOVER_BOUND_S:
+                self.left_descendants = len(signal_descendants(signal.SIGKILL))
+                break
+            if now_s >= kill_at_s:
+                killed |= signal_descendants(signal.SIGKILL)
+                self._wait(0.01)
+            else:
+                self._wait(kill_at_s - now_s)
+        self.ended_descendants += len(killed)
+
+    def _wait(self, seconds: float) -> None:
+        """Until a signal, output or the time is up; takes the output."""
+        for descriptor, _event in self._poll.poll(max(0, min(seconds, 86_400.0)) * 1000 + 1):
+            if descriptor == self._signals.fileno:
+                self._signals.clear()
+            else:
+                self._take_output()
+
+    def _take_output(self) -> bool:
+        """Read one chunk; False at the end of it or when there is nothing now."""
+        if self._output is None:
+            return False
+        try:
+            chunk = os.read(self._output, _CHUNK_BYTES)
+        except BlockingIOError:
+            return False
+        if not chunk:
+            self._poll.unregister(self._output)
+            os.close(self._output)
+            self._output = None
+            return False
+        self._log.output(chunk)
+        return True
+
+    def _drain(self) -> None:
+        """What is still in the pipe; whoever else holds it open is not waited for."""
+        for _ in range(64):  # a pipe holds at most 1 MiB (pipe(7))
+            if not self._take_output():
+                return
+
+
+def run_attempt(order: Order, hints: Hints) -> None:
+    """All of a shim's life. Returns when the exit record is written or the claim was lost."""
+    os.setsid()
+    name_process(b"cortex-shim")
+    me = Stat("self")
+    try:
+        lock = Lock(order.lock_dir)
+        if not win_claim(order, lock, me):
+            return
+    except FileNotFoundError:
+        return  # the attempt is over: its lock and claims were taken away
+    hints.claimed(order.worker_id, me.pid, me.start_ticks, order.nonce)
+    record = _attempt(order, lock)
+    if write_exit_record(order.attempt_dir, record):
+        lock.free()
+        hints.exited(order.worker_id)
+
+
+def _attempt(order: Order, lock: Lock) -> dict[str, Any]:
+    """Run the program; the exit record as a document."""
+    record = _new_record(order)
+    started_s = time.monotonic()
+    log = None
+    try:
+        signals = Signals()
+        become_subreaper()
+        _make_folder(order)
+        log = Log(order)
+        os.chdir(order.cwd or order.worker_dir)
+        program = Program(order, log, signals, lock)
+    except OSError as problem:
+        record["spawn_error"] = _spawn_error(problem)
+        record["retryable"] = problem.errno in RETRYABLE
+    else:
+        lock.leave_to_program()
+        status, usage = program.run()
+        _note_end(record, program, status, usage)
+        record["results"] = seal_results(order.worker_dir)
+    record["duration_s"] = round(time.monotonic() - started_s, 6)
+    record["ended_at"] = timestamp()
+    if log is not None:
+        record.update(tail=log.tail(), log_bytes=log.seen_bytes)
+        log.finish(_foot(order, record, log.cut))
+        record["log_cut"] = log.cut
+    return record
+
+
+def _new_record(order: Order) -> dict[str, Any]:
+    return {
+        "worker_id": order.worker_id,
+        "nonce": order.nonce,
+        "code": None,
+        "signal": None,
+        "cause": None,
+        "spawn_error": None,
+        "retryable": False,
+        "started_at": timestamp(),
+        "ended_at": "",
+        "duration_s": 0.0,
+        "results": None,
+        "tail": "",
+        "log_bytes": 0,
+        "log_cut": False,
+        "max_rss_kb": 0,
+        "cpu_s": 0.0,
+        "ended_descendants": 0,
+        "left_descendants": 0,
+    }
+
+
+def _note_end(
+    record: dict[str, Any], program: Program, status: int, usage: resource.struct_rusage
+) -> None:
+    code = os.waitstatus_to_exitcode(status)
+    record["code"] = code if code >= 0 else None
+    record["signal"] = -code if code < 0 else None
+    record["cause"] = program.cause
+    record["max_rss_kb"] = usage.ru_maxrss
+    record["cpu_s"] = round(usage.ru_utime + usage.ru_stime, 6)
+    record["ended_descendants"] = program.ended_descendants
+    record["left_descendants"] = program.left_descendants
+
+
+def _spawn_error(problem: OSError) -> dict[str, Any]:
+    number = problem.errno or 0
+    return {
+        "errno": number,
+        "error": errno_name(number),
+        "message": os.strerror(number),
+        "path": problem.filename,
+    }
+
+
+def errno_name(number: int) -> str:
+    """ENOENT for 2, and the number itself where it has no name."""
+    return errno.errorcode.get(number, str(number))
+
+
+def _make_folder(order: Order) -> None:
+    """The attempt's and the worker's folders and the spec; a second start finds them there."""
+    for folder in (order.attempt_dir, order.worker_dir, f"{order.worker_dir}/artifacts"):
+        _make_one(folder)
+    home = order.env.get("HOME", "")
+    if home.startswith(f"{order.worker_dir}/"):
+        _make_one(home)
+    copy = f"{order.worker_dir}/spec.json"
+    _write_new(copy, order.spec_text.encode())
+    try:
+        os.link(copy, order.spec_path)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(order.spec_path), exist_ok=True)
+        _write_new(order.spec_path, order.spec_text.encode())
+    except OSError:  # another file system, or one without links
+        _write_new(order.spec_path, order.spec_text.encode())
+
+
+def _make_one(folder: str) -> None:
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        os.makedirs(folder, exist_ok=True)
+
+
+def _write_new(path: str, data: bytes) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except FileExistsError:
+        return
+    try:
+        os.write(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
+def _foot(order: Order, record: dict[str, Any], cut: bool) -> list[str]:
+    """The last lines of log.md: how it ended, how long it took, what limit it met."""
+    lines = [f"ended: {record['ended_at']} after {record['duration_s']:.3f} s"]
+    if record["spawn_error"] is not None:
+        problem = record["spawn_error"]
+        lines.append(f"not started: {problem['path'] or 'set-up'}: {problem['message']}")
+    elif record["signal"] is not None:
+        lines.append(f"ended by {_signal_name(record['signal'])}")
+    else:
+        lines.append(f"exit status: {record['code']}")
+    if record["cause"] == "timeout":
+        lines.append(f"limit: timeout of {order.timeout_s:g} s")
+    elif record["cause"] == "stop":
+        lines.append("limit: stopped on request")
+    if record["ended_descendants"]:
+        lines.append(f"left-over processes ended: {record['ended_descendants']}")
+    if cut:
+        lines.append(f"log cut: {record['log_bytes']} bytes came, kept {order.log_limit_bytes}")
+    return lines
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
