@@ -1,0 +1,140 @@
+"""`cortex budget`: the ledger as a table, and the one number of it that a person sets."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cortex.cli import exits
+from cortex.cli.ages import elapsed_s, short
+from cortex.cli.options import HomeOption, Output, OutputOption, note_without_daemon, open_home
+from cortex.cli.printing import print_json, print_json_line, print_yaml
+from cortex.cli.table import Column, Row, Table
+from cortex.cli.terminal import colours, note, paint
+from cortex.model.times import format_time
+
+if TYPE_CHECKING:
+    from cortex.home import Home
+
+__all__ = ["EXAMPLES", "budget", "budget_rows", "show_budget"]
+
+EXAMPLES = """
+  cortex budget                       the ledger of this period
+  cortex budget --set-total 260000    raise it; the difference goes to the worker pool
+  cortex budget -o json               the whole of token-budget.json
+"""
+
+
+def budget(
+    set_total: Annotated[
+        int | None,
+        typer.Option("--set-total", metavar="TOKENS", min=0, help="Change the total budget."),
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", help="Why; goes into the journal.")
+    ] = None,
+    output: OutputOption = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it at each change.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Show the token budget, or change its total.
+
+    RESERVED is held by work that runs, USED is spent in this period, FREE is what is left.
+    """
+    place = open_home(home)
+    if set_total is not None:
+        from cortex.cli.requesting import send_verb
+
+        payload: dict[str, Any] = {"kind": "budget", "total_budget": set_total}
+        if reason:
+            payload["reason"] = reason
+        send_verb(place, payload, f"total budget set to {set_total:,}")
+        return
+    show_budget(place, output, watch)
+
+
+def show_budget(home: Home, output: Output | None, watch: bool) -> None:
+    """Prints the ledger; with `watch` again at each change, until the daemon goes."""
+    running = note_without_daemon(home, "the files are shown as it left them")
+    if not watch:
+        _show(home.budget(), output)
+        return
+    if not running:
+        raise typer.Exit(exits.NO_DAEMON)
+    last: Row | None = None
+    for _ in home.changes():
+        now = home.budget()
+        if now != last:
+            print_json_line(now) if output is Output.json else _show(now, output)
+            last = now
+        if not home.daemon().running:
+            note("the daemon has gone")
+            raise typer.Exit(exits.NO_DAEMON)
+
+
+def _show(document: Row, output: Output | None) -> None:
+    if output is Output.json:
+        print_json(document)
+        return
+    if output is Output.yaml:
+        print_yaml(document)
+        return
+    if not document:
+        note("no budget yet; the first daemon writes it from cortex.toml and the master files")
+        return
+    rows = budget_rows(document)
+    table = Table(_COLUMNS, rows)
+    print(table.head())
+    for row in rows:
+        print(table.line(row))
+    metrics = document.get("usage_metrics") or {}
+    left = elapsed_s(format_time(time.time()), document.get("resets_at"))
+    print(
+        f"\nused {metrics.get('total_tokens_used_today', 0):,} tokens this period "
+        f"({metrics.get('masters_percentage', 0)} % masters, "
+        f"{metrics.get('workers_percentage', 0)} % workers), "
+        f"efficiency {metrics.get('efficiency_score', 1.0):.0%}"
+    )
+    print(f"{document.get('budget_period')}, resets {document.get('resets_at')} (in {short(left)})")
+    for alert in document.get("alerts") or []:
+        print(paint(f"alert: {alert}", "yellow", on=colours()))
+
+
+def budget_rows(document: Row) -> list[Row]:
+    """Masters, pool, reserve and their sum, each with total, reserved, used and free tokens."""
+    rows = []
+    for name, fund in (document.get("masters") or {}).items():
+        total, used = fund.get("allocated", 0), fund.get("used", 0)
+        reserved = fund.get("reserved", 0)
+        rows.append(_fund(f"{name} master", total, reserved, used))
+    pool = document.get("worker_pool") or {}
+    held = pool.get("allocated_to_workers", 0)
+    rows.append(_fund("worker pool", pool.get("total", 0), held, pool.get("spent", 0)))
+    reserve = document.get("emergency_reserve") or {}
+    spent = reserve.get("spent", reserve.get("used", 0))
+    rows.append(
+        _fund("emergency reserve", reserve.get("total", 0), reserve.get("allocated", 0), spent)
+    )
+    total = {name: sum(row[name] for row in rows) for name in ("total", "reserved", "used", "free")}
+    return [*rows, {"fund": "total", **total}]
+
+
+def _fund(name: str, total: int, reserved: int, used: int) -> Row:
+    free = total - reserved - used
+    return {"fund": name, "total": total, "reserved": reserved, "used": used, "free": free}
+
+
+def _share_colour(row: Row) -> tuple[str, ...]:
+    taken = 1 - row["free"] / row["total"] if row["total"] else 0
+    return ("red",) if taken >= 0.9 else ("yellow",) if taken >= 0.75 else ()
+
+
+_COLUMNS = (
+    Column("FUND", lambda row: row["fund"]),
+    Column("TOTAL", lambda row: row["total"], right=True),
+    Column("RESERVED", lambda row: row["reserved"], right=True),
+    Column("USED", lambda row: row["used"], right=True),
+    Column("FREE", lambda row: row["free"], right=True, colour=_share_colour),
+)

@@ -1,0 +1,154 @@
+"""The entry point of `cortex`: its commands, loaded when they are called, and how errors end it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from typer.core import TyperGroup
+
+from cortex.cli import exits
+from cortex.cli.options import HomeOption, remember_home
+from cortex.model.errors import CortexError
+
+__all__ = ["COMMANDS", "main"]
+
+CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Command(NamedTuple):
+    """Where a command lives, and its line in the overview."""
+
+    section: str
+    module: str
+    function: str
+    summary: str
+
+
+COMMANDS = {
+    "init": Command("Start", "init", "init", "Make a folder a Cortex home."),
+    "submit": Command("Start", "submit", "submit", "Hand in tasks: files, stdin or options."),
+    "get": Command("Look", "get", "get", "List tasks, workers, budget, handoffs and more."),
+    "describe": Command("Look", "describe", "describe", "Tell all about one thing."),
+    "logs": Command("Look", "logs", "logs", "Show what workers printed."),
+    "events": Command("Look", "events", "events", "Show what happened, from the journal."),
+    "why": Command("Look", "why", "why", "Explain how something came to be as it is."),
+    "top": Command("Look", "top", "top", "Watch everything live."),
+    "wait": Command("Look", "wait", "wait", "Wait until tasks or workers end."),
+    "cancel": Command("Act", "verbs", "cancel", "Cancel tasks."),
+    "retry": Command("Act", "verbs", "retry", "Run failed or cancelled tasks again."),
+    "pause": Command("Act", "verbs", "pause", "Hold tasks, or all new starts."),
+    "resume": Command("Act", "verbs", "resume", "Let paused tasks go on."),
+    "handoff": Command("Act", "verbs", "handoff", "Accept or reject a handoff."),
+    "budget": Command("Act", "budget", "budget", "Show the token budget, or change its total."),
+    "validate": Command("Check", "validate", "validate", "Check files before they are used."),
+    "completion": Command("Check", "completion", "completion", "Print shell completion."),
+}
+
+
+class CommandGroup(TyperGroup):
+    """Loads a command's module when that command is asked for, and no other."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment] # names for suggestions
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
+        """The names, in the order of the overview."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        """The command of that name, imported now; None if there is none."""
+        command = COMMANDS.get(cmd_name)
+        return None if command is None else _load(cmd_name, command)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """The overview in sections, without importing any command."""
+        for section in dict.fromkeys(command.section for command in COMMANDS.values()):
+            with formatter.section(section):
+                formatter.write_dl(
+                    [
+                        (name, command.summary)
+                        for name, command in COMMANDS.items()
+                        if command.section == section
+                    ],
+                    col_max=12,
+                )
+
+
+def _load(name: str, command: Command) -> Any:
+    module = importlib.import_module(f"cortex.cli.{command.module}")
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    examples = module.EXAMPLES
+    text = examples[name] if isinstance(examples, dict) else examples
+    app.command(
+        name=name, epilog=f"\b\nExamples:\n{text.strip(chr(10))}", context_settings=CONTEXT
+    )(getattr(module, command.function))
+    return typer.main.get_command(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"cortex {version('cortexd')}")
+        raise typer.Exit
+
+
+def _root(
+    home: HomeOption = None,
+    version: Annotated[  # noqa: ARG001 - its callback acts
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Coordinates fleets of short-lived workers through files in a home folder.
+
+    Every command reads and writes files that you can read and write too; `cortexd` does the work.
+    """
+    remember_home(home)
+
+
+_START = """\b
+First steps:
+  cortex init ~/fleet && cd ~/fleet
+  cortexd &
+  cortex submit --title "Run the tests" --command "make test" --follow
+  cortex get tasks
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 time limit, 4 no daemon runs."""
+
+
+def _command() -> Any:
+    app = typer.Typer(
+        name="cortex",
+        cls=CommandGroup,
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=CONTEXT,
+        epilog=_START,
+    )
+    app.callback()(_root)
+    return typer.main.get_command(app)
+
+
+def main() -> None:
+    """Runs `cortex`; a person's mistake ends with one sentence on stderr and an exit code."""
+    try:
+        _command()(prog_name="cortex")
+    except CortexError as error:
+        from cortex.cli.terminal import clean
+        from cortex.home import DaemonAbsentError
+
+        print(f"cortex: {clean(error)}", file=sys.stderr)
+        sys.exit(exits.NO_DAEMON if isinstance(error, DaemonAbsentError) else exits.FAILED)
+
+
+if __name__ == "__main__":
+    main()

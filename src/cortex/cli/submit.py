@@ -1,0 +1,199 @@
+"""`cortex submit`: puts task files, or one task made of options, into the inbox."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cortex.cli import exits
+from cortex.cli.options import HomeOption, Output, fail_usage, open_home
+from cortex.cli.printing import print_json
+from cortex.cli.requesting import RefusedError, await_outcome
+from cortex.cli.terminal import clean, note
+from cortex.model.errors import CortexError, HomeError
+
+if TYPE_CHECKING:
+    from cortex.home import Home, Receipt
+
+__all__ = ["EXAMPLES", "submit"]
+
+EXAMPLES = """
+  cortex submit --title "Run the tests" --command "make test"
+  cortex submit --type security-scan --repository . --follow
+  cortex submit --type security-scan --repository a --repository b --priority high
+  cortex submit task.json more.yaml many.jsonl
+  echo '{"title": "Hello", "command": "echo hi"}' | cortex submit -
+  id=$(cortex submit --command "make" -o name) && cortex wait "$id"
+
+It is the same as writing the file into coordination/inbox/ yourself.
+"""
+
+Many = list[str] | None
+
+
+def submit(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE]...",
+            help="JSON, YAML or JSON Lines; - is stdin.",
+            show_default=False,
+        ),
+    ] = None,
+    title: Annotated[str | None, typer.Option("--title", "-t", help="What it is about.")] = None,
+    type: Annotated[
+        str | None, typer.Option("--type", help="Routes it, as in security-scan.")
+    ] = None,
+    command: Annotated[
+        str | None, typer.Option("--command", "-c", help="A shell line that is the whole task.")
+    ] = None,
+    repository: Annotated[
+        Many, typer.Option("--repository", "-r", metavar="PATH", help="Its scope; repeatable.")
+    ] = None,
+    priority: Annotated[
+        str | None, typer.Option("--priority", "-p", help="low, medium, high or critical.")
+    ] = None,
+    task_id: Annotated[str | None, typer.Option("--id", help="Your own name for it.")] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="Submitting the same key again makes no new task.")
+    ] = None,
+    need: Annotated[
+        Many, typer.Option("--need", "-n", metavar="TASK", help="Starts after it; repeatable.")
+    ] = None,
+    token_budget: Annotated[
+        int | None, typer.Option("--token-budget", min=0, help="Tokens for each worker.")
+    ] = None,
+    timeout: Annotated[str | None, typer.Option("--timeout", help="Of a worker: 90s, 15m.")] = None,
+    retries: Annotated[
+        int | None, typer.Option("--retries", min=0, help="Further attempts after a failed one.")
+    ] = None,
+    runtime: Annotated[
+        str | None, typer.Option("--runtime", help="auto, tools, command, agent, …")
+    ] = None,
+    deadline: Annotated[
+        str | None, typer.Option("--deadline", help="RFC 3339: 2025-11-01T12:00:00Z.")
+    ] = None,
+    hold: Annotated[bool, typer.Option("--hold", help="Start nothing before `resume`.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Show the progress until it ends.")
+    ] = False,
+    output: Annotated[
+        Output | None, typer.Option("--output", "-o", help="json, or name: the ids alone.")
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Hand in tasks: files, stdin, or one task made of options.
+
+    Prints the ids of the tasks. Without a running daemon the files wait in coordination/inbox/ and
+    their names are printed.
+    """
+    options: dict[str, Any] = {
+        "id": task_id,
+        "title": title,
+        "type": type,
+        "priority": priority,
+        "scope": _scope(repository),
+        "command": command,
+        "key": key,
+        "needs": need,
+        "token_budget": token_budget,
+        "timeout": timeout,
+        "retries": retries,
+        "runtime": runtime,
+        "deadline": deadline,
+        "hold": hold or None,
+    }
+    options = {name: value for name, value in options.items() if value is not None}
+    place = open_home(home)
+    if follow and not place.daemon().running:
+        note(f"--follow needs a daemon and none runs; start one: cortexd --home {place.root}")
+        raise typer.Exit(exits.NO_DAEMON)
+    receipts = _drop_files(place, files, options) if files else [_drop_options(place, options)]
+    ids = _report(place, receipts, output)
+    if follow and ids:
+        raise typer.Exit(_follow(place, ids))
+
+
+def _scope(repositories: Many) -> dict[str, Any] | None:
+    """The scope; local folders by their full path, because the daemon stands elsewhere."""
+    if not repositories:
+        return None
+    paths = [
+        str(Path(text).expanduser().resolve()) if Path(text).expanduser().exists() else text
+        for text in repositories
+    ]
+    return {"repository": paths[0]} if len(paths) == 1 else {"repositories": paths}
+
+
+def _drop_options(home: Home, options: dict[str, Any]) -> Receipt:
+    from cortex.model.errors import RequestError
+    from cortex.model.requests import parse_request
+
+    if not options.keys() & {"title", "type", "command"}:
+        raise fail_usage("nothing to submit: name files, or give --title, --type or --command")
+    try:
+        parse_request(options)
+    except RequestError as error:
+        option = (error.field or "").replace("_", "-")
+        raise fail_usage(f"--{option}: {error.message}" if error.field else error.message) from None
+    return home.submit(options)
+
+
+def _drop_files(home: Home, files: list[str], options: dict[str, Any]) -> list[Receipt]:
+    if options:
+        name = next(iter(options)).replace("_", "-")
+        raise fail_usage(f"--{name} and files exclude each other; write it into the file")
+    contents = [(_read(name), "stdin" if name == "-" else Path(name).name) for name in files]
+    return [home.submit(data, name) for data, name in contents]
+
+
+def _read(name: str) -> bytes:
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise HomeError(f"{name}: {error.strerror}; nothing was submitted") from None
+    if not data.strip():
+        raise HomeError(f"{name}: is empty; nothing was submitted")
+    return data
+
+
+def _report(home: Home, receipts: list[Receipt], output: Output | None) -> list[str]:
+    """Prints what became of each drop; the ids of the tasks that exist by now."""
+    ids: list[str] = []
+    shown: list[dict[str, Any]] = []
+    refused: CortexError | None = None
+    for receipt in receipts:
+        try:
+            outcome = await_outcome(home, receipt)
+        except RefusedError as error:
+            refused = error
+            print(f"cortex: {clean(error)}", file=sys.stderr)
+            shown.append({"file": receipt.name, "task_ids": [], "refused": str(error)})
+            continue
+        made = list(outcome.task_ids) if outcome else []
+        ids += made
+        shown.append({"file": receipt.name, "task_ids": made})
+        if output is not Output.json:
+            for line in made or ([receipt.name] if outcome is None else []):
+                print(line, flush=True)
+    if output is Output.json:
+        print_json(shown[0] if len(shown) == 1 else shown)
+    if refused is not None:
+        raise typer.Exit(exits.FAILED)
+    if not home.daemon().running:
+        note(f"no daemon runs for {home.root}; the next one takes this up from its inbox")
+    elif any(not entry["task_ids"] for entry in shown):
+        note("the daemon has not taken all of it up yet")
+    return ids
+
+
+def _follow(home: Home, ids: list[str]) -> int:
+    """Shows progress until the tasks end; the exit code."""
+    from rich.console import Console
+
+    from cortex.cli.progress import follow_tasks
+
+    return follow_tasks(home, ids, Console())

@@ -1,0 +1,145 @@
+"""`cortex cancel`, `retry`, `pause`, `resume`, `handoff`: small drops that act on what is there.
+
+They share one file because each is one request and one sentence.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cortex.cli.options import HomeOption, open_home
+from cortex.cli.requesting import send_verb
+from cortex.model.errors import HomeError
+
+if TYPE_CHECKING:
+    from cortex.home import Home
+
+__all__ = ["EXAMPLES", "cancel", "handoff", "pause", "resume", "retry"]
+
+EXAMPLES = {
+    "cancel": """
+  cortex cancel task-010                    its workers are ended, its tokens come back
+  cortex cancel task-010 --cascade          and the tasks that came out of it
+  cortex cancel task-010 --reason "no longer needed"
+""",
+    "retry": """
+  cortex retry task-010                     run it again; finished steps are kept
+""",
+    "pause": """
+  cortex pause task-010                     running workers finish, none is started
+  cortex pause                              the same for the whole fleet
+""",
+    "resume": """
+  cortex resume task-010
+  cortex resume                             the whole fleet
+""",
+    "handoff": """
+  cortex handoff accept handoff-003
+  cortex handoff reject handoff-003 --reason "wrong team"
+""",
+}
+
+
+def _complete_tasks(incomplete: str) -> list[str]:
+    try:
+        rows = open_home(None).tasks()
+    except HomeError:
+        return []
+    return [ident for row in rows if (ident := str(row.get("id"))).startswith(incomplete)]
+
+
+TaskIds = Annotated[
+    list[str], typer.Argument(metavar="TASK...", autocompletion=_complete_tasks, help="Task ids.")
+]
+OptionalTaskIds = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[TASK]...",
+        autocompletion=_complete_tasks,
+        help="Task ids; without any, the whole fleet.",
+        show_default=False,
+    ),
+]
+ReasonOption = Annotated[
+    str | None, typer.Option("--reason", "-m", help="Why; goes into the journal.")
+]
+
+
+class Answer(StrEnum):
+    """What a receiver says to a handoff."""
+
+    accept = "accept"
+    reject = "reject"
+
+
+def cancel(
+    tasks: TaskIds,
+    cascade: Annotated[
+        bool, typer.Option("--cascade", help="Also the tasks that came out of them.")
+    ] = False,
+    reason: ReasonOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Cancel tasks: end their workers, return their tokens, and start nothing more for them."""
+    for ident in tasks:
+        _verb(open_home(home), "cancel", ident, f"{ident} cancelled", reason, cascade=cascade)
+
+
+def retry(tasks: TaskIds, reason: ReasonOption = None, home: HomeOption = None) -> None:
+    """Run failed or cancelled tasks again; what their workers finished is kept."""
+    for ident in tasks:
+        _verb(open_home(home), "retry", ident, f"{ident} runs again", reason)
+
+
+def pause(
+    tasks: OptionalTaskIds = None, reason: ReasonOption = None, home: HomeOption = None
+) -> None:
+    """Hold tasks, or all new starts: running workers finish, none is started."""
+    for ident in tasks or (None,):
+        _verb(open_home(home), "pause", ident, f"{ident or 'the fleet'} paused", reason)
+
+
+def resume(
+    tasks: OptionalTaskIds = None, reason: ReasonOption = None, home: HomeOption = None
+) -> None:
+    """Let paused tasks, or the paused fleet, go on."""
+    for ident in tasks or (None,):
+        _verb(open_home(home), "resume", ident, f"{ident or 'the fleet'} goes on", reason)
+
+
+def handoff(
+    answer: Annotated[Answer, typer.Argument(help="What you say to it.")],
+    handoff_id: Annotated[str, typer.Argument(metavar="HANDOFF", help="Its id.")],
+    reason: ReasonOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Accept or reject a handoff that waits for its receiver."""
+    status = f"{answer.value}ed"
+    payload = {"kind": "handoff", "handoff_id": handoff_id, "status": status}
+    if reason:
+        payload["reason"] = reason
+    send_verb(open_home(home), payload, f"{handoff_id} {status}")
+
+
+def _verb(
+    home: Home,
+    kind: str,
+    ident: str | None,
+    done: str,
+    reason: str | None,
+    *,
+    cascade: bool = False,
+) -> None:
+    payload: dict[str, Any] = {"kind": kind}
+    if ident is not None:
+        if home.paths.task_queue.exists() and home.task(ident) is None:
+            raise HomeError(f"{ident} is no task here; `cortex get tasks` lists them")
+        payload["task_id"] = ident
+    if reason:
+        payload["reason"] = reason
+    if cascade:
+        payload["cascade"] = True
+    send_verb(home, payload, done)
