@@ -200,5 +200,5 @@ def _may_retry(step: Step, verdict: Verdict, settings: Settings) -> bool:
 
 def backoff_s(attempt: int, settings: Settings, random: float) -> float:
     """Seconds before the next attempt: exponential with full jitter, in [half, whole]."""
-    ceiling = min(settings.workers.backoff * 2 ** (attempt - 1), settings.workers.backoff_max)
-    return ceiling * (0.5 + random / 2)
+    ceiling = min(settings.workers.backoff * 2.0 ** (attempt - 1), settings.workers.backoff_max)
+    return float(ceiling * (0.5 + random / 2))

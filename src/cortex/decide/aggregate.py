@@ -1,0 +1,303 @@
+"""From ended steps to an ended task: its outcome, its follow-ups and its handoff, in one line.
+
+Reading the workers' findings is done elsewhere; they come in as a value. The line that ends the
+task also creates what follows from it, so that a crash can neither lose nor double it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from cortex.decide.catalog import Catalog
+from cortex.decide.entry import Entry, Now
+from cortex.decide.findings import Finding, Group, group, severity_counts
+from cortex.decide.handoffs import completed_handoffs
+from cortex.model.definitions import FollowUps
+from cortex.model.state import OPEN_TASK, TERMINAL_TASK, Handoff, State, Task
+
+__all__ = ["Gathered", "conclude", "conclude_parent", "dead_steps", "settled", "worker_results"]
+
+Event = dict[str, Any]
+_ENDED = ("done", "failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What was read of a task's workers: ranked findings and where the report lies."""
+
+    task_id: str
+    run: int
+    findings: list[Finding] = field(default_factory=list)
+    result_location: str | None = None
+
+
+def settled(task: Task) -> bool:
+    """Whether no step of the task can move any more."""
+    return bool(task.steps) and all(step.status in _ENDED for step in task.steps)
+
+
+def dead_steps(task: Task) -> list[Event]:
+    """Events that cancel waiting steps whose needs can no more be met."""
+    failed = {
+        step.name
+        for step in task.steps
+        if step.status in ("failed", "cancelled") and not step.optional
+    }
+    events: list[Event] = []
+    for step in task.steps:
+        blocking = failed.intersection(step.needs)
+        if step.status == "waiting" and blocking:
+            reason = f"needs {sorted(blocking)[0]}, which did not succeed"
+            failed.add(step.name)
+            events.append(
+                {
+                    "event": "step_changed",
+                    "task_id": task.id,
+                    "step": step.name,
+                    "status": "cancelled",
+                    "reason": reason,
+                }
+            )
+    return events
+
+
+def worker_results(state: State, task: Task, now: Now) -> list[dict[str, Any]]:
+    """One row per attempt of this task, as spec M8 has it; `aggregated_by` is the master."""
+    rows = []
+    for ident in task.workers:
+        worker = state.workers.get(ident)
+        if worker is None:
+            continue
+        row = {
+            "worker_id": worker.id,
+            "step": worker.step,
+            "status": worker.status,
+            "duration_s": worker.duration_s,
+            "tokens_used": worker.tokens_used,
+            "findings": worker.findings,
+            "result_location": worker.folder,
+            "aggregated_by": task.assigned_to,
+            "aggregated_at": now.at,
+        }
+        if worker.repository:
+            row["repository"] = worker.repository
+        if worker.reason:
+            row["error"] = worker.reason
+        rows.append(row)
+    return rows
+
+
+def conclude(state: State, task: Task, gathered: Gathered, catalog: Catalog, now: Now) -> Entry:
+    """The one line that ends a task, with its follow-ups and its handoff."""
+    failed = [
+        step for step in task.steps if step.status in ("failed", "cancelled") and not step.optional
+    ]
+    counts = {name: n for name, n in severity_counts(gathered.findings).items() if n}
+    event: Event = {
+        "event": "task_ended",
+        "task_id": task.id,
+        "status": "failed" if failed else "completed",
+        "summary": _summary(state, task, counts),
+        "partial": _partial(state, task),
+        "worker_results": worker_results(state, task, now),
+        "findings_count": counts,
+        "result_location": gathered.result_location,
+        "aggregated_by": task.assigned_to,
+    }
+    if failed:
+        first = failed[0]
+        attempts = f"after {first.attempt + 1} attempts" if first.attempt else "at once"
+        event["reason"] = f"step {first.name} failed {attempts}: {first.reason or 'no reason'}"
+        event["reason"] = event["reason"][:500]
+    events = [event]
+    if not failed:
+        events += completed_handoffs(state, task)
+        events += _follow_up(state, task, gathered, catalog, now, event)
+    return Entry(
+        task.assigned_to or "coordinator-master",
+        event.get("reason") or event["summary"] or "all steps are done",
+        events,
+    )
+
+
+def _partial(state: State, task: Task) -> bool:
+    done = {step.worker_id for step in task.steps if step.status == "done"}
+    return any(
+        state.workers[ident].partial
+        for ident in done
+        if ident is not None and ident in state.workers
+    )
+
+
+def _summary(state: State, task: Task, counts: dict[str, int]) -> str | None:
+    if counts:
+        total = sum(counts.values())
+        listed = ", ".join(f"{number} {severity}" for severity, number in counts.items())
+        places = f"in {len(task.steps)} repositories" if len(task.steps) > 1 else ""
+        return f"{total} findings {places} ({listed})".replace("  ", " ")
+    if len(task.steps) == 1:
+        worker = state.workers.get(task.steps[0].worker_id or "")
+        return worker.summary if worker else None
+    done = sum(1 for step in task.steps if step.status == "done")
+    return f"{done} of {len(task.steps)} steps done"
+
+
+def _follow_up(
+    state: State, task: Task, gathered: Gathered, catalog: Catalog, now: Now, ended: Event
+) -> list[Event]:
+    rule = _rule_for(task, catalog)
+    if rule is None or task.depth >= rule.max_depth or not gathered.findings:
+        return []
+    groups = group(gathered.findings, rule.max_items, at_least=rule.min_severity)
+    events: list[Event] = []
+    new: list[Group] = []
+    for found in groups:
+        known = state.tasks.get(state.keys.get(found.key, ""))
+        if known is not None and known.status in OPEN_TASK:
+            events.append({"event": "task_linked", "task_id": known.id, "source": task.id})
+            ended["follow_ups"] = [*ended.get("follow_ups", []), known.id]
+        else:
+            new.append(found)
+    if new:
+        events += _handed_over(state, task, rule, new, gathered, now, ended)
+    return events
+
+
+def _rule_for(task: Task, catalog: Catalog) -> FollowUps | None:
+    master = catalog.masters.get(task.assigned_to or "")
+    if master is None:
+        return None
+    return next((rule for rule in master.follow_ups if task.type in rule.types), None)
+
+
+def _handed_over(
+    state: State,
+    task: Task,
+    rule: FollowUps,
+    groups: list[Group],
+    gathered: Gathered,
+    now: Now,
+    ended: Event,
+) -> list[Event]:
+    """A parent, one task per group, and the handoff that offers them to the receiver."""
+    number = state.counters.get("task", 0)
+    parent_id = f"task-{number + 1:03d}"
+    handoff_id = f"handoff-{state.counters.get('handoff', 0) + 1:03d}"
+    waiting = f"{rule.to} to accept {handoff_id}"
+    children = [
+        _child(task, rule, found, f"task-{number + 2 + n:03d}", parent_id, waiting, now)
+        for n, found in enumerate(groups)
+    ]
+    count = sum(found.count for found in groups)
+    title = rule.title.format(count=count, groups=len(groups))
+    parent = Task(
+        id=parent_id,
+        title=title,
+        type=rule.type,
+        priority=task.priority,
+        created_at=now.at,
+        scope={k: v for k, v in task.scope.items() if k in ("repository", "repositories")},
+        deadline=task.deadline,
+        hold=True,
+        caused_by=task.id,
+        depth=task.depth + 1,
+        children=[child.id for child in children],
+        handoff_id=handoff_id,
+        waiting_for=waiting,
+        context={"findings": count, "report": gathered.result_location},
+    )
+    handoff = Handoff(
+        id=handoff_id,
+        from_agent=task.assigned_to or "coordinator-master",
+        to_agent=rule.to,
+        task_id=parent_id,
+        source_task=task.id,
+        created_at=now.at,
+        context={
+            "summary": f"{title}. {ended['summary'] or ''}".strip(),
+            "worker_results": [row["worker_id"] for row in ended["worker_results"]],
+            "priority_issues": [_issue(finding) for finding in gathered.findings[:5]],
+        },
+    )
+    ended["follow_ups"] = [*ended.get("follow_ups", []), parent_id]
+    ended["handoff_id"] = handoff_id
+    accepted = [{"event": "task_accepted", "task": made.to_json()} for made in (parent, *children)]
+    return [*accepted, {"event": "handoff_created", "handoff": handoff.to_json()}]
+
+
+def _child(
+    task: Task,
+    rule: FollowUps,
+    found: Group,
+    ident: str,
+    parent_id: str,
+    waiting: str,
+    now: Now,
+) -> Task:
+    scope: dict[str, Any] = {"paths": list(found.files[:100])} if found.files else {}
+    if found.repository:
+        scope["repository"] = found.repository
+    else:
+        scope["repositories"] = list(found.repositories)
+    context = {
+        "severity": found.severity,
+        "findings": list(found.fingerprints[:200]),
+        "cwe": found.cwe,
+        "package": found.package,
+    }
+    return Task(
+        id=ident,
+        title=found.title,
+        type=rule.item_type,
+        priority=found.severity if found.severity in ("critical", "high") else "medium",
+        created_at=now.at,
+        scope=scope,
+        key=found.key,
+        hold=True,
+        parent=parent_id,
+        caused_by=task.id,
+        depth=task.depth + 1,
+        waiting_for=waiting,
+        context={key: value for key, value in context.items() if value},
+    )
+
+
+def _issue(finding: Finding) -> dict[str, Any]:
+    return {
+        "severity": finding["severity"],
+        "title": finding["title"],
+        "repository": finding["repository"],
+        "file": finding["file"],
+        "line": finding["line"],
+        "rule": finding["rule"],
+        "tools": finding["tools"],
+    }
+
+
+def conclude_parent(state: State, task: Task) -> Entry | None:
+    """The line that ends a parent whose children have all ended, or None while one is open."""
+    children = [state.tasks[ident] for ident in task.children if ident in state.tasks]
+    if any(child.status not in TERMINAL_TASK for child in children):
+        return None
+    failed = [child.id for child in children if child.status != "completed"]
+    status = "failed" if failed else "completed"
+    reason = f"{failed[0]} did not complete" if failed else None
+    events: list[Event] = [
+        {"event": "task_planned", "task_id": task.id, "steps": []},
+        {"event": "task_aggregating", "task_id": task.id},
+        {
+            "event": "task_ended",
+            "task_id": task.id,
+            "status": status,
+            "reason": reason,
+            "summary": f"{len(children) - len(failed)} of {len(children)} tasks completed",
+            "follow_ups": task.follow_ups,
+            "aggregated_by": task.assigned_to,
+        },
+    ]
+    if not failed:
+        events += completed_handoffs(state, task)
+    return Entry(
+        task.assigned_to or "coordinator-master", reason or "all its tasks are done", events
+    )
