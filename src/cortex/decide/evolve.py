@@ -247,7 +247,6 @@ def _worker_blocked(state: State, event: Event, _at: str) -> None:
 
 def _worker_approved(state: State, event: Event, _at: str) -> None:
     worker = state.workers[event["worker_id"]]
-    worker.folder = event.get("folder", worker.folder)
     worker.reason = None
     _worker_status(state, worker, "approved")
 
@@ -257,6 +256,7 @@ def _worker_spawning(state: State, event: Event, _at: str) -> None:
     worker.boot_id = event["boot_id"]
     worker.runtime_dir = event["runtime_dir"]
     worker.nonce = event["nonce"]
+    worker.folder = event["folder"]
     _worker_status(state, worker, "spawning")
 
 

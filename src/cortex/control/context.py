@@ -1,0 +1,53 @@
+"""What every controller gets: the engine, the seams, and the things that change while it runs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from cortex.control.effects import Effects
+from cortex.control.engine import Engine
+from cortex.decide.catalog import Catalog
+from cortex.decide.project import Vitals
+from cortex.model.paths import HomePaths
+from cortex.model.settings import Settings
+from cortex.model.state import State
+
+__all__ = ["Context"]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+@dataclass(slots=True)
+class Context:
+    """Shared by the controllers of one daemon; all of them run in its control thread.
+
+    `held_until` is a monotonic instant before which the machine is too short of something to start.
+    `catalog` and `settings` are replaced whole when their files change. `vitals` holds what live
+    workers last said. `full` carries the journal's error while the disk takes nothing: nothing new
+    is started then.
+    """
+
+    engine: Engine
+    effects: Effects
+    paths: HomePaths
+    settings: Settings
+    catalog: Catalog
+    log: Any
+    vitals: dict[str, Vitals] = field(default_factory=dict)
+    cores: int = field(default_factory=_cores)
+    full: str | None = None
+    draining: bool = False
+    held_until: float = 0.0
+
+    @property
+    def state(self) -> State:
+        """The state; changed by `engine.apply` alone."""
+        return self.engine.state
+
+    def hold_starts(self, seconds: float) -> None:
+        """Starts nothing for a while: a machine short of processes or space needs no more."""
+        self.held_until = max(self.held_until, self.engine.clock.monotonic() + seconds)

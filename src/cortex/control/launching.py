@@ -1,0 +1,111 @@
+"""From an approved worker to a launch: paths, environment and program of one attempt.
+
+Nothing is started here; a spec that no program can be made of becomes a sentence instead.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cortex.control.context import Context
+from cortex.decide.spec import worker_spec
+from cortex.model.state import Task, Worker
+from cortex.runtime.environment import worker_environment
+from cortex.runtime.executor import Launch, Limits
+from cortex.runtime.table import RUNTIMES
+
+__all__ = ["AttemptPaths", "attempt_paths", "make_launch"]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptPaths:
+    """Where one attempt's files lie, absolute."""
+
+    attempt: str
+    locks: str
+    folder: str
+    spec: str
+
+
+def attempt_paths(context: Context, worker: Worker) -> AttemptPaths:
+    """The paths of an attempt; its locks lie where its spawning line says."""
+    root = context.paths.root
+    locks = worker.runtime_dir or str(context.paths.attempts)
+    return AttemptPaths(
+        attempt=str(context.paths.attempts / worker.id),
+        locks=f"{locks}/{worker.id}",
+        folder=str(root / (worker.folder or "")),
+        spec=str(context.paths.worker_specs / f"{worker.id}.json"),
+    )
+
+
+def make_launch(context: Context, task: Task, worker: Worker) -> Launch:
+    """Everything the executor needs; ValueError names the field that cannot be run."""
+    paths = attempt_paths(context, worker)
+    spec = worker_spec(task, worker, context.catalog)
+    spec["scope"] = _local_scope(context.paths.root, spec["scope"])
+    spec["context"] |= _scan_context(context)
+    program = RUNTIMES[worker.runtime].program(spec)
+    env = worker_environment(
+        worker_id=worker.id,
+        task_id=worker.task_id,
+        attempt=worker.attempt,
+        worker_dir=paths.folder,
+        inputs=_inputs(context, task, worker),
+        named={**program.env, **task.step(worker.step).env},
+    )
+    settings = context.settings.workers
+    return Launch(
+        worker_id=worker.id,
+        nonce=worker.nonce,
+        attempt_dir=paths.attempt,
+        lock_dir=paths.locks,
+        worker_dir=paths.folder,
+        spec=spec,
+        spec_path=paths.spec,
+        argv=program.argv,
+        env=env,
+        cwd=program.cwd,
+        timeout_s=worker.timeout_s,
+        grace_s=settings.grace,
+        log_limit_bytes=settings.log_limit,
+        boot_id=worker.boot_id or "",
+        title=f"{worker.id}: {task.title}",
+        limits=Limits(
+            memory_bytes=settings.memory_limit or None,
+            file_bytes=settings.file_limit or None,
+            processes=settings.process_limit or None,
+        ),
+    )
+
+
+def _local_scope(root: Path, scope: dict[str, Any]) -> dict[str, Any]:
+    """A repository given as a relative path is meant from the home."""
+    repository = scope.get("repository")
+    if not isinstance(repository, str) or "://" in repository or "@" in repository:
+        return dict(scope)
+    return {**scope, "repository": os.path.normpath(root / Path(repository).expanduser())}
+
+
+def _scan_context(context: Context) -> dict[str, Any]:
+    scan = context.settings.scan
+    extra: dict[str, Any] = {}
+    if scan.advisories_dir:
+        folder = Path(scan.advisories_dir).expanduser()
+        extra["advisories_dir"] = os.path.normpath(context.paths.root / folder)
+    if scan.audit_online:
+        extra["audit_online"] = True
+    return extra
+
+
+def _inputs(context: Context, task: Task, worker: Worker) -> str | None:
+    """A folder of the first needed step's results; several are joined by the path separator."""
+    folders = []
+    for need in task.step(worker.step).needs:
+        done = context.state.workers.get(task.step(need).worker_id or "")
+        if done is not None and done.folder:
+            folders.append(str(context.paths.root / done.folder / "results.json"))
+    return os.pathsep.join(folders) or None

@@ -1,0 +1,287 @@
+"""The controller of live workers: starts what is approved, follows it, and collects its end.
+
+Level-triggered: reports of the executor only say which worker to look at sooner. A look happens in
+an effect thread; what it saw is held against the state when it comes back, so that a late or
+doubled answer changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from cortex.control.context import Context
+from cortex.control.launching import attempt_paths, make_launch
+from cortex.control.observing import Question, Seen, observe
+from cortex.control.workqueue import WorkQueue
+from cortex.decide.entry import Entry, Now
+from cortex.decide.project import Vitals
+from cortex.decide.review import Observed, review
+from cortex.decide.spec import worker_folder
+from cortex.model.state import LIVE, Worker
+from cortex.model.times import format_time, parse_time
+from cortex.runtime.executor import Claimed, Executor, Exited, Launch, Report, StartFailed
+
+__all__ = ["WorkersController"]
+
+#: A claim is looked at this much later, so that a short worker costs one look and one line.
+CLAIM_LOOK_S = 0.1
+STOP_AGAIN_S = 2.0
+STARTS_AT_MOST = 3
+START_AGAIN_S = 2.0
+_TRANSIENT = ("EAGAIN", "ENOMEM", "EMFILE", "ENFILE", "NURSERY_GONE", "ENOSPC", "EDQUOT", "EROFS")
+
+
+class WorkersController:
+    """Keeps every live worker moving towards its end."""
+
+    def __init__(self, context: Context, executor: Executor, runtime_dir: str) -> None:
+        self._context = context
+        self._executor = executor
+        self._runtime_dir = runtime_dir
+        self._looks: WorkQueue[str] = WorkQueue()
+        self._asked: set[str] = set()
+        self._spawned_at: dict[str, float] = {}
+        self._stopped_at: dict[str, float] = {}
+        self._beats: dict[str, int] = {}
+        self._failed_starts: dict[str, str] = {}
+
+    def adopt(self) -> int:
+        """Looks at every worker that an earlier daemon left; how many there are."""
+        for ident in self._context.state.live:
+            self._looks.add(ident)
+        return len(self._context.state.live)
+
+    def resync(self) -> None:
+        """Looks at everything that lives, events or not."""
+        for ident in self._context.state.live:
+            self._looks.add(ident)
+
+    def reports(self) -> None:
+        """Takes the executor's reports in as hints."""
+        now = self._context.engine.clock.monotonic()
+        for report in self._executor.poll():
+            self._hint(report, now)
+
+    def _hint(self, report: Report, now: float) -> None:
+        if isinstance(report, Exited):
+            self._looks.add(report.worker_id)
+        elif isinstance(report, Claimed):
+            self._looks.add_at(report.worker_id, now + CLAIM_LOOK_S)
+        elif isinstance(report, StartFailed):
+            self._failed_starts[report.worker_id] = report.error
+            self._context.log.warning(
+                "a worker could not be started", worker=report.worker_id, error=report.message
+            )
+            self._looks.add(report.worker_id)
+
+    def next_due(self) -> float | None:
+        """Monotonic instant of the next look."""
+        return self._looks.next_due()
+
+    # --- starting
+
+    def start_approved(self, touched: Iterable[str], now: Now) -> None:
+        """Writes the spawning line of approved workers, and starts them once it is durable."""
+        launches: list[Launch] = []
+        for ident in touched:
+            worker = self._context.state.workers.get(ident)
+            if worker is None or worker.status != "approved":
+                continue
+            launch = self._spawn(worker, now)
+            if launch is not None:
+                launches.append(launch)
+        if launches:
+            self._context.engine.afterwards(lambda: self._start(launches))
+
+    def _spawn(self, worker: Worker, now: Now) -> Launch | None:
+        context = self._context
+        task = context.state.tasks[worker.task_id]
+        line = Entry(
+            worker.master,
+            f"start {worker.nonce + 1} of {worker.id} for {task.title}"[:200],
+            [
+                {
+                    "event": "worker_spawning",
+                    "worker_id": worker.id,
+                    "boot_id": now.boot_id,
+                    "runtime_dir": self._runtime_dir,
+                    "nonce": worker.nonce + 1,
+                    "folder": worker.folder or worker_folder(worker.id, now.at),
+                }
+            ],
+        )
+        context.engine.apply(line)
+        try:
+            launch = make_launch(context, task, worker)
+        except (ValueError, KeyError) as error:
+            observed = Observed(worker.id, spawn_error=str(error))
+            context.engine.apply(review(context.state, observed, context.settings, now))
+            return None
+        self._spawned_at[worker.id] = context.engine.clock.monotonic()
+        return launch
+
+    def _start(self, launches: list[Launch]) -> None:
+        self._context.effects.run("start", lambda: self._executor.start(launches), self._started)
+        due = self._context.engine.clock.monotonic() + self._context.settings.spawn.claim_timeout
+        for launch in launches:
+            self._looks.add_at(launch.worker_id, due)
+
+    def _started(self, outcome: Any) -> None:
+        if isinstance(outcome, Exception):
+            self._context.log.error("workers could not be handed over", error=str(outcome))
+
+    # --- looking
+
+    def turn(self) -> None:
+        """Asks about every worker whose look is due."""
+        now = self._context.engine.clock.monotonic()
+        questions = []
+        for ident in self._looks.take(now):
+            worker = self._context.state.workers.get(ident)
+            if worker is None or worker.status not in LIVE or worker.status == "approved":
+                continue
+            if ident in self._asked:
+                self._looks.add_at(ident, now + CLAIM_LOOK_S)
+                continue
+            self._asked.add(ident)
+            questions.append(self._question(worker, now))
+        if questions:
+            executor = self._executor
+            self._context.effects.run("look", lambda: observe(executor, questions), self._answers)
+
+    def _question(self, worker: Worker, now: float) -> Question:
+        context = self._context
+        kind = context.catalog.types.get(worker.worker_type)
+        waited = now - self._spawned_at.setdefault(worker.id, now)
+        stop = worker.status == "ending" or self._overdue(worker)
+        if stop:
+            stop = now - self._stopped_at.get(worker.id, -STOP_AGAIN_S) >= STOP_AGAIN_S
+            if stop:
+                self._stopped_at[worker.id] = now
+        return Question(
+            worker.id,
+            attempt_paths(context, worker),
+            worker.nonce,
+            deliverables=tuple(kind.deliverables) if kind and worker.runtime != "command" else (),
+            has_schema=bool(kind and kind.results_schema),
+            results_limit=context.settings.workers.results_limit,
+            same_boot=worker.boot_id == context.engine.clock.boot_id()
+            and worker.runtime_dir == self._runtime_dir,
+            give_up=worker.status == "spawning"
+            and (
+                waited >= context.settings.spawn.claim_timeout or worker.id in self._failed_starts
+            ),
+            stop=stop,
+            heartbeat=worker.status == "running",
+        )
+
+    def _overdue(self, worker: Worker) -> bool:
+        """A shim that outlived its own timeout by far stands still; it is asked to end."""
+        if worker.timeout_at is None:
+            return False
+        late = self._context.engine.clock.now().timestamp() - parse_time(worker.timeout_at)
+        ran = self._context.engine.clock.monotonic() - self._spawned_at.get(worker.id, 0.0)
+        margin = self._context.settings.workers.grace + 30.0
+        return late > margin and ran > worker.timeout_s + margin
+
+    def _answers(self, outcome: Any) -> None:
+        if isinstance(outcome, Exception):
+            self._context.log.error("workers could not be looked at", error=repr(outcome))
+            self._asked.clear()
+            return
+        now = self._context.engine.now()
+        for seen in outcome:
+            self._asked.discard(seen.worker_id)
+            worker = self._context.state.workers.get(seen.worker_id)
+            if worker is not None and worker.status in LIVE and worker.status != "approved":
+                self._take_in(worker, seen, now)
+
+    # --- taking in what was seen
+
+    def _take_in(self, worker: Worker, seen: Seen, now: Now) -> None:
+        if seen.won_claim:
+            self._never_started(worker, now)
+            return
+        running = self._running_event(worker, seen)
+        if seen.ended is not None:
+            self._end(worker, seen.ended, running, now)
+            return
+        if running is not None:
+            why = f"{worker.id} runs as process {seen.pid}"
+            self._context.engine.apply(Entry(worker.master, why, [running]))
+        self._heartbeat(worker, seen, now)
+        if not seen.claimed and worker.id in self._failed_starts:
+            self._looks.add_at(worker.id, self._context.engine.clock.monotonic() + CLAIM_LOOK_S)
+
+    def _running_event(self, worker: Worker, seen: Seen) -> dict[str, Any] | None:
+        if worker.status != "spawning" or not seen.claimed or seen.pid is None:
+            return None
+        started = seen.started_at or self._context.state.at
+        return {
+            "event": "worker_running",
+            "worker_id": worker.id,
+            "pid": seen.pid,
+            "spawned_at": format_time(parse_time(started)),
+            "timeout_at": format_time(parse_time(started) + worker.timeout_s),
+        }
+
+    def _end(
+        self, worker: Worker, observed: Observed, running: dict[str, Any] | None, now: Now
+    ) -> None:
+        if observed.retryable and worker.status == "spawning":
+            self._requeue(worker, observed.spawn_error or "it could not be started")
+            return
+        entry = review(self._context.state, observed, self._context.settings, now)
+        events = [running, *entry.events] if running is not None else entry.events
+        self._context.engine.apply(Entry(entry.by, entry.why, events))
+        self._forget(worker)
+
+    def _requeue(self, worker: Worker, reason: str) -> None:
+        """Back to the queue with its tokens; the machine was at fault, and no retry is spent."""
+        events = [
+            {"event": "tokens_returned", "worker_id": worker.id},
+            {"event": "worker_queued", "worker_id": worker.id, "reason": reason[:300]},
+        ]
+        self._context.engine.apply(Entry(worker.master, reason[:300], events))
+        self._context.hold_starts(START_AGAIN_S)
+        self._forget(worker)
+
+    def _never_started(self, worker: Worker, now: Now) -> None:
+        """The daemon won the claim: no shim can run this start any more."""
+        error = self._failed_starts.pop(worker.id, "")
+        if worker.status == "ending":
+            observed = Observed(worker.id, never_started=True)
+            self._end(worker, observed, None, now)
+        elif error in _TRANSIENT:
+            self._requeue(worker, f"the machine is short of something ({error}); tried again")
+        elif worker.nonce >= STARTS_AT_MOST:
+            observed = Observed(worker.id, spawn_error=f"{worker.nonce} starts, and no shim came")
+            self._end(worker, observed, None, now)
+        else:
+            events = [{"event": "worker_approved", "worker_id": worker.id}]
+            why = f"start {worker.nonce} was never claimed; started again"
+            self._context.engine.apply(Entry(worker.master, why, events))
+
+    def _heartbeat(self, worker: Worker, seen: Seen, now: Now) -> None:
+        if not seen.heartbeat_ns or self._beats.get(worker.id) == seen.heartbeat_ns:
+            return
+        self._beats[worker.id] = seen.heartbeat_ns
+        vitals = self._context.vitals.setdefault(worker.id, Vitals())
+        vitals.last_heartbeat = now.at
+        said = seen.heartbeat or {}
+        tokens = said.get("tokens_used")
+        if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens >= 0:
+            vitals.tokens_used = min(tokens, worker.reserved)
+        progress = said.get("progress")
+        if isinstance(progress, int | float) and not isinstance(progress, bool):
+            vitals.progress = round(min(1.0, max(0.0, float(progress))), 3)
+        message = said.get("message")
+        if isinstance(message, str):
+            vitals.message = "".join(c for c in message if c.isprintable())[:200]
+        self._context.state.touch("worker", worker.id)
+
+    def _forget(self, worker: Worker) -> None:
+        for memory in (self._spawned_at, self._stopped_at, self._beats, self._failed_starts):
+            memory.pop(worker.id, None)
+        self._context.vitals.pop(worker.id, None)
