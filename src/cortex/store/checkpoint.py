@@ -1,0 +1,146 @@
+"""The checkpoint: the state as of one journal line, so that recovery need not read all lines.
+
+Written atomically, the one before kept. It is never trusted over the journal: recovery checks
+that the journal holds its line. What the state means is not known here.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cortex.model.errors import HomeError
+from cortex.model.seams import Disk
+from cortex.store.journal_scan import JournalPosition
+
+__all__ = ["FORMAT", "Checkpoint", "CheckpointTooNew", "LoadedCheckpoint", "load", "save"]
+
+FORMAT = 1
+_TAIL_LENGTH = len(b',"crc":"00000000"}\n')
+
+
+class CheckpointTooNew(HomeError):  # noqa: N818 - a state of the home, not a fault of ours
+    """A newer release wrote the home."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A state and the place in the journal that it stands for."""
+
+    position: JournalPosition
+    state: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedCheckpoint:
+    """The newest checkpoint that is whole, or None; `notes` tell of those that were not."""
+
+    checkpoint: Checkpoint | None
+    notes: tuple[str, ...] = ()
+
+
+def save(
+    disk: Disk,
+    path: Path,
+    position: JournalPosition,
+    state: Mapping[str, Any] | bytes,
+    *,
+    previous: Path,
+) -> None:
+    """Writes the checkpoint durably; `state` may come as JSON bytes that are encoded already.
+
+    OSError when the disk takes nothing: the checkpoint of before stays in place then.
+    """
+    data = _encode(position, state)
+    draft = path.with_name(f".{path.name}.tmp")
+    disk.remove_all([draft])
+    handle = disk.create(draft)
+    try:
+        _write(disk, handle, data)
+        disk.fdatasync(handle)
+    except OSError:
+        disk.remove_all([draft])
+        raise
+    finally:
+        disk.close(handle)
+    _keep_previous(disk, path, previous)
+    disk.rename(draft, path)
+    disk.fsync_dir(path.parent)
+
+
+def load(disk: Disk, path: Path, *, previous: Path) -> LoadedCheckpoint:
+    """The newest whole checkpoint. Raises CheckpointTooNew for a newer release's."""
+    notes: list[str] = []
+    for candidate in (path, previous):
+        try:
+            checkpoint = _decode(candidate, disk.read(candidate))
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            notes.append(f"{candidate}: damaged and not used: {error}")
+            continue
+        return LoadedCheckpoint(checkpoint, tuple(notes))
+    return LoadedCheckpoint(None, tuple(notes))
+
+
+def _encode(position: JournalPosition, state: Mapping[str, Any] | bytes) -> bytes:
+    if not isinstance(state, bytes):
+        state = _encode_state(state)
+    head = (
+        f'{{"format":{FORMAT},"seq":{position.seq},"journal_crc":"{position.crc}",'
+        f'"segment":"{position.segment}","offset":{position.offset},"state":'
+    )
+    body = head.encode() + state
+    return b'%b,"crc":"%08x"}\n' % (body, zlib.crc32(body))
+
+
+def _encode_state(state: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(
+            state, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+        ).encode()
+    except UnicodeEncodeError:
+        return json.dumps(state, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _decode(path: Path, data: bytes) -> Checkpoint:
+    _refuse_newer(path, data)
+    body = data[:-_TAIL_LENGTH]
+    if data[len(body) :] != b',"crc":"%08x"}\n' % zlib.crc32(body):
+        raise ValueError("cut off, or its bytes do not match its crc")
+    fields = json.loads(data)
+    position = JournalPosition(
+        fields["seq"], fields["journal_crc"], fields["segment"], fields["offset"]
+    )
+    return Checkpoint(position, fields["state"])
+
+
+def _refuse_newer(path: Path, data: bytes) -> None:
+    """The format stands first, so that it can be read whatever a newer release put after it."""
+    start = b'{"format":'
+    digits = data[len(start) : len(start) + 12].split(b",")[0]
+    if data.startswith(start) and digits.isdigit() and int(digits) > FORMAT:
+        raise CheckpointTooNew(
+            f"{path}: the home has format {int(digits)}; this version reads up to {FORMAT}. "
+            "Start the newer Cortex that wrote it."
+        )
+
+
+def _keep_previous(disk: Disk, path: Path, previous: Path) -> None:
+    spare = path.with_name(f".{path.name}.old")
+    disk.remove_all([spare])
+    try:
+        disk.link(path, spare)
+    except FileNotFoundError:
+        return
+    disk.rename(spare, previous)
+    # rename does nothing when both are links to one file, which leaves the spare name behind
+    disk.remove_all([spare])
+
+
+def _write(disk: Disk, handle: int, data: bytes) -> None:
+    done = disk.write(handle, data)
+    while done < len(data):
+        done += disk.write(handle, data[done:])
