@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Annotated, Any, NamedTuple
 
@@ -127,7 +128,8 @@ def _command() -> Any:
     app = typer.Typer(
         name="cortex",
         cls=CommandGroup,
-        add_completion=False,
+        # Registers the shells; its own two options would only clutter the help.
+        add_completion="_CORTEX_COMPLETE" in os.environ,
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

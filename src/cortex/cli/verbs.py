@@ -17,7 +17,7 @@ from cortex.model.errors import HomeError
 if TYPE_CHECKING:
     from cortex.home import Home
 
-__all__ = ["EXAMPLES", "cancel", "handoff", "pause", "resume", "retry"]
+__all__ = ["EXAMPLES", "cancel", "complete_tasks", "handoff", "pause", "resume", "retry"]
 
 EXAMPLES = {
     "cancel": """
@@ -43,7 +43,8 @@ EXAMPLES = {
 }
 
 
-def _complete_tasks(incomplete: str) -> list[str]:
+def complete_tasks(incomplete: str) -> list[str]:
+    """The ids of tasks that begin so, for a shell."""
     try:
         rows = open_home(None).tasks()
     except HomeError:
@@ -52,13 +53,13 @@ def _complete_tasks(incomplete: str) -> list[str]:
 
 
 TaskIds = Annotated[
-    list[str], typer.Argument(metavar="TASK...", autocompletion=_complete_tasks, help="Task ids.")
+    list[str], typer.Argument(metavar="TASK...", autocompletion=complete_tasks, help="Task ids.")
 ]
 OptionalTaskIds = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[TASK]...",
-        autocompletion=_complete_tasks,
+        autocompletion=complete_tasks,
         help="Task ids; without any, the whole fleet.",
         show_default=False,
     ),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cortex.model.journal_line import BadLine, Line, decode
 
-__all__ = ["JournalReader", "lines_of"]
+__all__ = ["JournalReader", "ids_of", "lines_of"]
 
 _SEQ = re.compile(rb'\{"seq":(\d+),')
 _CHUNK_BYTES = 1 << 20
@@ -103,3 +103,19 @@ def _first_seq(path: Path) -> int | None:
     except OSError:
         return None
     return int(match[1]) if match else None
+
+
+def ids_of(line: Line) -> set[str]:
+    """The tasks, workers, handoffs and escalations that a line speaks of."""
+    found: set[str] = set()
+    for event in line.events:
+        for name in ("task_id", "worker_id", "handoff_id", "escalation_id", "retry_of"):
+            found.add(str(event.get(name)))
+        for name in ("task", "worker", "handoff", "escalation"):
+            record = event.get(name)
+            if isinstance(record, dict):
+                found.update(str(record.get(key)) for key in ("id", "task_id", "retry_of"))
+        for name in ("tasks", "workers", "handoffs"):
+            if isinstance(event.get(name), list):
+                found.update(str(item) for item in event[name])
+    return found - {"None"}

@@ -1,0 +1,147 @@
+"""`cortex events`: what happened, one line of the journal at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cortex.cli import exits
+from cortex.cli.ages import since_instant
+from cortex.cli.narrate import line_text
+from cortex.cli.options import HomeOption, Output, OutputOption, fail_usage, open_home
+from cortex.cli.printing import print_json_line
+from cortex.cli.terminal import colours, note, paint, width
+
+if TYPE_CHECKING:
+    from cortex.home import Home
+    from cortex.model.journal_line import Line
+
+__all__ = ["EXAMPLES", "as_json", "events", "print_line"]
+
+EXAMPLES = """
+  cortex events                     the last 20
+  cortex events -f                  and what comes
+  cortex events task-010            all that concerns one task and its workers
+  cortex events --since 10m         of the last ten minutes
+  cortex events --since 412 -o json journal lines after the 412th, as JSON Lines
+"""
+
+
+def events(
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="Only what concerns these.", show_default=False),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what is still to come.")
+    ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since", help="A length (10m), a time (2025-11-01T10:15:00Z) or a journal seq."
+        ),
+    ] = None,
+    tail: Annotated[
+        int | None,
+        typer.Option(
+            "--tail", "-n", min=0, help="So many of the last lines.", show_default="20, or all"
+        ),
+    ] = None,
+    output: OutputOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Show what happened: when, who decided it, what and why.
+
+    Every line is one atomic transaction of coordination/journal/. Times are UTC.
+    """
+    place = open_home(home)
+    seq, at = _since(since)
+    reader = _reader(place, ids or [], seq, at)
+    known = list(reader.read())
+    if tail is None and since is None and not ids:
+        tail = 20
+    for line in known if tail is None else known[len(known) - min(tail, len(known)) :]:
+        _print(line, output)
+    if not known and not follow:
+        note("nothing has happened yet" if not ids and since is None else "nothing matches")
+    if follow:
+        _follow(place, reader.read, output)
+
+
+def _since(text: str | None) -> tuple[int, str]:
+    """The seq and the instant after which lines are wanted."""
+    if text is None:
+        return 0, ""
+    if text.isdigit():
+        return int(text), ""
+    try:
+        return 0, since_instant(text)
+    except ValueError as error:
+        raise fail_usage(f"--since: {error}, nor a journal seq like 412") from None
+
+
+class _Concerning:
+    """Passes the lines that speak of some ids, and of the workers and tasks they lead to."""
+
+    def __init__(self, reader: Any, ids: list[str]) -> None:
+        self._reader = reader
+        self._ids = set(ids)
+
+    def read(self) -> Iterator[Line]:
+        from cortex.home.journal import ids_of
+
+        for line in self._reader.read():
+            spoken_of = ids_of(line)
+            if self._ids & spoken_of:
+                self._take_workers(line)
+                yield line
+
+    def _take_workers(self, line: Line) -> None:
+        for event in line.events:
+            worker = event.get("worker")
+            if isinstance(worker, dict) and worker.get("task_id") in self._ids:
+                self._ids.add(str(worker.get("id")))
+
+
+def _reader(home: Home, ids: list[str], seq: int, at: str) -> Any:
+    from cortex.home.journal import JournalReader
+
+    reader = JournalReader(home.paths.journal, since_seq=seq, since_at=at)
+    return _Concerning(reader, ids) if ids else reader
+
+
+def _follow(home: Home, read: Any, output: Output | None) -> None:
+    for _ in home.changes():
+        for line in read():
+            _print(line, output)
+        if not home.daemon().running:
+            note(f"no daemon runs for {home.root}; nothing more will happen")
+            raise typer.Exit(exits.NO_DAEMON)
+
+
+def _print(line: Line, output: Output | None) -> None:
+    if output is Output.json:
+        print_json_line(as_json(line))
+    else:
+        print_line(line)
+
+
+def as_json(line: Line) -> dict[str, Any]:
+    """A journal line as the object that stands in the file, without its checksums."""
+    return {
+        "seq": line.seq,
+        "at": line.at,
+        "by": line.by,
+        "why": line.why,
+        "events": line.events,
+    }
+
+
+def print_line(line: Line, indent: str = "") -> None:
+    """One line for people; cut to the width on a terminal."""
+    columns = width()
+    when, who, text = line_text(line, columns - len(indent) if columns else None)
+    on = colours()
+    print(f"{indent}{paint(when, 'dim', on=on)}  {paint(f'{who:<18}', 'cyan', on=on)}  {text}")

@@ -1,0 +1,115 @@
+"""Says in a few words what a journal event is. Data in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cortex.cli.ages import clock
+from cortex.cli.terminal import clip, one_line
+from cortex.model.journal_line import Line
+
+__all__ = ["line_text", "phrase"]
+
+Event = dict[str, Any]
+
+
+def _task_accepted(event: Event) -> str:
+    task = event.get("task") or {}
+    return f"{task.get('id')} accepted ({task.get('type')}, {task.get('priority')})"
+
+
+def _worker_requested(event: Event) -> str:
+    worker = event.get("worker") or {}
+    again = f", retry of {worker['retry_of']}" if worker.get("retry_of") else ""
+    return f"{worker.get('id')} requested for step {worker.get('step')}{again}"
+
+
+def _handoff_created(event: Event) -> str:
+    handoff = event.get("handoff") or {}
+    return f"{handoff.get('id')}: {handoff.get('task_id')} handed to {handoff.get('to_agent')}"
+
+
+def _escalation_raised(event: Event) -> str:
+    escalation = event.get("escalation") or {}
+    return f"{escalation.get('id')}: {escalation.get('subject')}"
+
+
+def _worker_ended(event: Event) -> str:
+    used = event.get("tokens_used")
+    return f"{event.get('worker_id')} {event.get('status')}" + (
+        f", used {used:,}" if isinstance(used, int) and used else ""
+    )
+
+
+def _tokens(event: Event, name: str) -> str:
+    value = event.get(name)
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+_PHRASES: dict[str, Callable[[Event], str]] = {
+    "receipt_taken": lambda _event: "",
+    "drop_rejected": lambda event: f"{event.get('name') or event.get('file', 'a drop')} refused",
+    "task_accepted": _task_accepted,
+    "task_routed": lambda event: f"{event.get('task_id')} goes to {event.get('master')}",
+    "task_blocked": lambda event: f"{event.get('task_id')} blocked",
+    "task_unblocked": lambda event: f"{event.get('task_id')} can go on",
+    "task_waiting": lambda event: f"{event.get('task_id')} waits: {event.get('waiting_for')}",
+    "task_planned": lambda event: (
+        f"{event.get('task_id')} planned as {len(event.get('steps') or [])} steps"
+    ),
+    "task_ended": lambda event: f"{event.get('task_id')} {event.get('status')}",
+    "task_linked": lambda event: f"{event.get('source', 'a drop')} is {event.get('task_id')}",
+    "step_changed": lambda event: (
+        f"{event.get('task_id')} step {event.get('step')} {event.get('status')}"
+    ),
+    "priority_changed": lambda event: f"{event.get('task_id')} now {event.get('priority')}",
+    "worker_requested": _worker_requested,
+    "worker_ended": _worker_ended,
+    "worker_cleaned": lambda _event: "",
+    "tokens_reserved": lambda event: (
+        f"{_tokens(event, 'tokens')} reserved from the {event.get('fund')}"
+    ),
+    "tokens_returned": lambda event: f"{event.get('worker_id')} gives its tokens back",
+    "tokens_settled": lambda event: f"{_tokens(event, 'used')} tokens spent",
+    "handoff_created": _handoff_created,
+    "handoff_changed": lambda event: f"{event.get('handoff_id')} {event.get('status')}",
+    "escalation_raised": _escalation_raised,
+    "escalation_ended": lambda event: f"{event.get('escalation_id')} closed",
+    "fleet_paused": lambda event: "fleet paused" if event.get("paused") else "fleet goes on",
+    "budget_configured": lambda event: f"budget of {_tokens(event, 'total')} set up",
+    "budget_changed": lambda event: f"budget now {_tokens(event, 'total')}",
+    "budget_reset": lambda _event: "a new budget period",
+    "tokens_reallocated": lambda event: (
+        f"{_tokens(event, 'tokens')} tokens moved from {event.get('from')} to {event.get('to')}"
+    ),
+    "alert_raised": lambda event: f"alert: {event.get('alert')}",
+    "archived": lambda event: (
+        f"{len(event.get('tasks') or [])} tasks and {len(event.get('workers') or [])} "
+        "workers archived"
+    ),
+}
+
+
+def phrase(event: Event) -> str:
+    """What happened, like `worker-scan-001 approved`; empty for what people need not see."""
+    name = str(event.get("event"))
+    known = _PHRASES.get(name)
+    if known is not None:
+        return one_line(known(event))
+    subject, _, verb = name.partition("_")
+    ident = event.get(f"{subject}_id")
+    words = verb.replace("_", " ")
+    return one_line(f"{ident} {words}" if ident else name.replace("_", " "))
+
+
+def line_text(line: Line, columns: int | None = None, *, by_width: int = 18) -> tuple[str, ...]:
+    """Time, who, and what with why, cut to a terminal's columns."""
+    why = one_line(line.why)
+    said = [text for event in line.events if (text := phrase(event)) and text not in why]
+    what = "; ".join(dict.fromkeys(said))
+    text = f"{what}: {why}" if what and why and why not in what else what or why
+    when = clock(line.at)
+    if columns is not None:
+        text = clip(text, max(20, columns - len(when) - by_width - 4))
+    return when, one_line(line.by), text

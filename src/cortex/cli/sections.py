@@ -1,0 +1,256 @@
+"""The parts of what `describe` prints: fields, plan, workers, files, events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from cortex.cli.ages import age, ago
+from cortex.cli.events import print_line
+from cortex.cli.kinds import worker_time, worker_tokens
+from cortex.cli.table import Column, Row, Table, status_colour
+from cortex.cli.terminal import clean, colours, one_line, paint
+from cortex.cli.why import print_wait
+
+if TYPE_CHECKING:
+    from cortex.home import Home
+    from cortex.home.causes import Explanation
+
+__all__ = ["anything", "events", "handoff", "task", "worker", "workers_of"]
+
+_RECENT = 10
+
+
+def _head(text: str) -> None:
+    print(f"\n{paint(text, 'bold', on=colours())}")
+
+
+def _fields(pairs: Iterable[tuple[str, object]]) -> None:
+    for name, value in pairs:
+        if value not in (None, "", [], {}):
+            print(f"  {name:<12}{one_line(_text(value))}")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(_text(item) for item in value)
+    return str(value)
+
+
+def _status(row: Row, explanation: Explanation) -> None:
+    status = str(row.get("status"))
+    text = paint(status, *status_colour(status), on=colours())
+    also = [word for word in ("partial", "hold") if row.get(word)]
+    if explanation.subject.archived:
+        also.append("archived")
+    print(f"  {'status':<12}{text}{' (' + ', '.join(also) + ')' if also else ''}")
+    print_wait(explanation)
+
+
+def _command(value: object) -> str | None:
+    if isinstance(value, list):
+        import shlex
+
+        return shlex.join(map(str, value))
+    return None if value is None else str(value)
+
+
+def task(home: Home, row: Row, explanation: Explanation) -> None:
+    """A task: what it is, its plan, its attempts, what it found and where that lies."""
+    _status(row, explanation)
+    plan = row.get("worker_plan") or {}
+    _fields(
+        [
+            ("reason", row.get("reason")),
+            ("summary", row.get("summary")),
+            ("type", row.get("type")),
+            ("priority", row.get("priority")),
+            ("master", row.get("assigned_to")),
+            ("mode", row.get("execution_mode")),
+            ("command", _command(row.get("command"))),
+            ("scope", row.get("scope")),
+            ("deadline", row.get("deadline")),
+            ("needs", row.get("needs")),
+            ("key", row.get("key")),
+            ("source", row.get("source")),
+            ("created", ago(row.get("created_at")) if row.get("created_at") else None),
+            ("ended", ago(row.get("ended_at")) if row.get("ended_at") else None),
+            ("took", _took(row)),
+            (
+                "tokens",
+                f"{row.get('tokens_used', 0):,} used of {plan.get('estimated_tokens', 0):,}",
+            ),
+            ("findings", row.get("findings")),
+            ("came from", row.get("caused_by") or row.get("parent")),
+            ("led to", row.get("follow_ups")),
+            ("handoff", row.get("handoff_id")),
+        ]
+    )
+    steps = [step for step in row.get("steps") or [] if isinstance(step, dict)]
+    if steps:
+        _head("Plan")
+        _table(_STEP_COLUMNS, steps)
+    workers = workers_of(home, row)
+    if workers:
+        _head("Workers")
+        _table(_WORKER_COLUMNS, workers)
+    _files(home, [row.get("result_location"), *(one.get("result_location") for one in workers)])
+
+
+def _took(row: Row) -> str | None:
+    return age(row.get("started_at"), row["ended_at"]) if row.get("ended_at") else None
+
+
+def worker(home: Home, row: Row, explanation: Explanation) -> None:
+    """A worker: its attempt, its tokens, its end and its folder."""
+    _status(row, explanation)
+    beat = row.get("last_heartbeat")
+    _fields(
+        [
+            ("reason", row.get("error")),
+            ("summary", row.get("summary")),
+            ("type", row.get("worker_type")),
+            ("task", row.get("task_id")),
+            ("step", row.get("step")),
+            ("attempt", row.get("attempt")),
+            ("retry of", row.get("retry_of")),
+            ("spawned by", row.get("spawned_by") or row.get("master_agent")),
+            ("repository", row.get("repository")),
+            ("runtime", row.get("runtime")),
+            ("tokens", f"{worker_tokens(row)} {row.get('fund', '')} {row.get('metering', '')}"),
+            ("progress", _progress(row)),
+            ("started", ago(row.get("spawned_at")) if row.get("spawned_at") else None),
+            ("time", worker_time(row)),
+            ("ends by", row.get("timeout_at")),
+            ("heartbeat", ago(beat) if beat else None),
+            ("phase", row.get("phase")),
+            ("exit code", row.get("exit_code")),
+            ("signal", row.get("exit_signal")),
+            ("review", row.get("review")),
+            ("findings", row.get("findings")),
+        ]
+    )
+    _files(home, [row.get("result_location")])
+
+
+def _progress(row: Row) -> str | None:
+    if not isinstance(row.get("progress"), int | float):
+        return row.get("message")
+    return f"{row['progress']:.0%} {row.get('message') or ''}"
+
+
+def handoff(home: Home, row: Row, explanation: Explanation) -> None:
+    """A handoff: from whom to whom, what for, and the receiver's tasks."""
+    _status(row, explanation)
+    context = row.get("context") if isinstance(row.get("context"), dict) else {}
+    _fields(
+        [
+            ("from", row.get("from_agent")),
+            ("to", row.get("to_agent")),
+            ("task", row.get("task_id")),
+            ("out of", row.get("source_task")),
+            ("created", ago(row.get("created_at"))),
+            ("accepted", row.get("accepted_at")),
+            ("ended", row.get("ended_at")),
+            ("reason", row.get("reason")),
+            ("summary", (context or {}).get("summary")),
+        ]
+    )
+    issues = (context or {}).get("priority_issues")
+    if isinstance(issues, list) and issues:
+        _head("Priority issues")
+        for issue in issues[:15]:
+            print(f"  {one_line(_text(issue) if not isinstance(issue, dict) else _issue(issue))}")
+    led_to = [one for one in home.tasks() if one.get("handoff_id") == row.get("handoff_id")]
+    if led_to:
+        _head("Tasks")
+        kind_columns = [Column("ID", lambda one: one.get("id")), _STATUS, _TITLE]
+        _table(kind_columns, led_to)
+
+
+def _issue(issue: dict[str, Any]) -> str:
+    words = [issue.get(name) for name in ("severity", "title", "message", "file", "line")]
+    told = " ".join(str(word) for word in words if word is not None)
+    return told or json.dumps(issue)
+
+
+def anything(_home: Home, row: Row, explanation: Explanation) -> None:
+    """The fields of a row that has no form of its own."""
+    _status(row, explanation)
+    told = {name: value for name, value in row.items() if name != "status" and name[-3:] != "_id"}
+    _fields((name.removesuffix("_at"), value) for name, value in told.items())
+    _fields([("task", row.get("task_id"))])
+
+
+def workers_of(home: Home, row: Row) -> list[Row]:
+    """The rows of a task's workers, oldest first, archived ones too."""
+    published = {str(one.get("worker_id")): one for one in home.workers()}
+    rows = []
+    for ident in map(str, row.get("workers") or ()):
+        found = published.get(ident) or home.worker(ident)
+        if found is not None:
+            rows.append(found)
+    return rows
+
+
+def _files(home: Home, locations: Iterable[object]) -> None:
+    """What lies in the result folders that a person would look at."""
+    names = [
+        path
+        for location in locations
+        if isinstance(location, str) and ".." not in location
+        for path in sorted((home.root / location).glob("*"))
+        if path.is_file() or (path.name == "artifacts" and any(path.iterdir()))
+    ]
+    if names:
+        _head("Files")
+        for path in names:
+            print(clean(f"  {path.relative_to(home.root)}"))
+
+
+def events(explanation: Explanation) -> None:
+    """The last lines of the journal that concern the subject."""
+    lines = [*explanation.chain, *explanation.history][-_RECENT:]
+    if lines:
+        _head("Events")
+        for line in lines:
+            print_line(line, "  ")
+
+
+def _table(columns: Iterable[Column], rows: list[Row]) -> None:
+    table = Table(list(columns), rows, "  ")
+    print(table.head())
+    for row in rows:
+        print(table.line(row))
+
+
+_STATUS = Column(
+    "STATUS", lambda row: row.get("status"), colour=lambda row: status_colour(row.get("status"))
+)
+_TITLE = Column("TITLE", lambda row: row.get("title"))
+_STEP_COLUMNS = (
+    Column("STEP", lambda row: row.get("name")),
+    _STATUS,
+    Column("TYPE", lambda row: row.get("worker_type")),
+    Column("WORKER", lambda row: row.get("worker_id")),
+    Column("TRY", lambda row: row.get("attempt"), right=True),
+    Column("NEEDS", lambda row: _text(row.get("needs") or "")),
+    Column("REASON", lambda row: row.get("reason")),
+)
+_WORKER_COLUMNS = (
+    Column("WORKER", lambda row: row.get("worker_id")),
+    _STATUS,
+    Column("STEP", lambda row: row.get("step")),
+    Column("TOKENS", worker_tokens, right=True),
+    Column("TIME", worker_time, right=True),
+    Column(
+        "NOTE",
+        lambda row: next(
+            (row[name] for name in ("error", "message", "waiting_for", "summary") if row.get(name)),
+            None,
+        ),
+    ),
+)

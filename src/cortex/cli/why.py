@@ -1,0 +1,118 @@
+"""`cortex why`: the chain of causes from the dropped file to now, and what is waited for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cortex.cli.ages import age, ago
+from cortex.cli.events import as_json, print_line
+from cortex.cli.options import HomeOption, Output, OutputOption, open_home
+from cortex.cli.printing import print_json, print_yaml
+from cortex.cli.table import status_colour
+from cortex.cli.terminal import colours, one_line, paint
+from cortex.cli.verbs import complete_tasks
+
+if TYPE_CHECKING:
+    from cortex.home.causes import Explanation
+
+__all__ = ["EXAMPLES", "print_wait", "why"]
+
+EXAMPLES = """
+  cortex why task-010               how it came to be, what happened, what it waits for
+  cortex why worker-scan-003        why this worker runs, or does not
+  cortex why handoff-001
+"""
+
+_FIRST, _LAST = 8, 12
+
+
+def why(
+    ident: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="A task, worker, handoff or escalation.",
+            autocompletion=complete_tasks,
+        ),
+    ],
+    everything: Annotated[
+        bool, typer.Option("--all", "-A", help="A long history in full.")
+    ] = False,
+    output: OutputOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Explain how something came to be as it is.
+
+    Shows the chain from the dropped file to now out of the journal, and for what is still open:
+    what it waits for, since when, and what would free it.
+    """
+    from cortex.home.causes import explain
+
+    explanation = explain(open_home(home), ident)
+    if output in (Output.json, Output.yaml):
+        value = _as_json(explanation)
+        print_json(value) if output is Output.json else print_yaml(value)
+        return
+    _print(explanation, everything)
+
+
+def _print(explanation: Explanation, everything: bool) -> None:
+    on = colours()
+    row = explanation.subject.row
+    title = row.get("title") or row.get("worker_type") or row.get("subject") or ""
+    print(paint(one_line(f"{explanation.ident}  {title}".rstrip()), "bold", on=on))
+    if explanation.source:
+        path = " → ".join([explanation.source, *explanation.ancestors, explanation.ident])
+        print(one_line(path))
+    print()
+    for line in explanation.chain:
+        print_line(line, "  ")
+    history = explanation.history
+    left_out = 0 if everything else max(0, len(history) - _FIRST - _LAST)
+    for line in history[:_FIRST] if left_out else history:
+        print_line(line, "  ")
+    if left_out:
+        print(paint(f"  … {left_out} more; --all shows them", "dim", on=on))
+        for line in history[-_LAST:]:
+            print_line(line, "  ")
+    if not explanation.chain and not history:
+        print("  the journal no longer tells; it is older than the journal that is kept")
+    print()
+    status = str(row.get("status"))
+    ended = row.get("ended_at") or row.get("completed_at") or row.get("failed_at")
+    when = f" {ago(ended)}" if ended else ""
+    print(f"Now: {paint(status, *status_colour(status), on=on)}{when}")
+    reason = row.get("reason") or row.get("error") or row.get("summary")
+    if ended and reason:
+        print(f"  {one_line(reason)}")
+    print_wait(explanation)
+
+
+def print_wait(explanation: Explanation) -> None:
+    """What it waits for, since when, and what would free it; nothing where it does not wait."""
+    wait = explanation.wait
+    if wait is None:
+        return
+    if wait.reason:
+        print(f"  waits for   {one_line(wait.reason)}")
+    if wait.since:
+        print(f"  since       {wait.since} ({age(wait.since)})")
+    for number, way in enumerate(wait.freed_by):
+        print(f"  {'freed by' if number == 0 else '':<10}  {one_line(way)}")
+
+
+def _as_json(explanation: Explanation) -> dict[str, Any]:
+    wait = explanation.wait
+    return {
+        "id": explanation.ident,
+        "kind": explanation.subject.kind,
+        "row": explanation.subject.row,
+        "source": explanation.source,
+        "ancestors": explanation.ancestors,
+        "chain": [as_json(line) for line in explanation.chain],
+        "history": [as_json(line) for line in explanation.history],
+        "waits_for": wait
+        and {"reason": wait.reason, "since": wait.since, "freed_by": list(wait.freed_by)},
+    }

@@ -1,0 +1,210 @@
+"""Why something is as it is: the chain from the dropped file to now, and what it waits for.
+
+Built from published rows and journal lines alone; nothing is guessed that they do not say. What
+would free a waiting thing follows from its status and the reason that the daemon gave.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cortex.home.documents import Row
+from cortex.home.journal import ids_of
+from cortex.home.waiting import has_ended
+from cortex.model.errors import HomeError
+
+if TYPE_CHECKING:
+    from cortex.home.client import Found, Home
+    from cortex.model.journal_line import Line
+
+__all__ = ["Explanation", "Wait", "explain"]
+
+_MAX_ANCESTORS = 20
+_CHAIN = ("task_routed", "task_ended")
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What an open thing waits for, since when (RFC 3339), and what would free it."""
+
+    reason: str
+    since: str | None
+    freed_by: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Explanation:
+    """`chain` leads from the dropped file to the subject; `history` is the subject's own."""
+
+    subject: Found
+    ident: str
+    ancestors: list[str] = field(default_factory=list)
+    source: str | None = None
+    chain: list[Line] = field(default_factory=list)
+    history: list[Line] = field(default_factory=list)
+    wait: Wait | None = None
+
+
+def explain(home: Home, ident: str) -> Explanation:
+    """The causes of a task, worker, handoff or escalation. HomeError for an unknown id."""
+    found = home.lookup(ident)
+    if found is None:
+        raise HomeError(f"{ident}: nothing has this id; `cortex get tasks` lists what there is")
+    explanation = Explanation(found, ident)
+    explanation.ancestors, explanation.source = _ancestors(home, found)
+    own = {ident, *map(str, found.row.get("workers") or ())} if found.kind == "task" else {ident}
+    words = [f'"{name}"' for name in (*explanation.ancestors, *own)]
+    for line in home.journal(mentioning=words):
+        spoken_of = ids_of(line)
+        if own & spoken_of:
+            explanation.history.append(line)
+        elif _made_one_of(line, explanation.ancestors):
+            explanation.chain.append(line)
+    status = str(found.row.get("status"))
+    if not has_ended(status):
+        explanation.wait = _wait(home, found, ident, explanation.history)
+    return explanation
+
+
+def _ancestors(home: Home, found: Found) -> tuple[list[str], str | None]:
+    """The tasks that this came out of, the first one first, and the dropped file's name."""
+    path: list[str] = []
+    row: Row | None = found.row
+    above = _above(found.kind, found.row)
+    while above and above not in path and len(path) < _MAX_ANCESTORS:
+        path.append(above)
+        row = home.task(above)
+        if row is None:
+            break
+        above = _above("task", row)
+    source = (row or {}).get("source")
+    return path[::-1], source if isinstance(source, str) else None
+
+
+def _above(kind: str, row: Row) -> str | None:
+    names = {
+        "task": ("caused_by", "parent"),
+        "worker": ("task_id",),
+        "handoff": ("source_task", "task_id"),
+        "escalation": ("task_id",),
+    }
+    for name in names.get(kind, ()):
+        if isinstance(row.get(name), str):
+            return str(row[name])
+    return None
+
+
+def _made_one_of(line: Line, ancestors: list[str]) -> bool:
+    """Whether the line made, planned or ended one of the ancestors: the steps of a chain."""
+    for event in line.events:
+        task = event.get("task")
+        if isinstance(task, dict) and task.get("id") in ancestors:
+            return True
+        if event.get("task_id") in ancestors and event.get("event") in (
+            "task_routed",
+            "task_ended",
+        ):
+            return True
+    return False
+
+
+def _wait(home: Home, found: Found, ident: str, history: list[Line]) -> Wait | None:
+    since = _since(found.kind, ident, history)
+    wait = _wait_of(home, found, ident, since)
+    if home.daemon().running:
+        return wait
+    start = f"starting a daemon, for none runs: cortexd --home {home.root}"
+    return Wait(wait.reason, since, (start, *wait.freed_by)) if wait else Wait("", since, (start,))
+
+
+def _wait_of(home: Home, found: Found, ident: str, since: str | None) -> Wait | None:
+    if found.kind == "worker":
+        return _worker_wait(home, found.row, since)
+    if found.kind == "task":
+        return _task_wait(home, ident, found.row, since)
+    if found.kind == "handoff" and found.row.get("status") == "pending":
+        receiver = found.row.get("to_agent")
+        freed = f"`cortex handoff accept {ident}`, or its receiver"
+        return Wait(f"{receiver} to accept it", since, (freed,))
+    if found.kind == "escalation":
+        return Wait("a person to look at it", since, ("its cause being gone",))
+    return None
+
+
+def _since(kind: str, ident: str, history: list[Line]) -> str | None:
+    """When the last thing happened to the subject itself."""
+    for line in reversed(history):
+        for event in line.events:
+            record = event.get(kind)
+            if event.get(f"{kind}_id") == ident or (
+                isinstance(record, dict) and record.get("id") == ident
+            ):
+                return line.at
+    return None
+
+
+def _worker_wait(home: Home, row: Row, since: str | None) -> Wait | None:
+    status = row.get("status")
+    if status not in ("requested", "queued", "blocked", "approved"):
+        return None
+    if _paused(home):
+        return Wait("the fleet is paused", since, ("`cortex resume`",))
+    reason = str(row.get("waiting_for") or "a free slot: as many run as the limits allow")
+    if status == "blocked":
+        return Wait(reason, since, ("configuring what it names; it goes on by itself then",))
+    if "tokens" in reason:
+        budget = home.budget()
+        return Wait(
+            reason,
+            since,
+            (
+                "tokens that running workers give back when they end",
+                f"the reset at {budget.get('resets_at')}",
+                "`cortex budget --set-total N` with a larger N",
+            ),
+        )
+    return Wait(reason, since, ("the end of a running worker", "larger [limits] in cortex.toml"))
+
+
+def _task_wait(home: Home, ident: str, row: Row, since: str | None) -> Wait | None:
+    status = str(row.get("status"))
+    reason = row.get("blocked_on") or row.get("waiting_for")
+    if status == "paused" or row.get("hold"):
+        return Wait(str(reason or "it is held by a person"), since, (f"`cortex resume {ident}`",))
+    if status == "blocked":
+        freed = "configuring what it names; it goes on by itself then"
+        return Wait(str(reason or "something to be configured"), since, (freed,))
+    if status == "awaiting_approval":
+        return Wait(str(reason or "a person's approval"), since, ("a person's yes or no",))
+    needs = [
+        f"{need} ({task.get('status')}) to complete"
+        for need in map(str, row.get("needs") or ())
+        if (task := home.task(need)) is not None and task.get("status") != "completed"
+    ]
+    if needs and status in ("pending", "assigned"):
+        return Wait(str(reason or "tasks that it needs"), since, tuple(needs))
+    if _paused(home):
+        return Wait("the fleet is paused", since, ("`cortex resume`",))
+    return _workers_wait(home, ident, reason, since)
+
+
+def _workers_wait(home: Home, ident: str, reason: object, since: str | None) -> Wait | None:
+    """An open task waits for its workers: the running ones, and those that wait themselves."""
+    freed: list[str] = []
+    for worker in home.workers():
+        if worker.get("task_id") != ident or has_ended(str(worker.get("status"))):
+            continue
+        name, status = worker.get("worker_id"), worker.get("status")
+        if status in ("requested", "queued", "blocked"):
+            freed.append(f"{name}, which waits: {worker.get('waiting_for') or 'for a free slot'}")
+        else:
+            freed.append(f"the end of {name}, {status} until {worker.get('timeout_at')} at most")
+    if not freed and not reason:
+        return None
+    return Wait(str(reason or "its workers"), since, tuple(freed))
+
+
+def _paused(home: Home) -> bool:
+    daemon = home.queue().get("daemon")
+    return isinstance(daemon, dict) and bool(daemon.get("paused"))
