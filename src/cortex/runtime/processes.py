@@ -3,8 +3,8 @@
 Shared by the daemon and the shim, so it imports next to nothing. It knows no attempt.
 """
 
-# Loaded in every shim, where pathlib would cost memory:
-# ruff: noqa: PTH
+# ruff: noqa: PTH116, PTH208
+# Loaded in every shim, for whom pathlib would be memory to copy at each fork.
 
 from __future__ import annotations
 
