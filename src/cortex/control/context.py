@@ -42,6 +42,7 @@ class Context:
     full: str | None = None
     draining: bool = False
     held_until: float = 0.0
+    again: list[tuple[tuple[str, str], float]] = field(default_factory=list)
 
     @property
     def state(self) -> State:
@@ -51,3 +52,7 @@ class Context:
     def hold_starts(self, seconds: float) -> None:
         """Starts nothing for a while: a machine short of processes or space needs no more."""
         self.held_until = max(self.held_until, self.engine.clock.monotonic() + seconds)
+
+    def retry_later(self, key: tuple[str, str], seconds: float) -> None:
+        """Lets a key come up again after a while; the masters' controller takes it from here."""
+        self.again.append((key, seconds))

@@ -1,0 +1,111 @@
+"""The files of a task's report folder, made from its row, its workers' rows and its findings.
+
+Pure text and JSON: `report.md` for people, `worker_results.json` for programs, and for tasks that
+looked for problems `findings.json` and `findings.sarif` (SARIF 2.1.0).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from cortex.decide.findings import Finding, severity_counts
+from cortex.model.report import ToolRun, findings_markdown, to_sarif
+from cortex.model.times import format_duration
+
+__all__ = ["combine_runs", "report_files"]
+
+#: From the least to the most worth telling; several workers' states of one tool show the last.
+_STATES = ("clean", "findings", "not_audited", "error")
+
+Document = tuple[str, Mapping[str, Any]]
+
+
+def report_files(
+    row: Mapping[str, Any],
+    results: Sequence[Mapping[str, Any]],
+    findings: Sequence[Finding],
+    documents: Sequence[Document],
+) -> dict[str, bytes]:
+    """File name → content. `documents` are (repository, results.json) of the done workers."""
+    runs = combine_runs(documents)
+    files = {"worker_results.json": _json({"task_id": row["id"], "worker_results": list(results)})}
+    notes = [_worker_line(result) for result in results]
+    if runs or findings:
+        files["findings.json"] = _json(
+            {
+                "task_id": row["id"],
+                "title": row["title"],
+                "counts": severity_counts(findings),
+                "analyzers": runs,
+                "findings": list(findings),
+            }
+        )
+        files["findings.sarif"] = _json(to_sarif(findings, runs))
+        text = findings_markdown(findings, title=str(row["title"]), tool_runs=runs)
+    else:
+        text = f"# {row['title']}\n"
+    files["report.md"] = (text.rstrip("\n") + "\n\n" + _story(row, notes, documents)).encode()
+    return files
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def _story(row: Mapping[str, Any], notes: Sequence[str], documents: Sequence[Document]) -> str:
+    lines = ["## The task", ""]
+    lines.append(f"- task {row['id']}, {row['type']}, priority {row['priority']}")
+    if row.get("assigned_to"):
+        lines.append(f"- carried out by {row['assigned_to']}")
+    if row.get("source"):
+        lines.append(f"- dropped as {row['source']}")
+    lines += ["", "## Its workers", "", *(notes or ["none"])]
+    said = [
+        (repository, str(found.get("summary")).strip())
+        for repository, found in documents
+        if found.get("summary")
+    ]
+    if said:
+        lines += ["", "## What they said", ""]
+        lines += [f"- {repository + ': ' if repository else ''}{text}" for repository, text in said]
+    return "\n".join(lines) + "\n"
+
+
+def _worker_line(result: Mapping[str, Any]) -> str:
+    took = format_duration(result["duration_s"]) if result.get("duration_s") else "not started"
+    line = f"- {result['worker_id']} ({result['step']}): {result['status']}, {took}, "
+    line += f"{result['tokens_used']} tokens, `{result['result_location']}/`"
+    return line + (f"; {result['error']}" if result.get("error") else "")
+
+
+def combine_runs(documents: Iterable[Document]) -> list[ToolRun]:
+    """One run per analyzer over all workers: numbers added, the state most worth telling."""
+    combined: dict[str, dict[str, Any]] = {}
+    for _, found in documents:
+        for run in found.get("analyzers") or []:
+            if not isinstance(run, dict) or not isinstance(run.get("name"), str):
+                continue
+            known = combined.get(run["name"])
+            if known is None:
+                combined[run["name"]] = {**run}
+                continue
+            _add(known, run)
+    return list(combined.values())  # type: ignore[arg-type]
+
+
+def _add(known: dict[str, Any], run: Mapping[str, Any]) -> None:
+    if _rank(run) > _rank(known) or (run.get("applicable") and not known.get("applicable")):
+        known["state"], known["reason"] = run.get("state"), run.get("reason")
+    known["applicable"] = bool(known.get("applicable")) or bool(run.get("applicable"))
+    for name in ("findings", "files"):
+        known[name] = int(known.get(name) or 0) + int(run.get(name) or 0)
+    known["seconds"] = float(known.get("seconds") or 0.0) + float(run.get("seconds") or 0.0)
+    known["version"] = known.get("version") or run.get("version")
+
+
+def _rank(run: Mapping[str, Any]) -> int:
+    state = run.get("state")
+    applicable = len(_STATES) if run.get("applicable") else 0
+    return applicable + (_STATES.index(state) if state in _STATES else 0)

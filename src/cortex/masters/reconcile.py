@@ -1,0 +1,228 @@
+"""One reconciler for every master: observe a task, decide the next step, say when to look again.
+
+Level-triggered and free of memory: it may be called at any time, any number of times, after any
+crash. What it returns is applied by the caller, who then asks again until nothing is left to do.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+from cortex.decide.aggregate import conclude_parent, dead_steps, settled
+from cortex.decide.catalog import Catalog
+from cortex.decide.entry import Entry, Now, seconds_left
+from cortex.decide.handoffs import accept_handoff
+from cortex.decide.plan import make_steps, missing_for, ready_steps, request_workers
+from cortex.model.ids import master_key
+from cortex.model.settings import Settings
+from cortex.model.state import TERMINAL_TASK, State, Task
+
+__all__ = ["Decision", "reconcile_handoff", "reconcile_task"]
+
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The next step: a line to apply, a task to gather results for, or a time to look again."""
+
+    entry: Entry | None = None
+    gather: bool = False
+    again_in_s: float | None = None
+
+
+NOTHING = Decision()
+
+
+def reconcile_task(
+    state: State, task: Task, catalog: Catalog, settings: Settings, now: Now
+) -> Decision:
+    """What the task needs next; NOTHING while others have to move first."""
+    if task.status == "pending":
+        return _route(state, task, catalog, settings, now)
+    if task.status == "assigned":
+        return _plan(state, task, catalog, settings, now)
+    if task.status == "blocked":
+        return _unblock(state, task, catalog, settings)
+    if task.status == "in_progress":
+        return _advance(state, task, catalog, settings, now)
+    if task.status == "aggregating":
+        return Decision(gather=True)
+    return NOTHING
+
+
+def _waits_for(state: State, task: Task) -> str | None:
+    """In words, what an unrouted task waits for among other tasks."""
+    for need in task.needs:
+        other = state.tasks.get(need)
+        if other is None or other.status == "completed":
+            continue
+        if other.status in TERMINAL_TASK:
+            return f"{need}, which {other.status}: retry it, or cancel this task"
+        return f"{need} ({other.status})"
+    return None
+
+
+def _route(state: State, task: Task, catalog: Catalog, settings: Settings, now: Now) -> Decision:
+    if task.hold:
+        return NOTHING
+    waiting = _waits_for(state, task)
+    if waiting is not None:
+        if waiting == task.waiting_for:
+            return NOTHING
+        event = {"event": "task_waiting", "task_id": task.id, "waiting_for": waiting}
+        return Decision(Entry("coordinator-master", f"{task.id} waits for {waiting}", [event]))
+    if task.not_before is not None and (left := seconds_left(task.not_before, now)) > 0:
+        return Decision(again_in_s=left)
+    name, reason = _master_for(task, catalog, settings)
+    if name is None:
+        return _block(task, reason, None)
+    routed = {"event": "task_routed", "task_id": task.id, "master": name}
+    return _planned(state, task, catalog, settings, now, name, [routed])
+
+
+def _master_for(task: Task, catalog: Catalog, settings: Settings) -> tuple[str | None, str]:
+    master = catalog.route(task.type) if task.assigned_to is None else None
+    name = master.name if master else task.assigned_to
+    if name is None or name not in catalog.masters:
+        return None, f"no master takes tasks of type {task.type!r}; add a route in agents/masters/"
+    mode = settings.masters.get(master_key(name))
+    if mode is not None and not mode.enabled:
+        return None, f"{name} is switched off: masters.{master_key(name)}.enabled in cortex.toml"
+    return name, ""
+
+
+def _block(task: Task, reason: str, master: str | None) -> Decision:
+    event = {"event": "task_blocked", "task_id": task.id, "blocked_on": reason}
+    if master is not None:
+        event["master"] = master
+    return Decision(Entry(master or "coordinator-master", reason, [event]))
+
+
+def _plan(state: State, task: Task, catalog: Catalog, settings: Settings, now: Now) -> Decision:
+    if task.steps:
+        planned = {
+            "event": "task_planned",
+            "task_id": task.id,
+            "steps": [step.to_json() for step in task.steps],
+        }
+        return Decision(Entry(task.assigned_to or "", f"{task.id} goes on where it was", [planned]))
+    return _planned(state, task, catalog, settings, now, task.assigned_to or "", [])
+
+
+def _planned(
+    state: State,
+    task: Task,
+    catalog: Catalog,
+    settings: Settings,
+    now: Now,
+    master: str,
+    events: list[Event],
+) -> Decision:
+    """Routing, the plan and the first workers in one line; or blocked with what is missing."""
+    if task.children:
+        return _plan_parent(state, task, master, events)
+    draft = copy(task)
+    draft.assigned_to = master
+    draft.steps = make_steps(draft, catalog, settings)
+    missing = missing_for(draft.steps, catalog)
+    if missing is not None:
+        return _blocked_with(task, missing, master, events)
+    return Decision(_plan_line(state, draft, catalog, settings, now, events))
+
+
+def _blocked_with(task: Task, reason: str, master: str, events: list[Event]) -> Decision:
+    blocked = _block(task, reason, master).entry
+    assert blocked is not None
+    return Decision(Entry(master, reason, [*events, *blocked.events]))
+
+
+def _plan_parent(state: State, task: Task, master: str, events: list[Event]) -> Decision:
+    """A parent has no workers of its own: it is over when its tasks are."""
+    done = conclude_parent(state, task)
+    if done is not None:
+        return Decision(Entry(done.by, done.why, [*events, *done.events]))
+    return _blocked_with(task, _open_children(state, task), master, events)
+
+
+def _open_children(state: State, task: Task) -> str:
+    children = [state.tasks[ident] for ident in task.children if ident in state.tasks]
+    left = [child for child in children if child.status not in TERMINAL_TASK]
+    text = f"{len(left)} of its {len(children)} tasks"
+    stuck = next((child for child in left if child.blocked_on), None)
+    return f"{text}; {stuck.id}: {stuck.blocked_on}" if stuck else f"{text} are not done yet"
+
+
+def _plan_line(
+    state: State,
+    task: Task,
+    catalog: Catalog,
+    settings: Settings,
+    now: Now,
+    events: list[Event],
+) -> Entry:
+    """The line of a task that has its master and steps, as a draft that is not yet in the state."""
+    steps = task.steps
+    planned = {
+        "event": "task_planned",
+        "task_id": task.id,
+        "steps": [step.to_json() for step in steps],
+    }
+    ready, _ = ready_steps(task, now)
+    workers = request_workers(state, task, ready, catalog, settings, now)
+    count = sum(1 for event in workers if event["event"] == "worker_requested")
+    why = f"{len(steps)} step{'s' if len(steps) > 1 else ''}, {count} can start; "
+    why += f"the pool has {state.budget.pool_available} tokens"
+    return Entry(task.assigned_to or "", why, [*events, planned, *workers])
+
+
+def _unblock(state: State, task: Task, catalog: Catalog, settings: Settings) -> Decision:
+    """Level-triggered: the cause is looked for again each time, and said anew when it changed."""
+    name, reason = _master_for(task, catalog, settings)
+    if name is not None and task.children:
+        if conclude_parent(state, task) is None:
+            reason = _open_children(state, task)
+    elif name is not None:
+        draft = copy(task)
+        draft.assigned_to = name
+        reason = missing_for(make_steps(draft, catalog, settings), catalog) or ""
+    if not reason:
+        event = {"event": "task_unblocked", "task_id": task.id}
+        return Decision(Entry(name or "coordinator-master", "what it lacked is there now", [event]))
+    if reason == task.blocked_on:
+        return NOTHING
+    return _block(task, reason, task.assigned_to)
+
+
+def _advance(state: State, task: Task, catalog: Catalog, settings: Settings, now: Now) -> Decision:
+    dead = dead_steps(task)
+    if dead:
+        return Decision(Entry(task.assigned_to or "", str(dead[0]["reason"]), dead))
+    ready, soonest = ready_steps(task, now)
+    if ready:
+        events = request_workers(state, task, ready, catalog, settings, now)
+        if events:
+            names = ", ".join(step.name for step in ready)
+            return Decision(Entry(task.assigned_to or "", f"{names} can start"[:200], events))
+        return Decision(again_in_s=10.0)
+    if settled(task):
+        event = {"event": "task_aggregating", "task_id": task.id}
+        return Decision(Entry(task.assigned_to or "", "no step can move any more", [event]))
+    return Decision(again_in_s=soonest)
+
+
+def reconcile_handoff(state: State, handoff_id: str, catalog: Catalog) -> Decision:
+    """A pending handoff is accepted by a receiver whose file says that it accepts."""
+    handoff = state.handoffs.get(handoff_id)
+    if handoff is None or handoff.status != "pending":
+        return NOTHING
+    receiver = catalog.masters.get(handoff.to_agent)
+    if receiver is None or not receiver.accept_handoffs:
+        return NOTHING
+    events = accept_handoff(state, handoff)
+    return Decision(
+        Entry(handoff.to_agent, f"accepts {handoff.id} of {handoff.from_agent}", events)
+    )
