@@ -1,0 +1,230 @@
+"""What `cortex validate` checks: each file of a home, by what it is. Problems are values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cortex.cli.field_lines import line_of_field
+from cortex.model.errors import DefinitionError, RequestError, SettingsError
+from cortex.model.paths import DOCUMENT_NAMES, HomePaths
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from cortex.model.definitions import MasterDefinition, WorkerTypeDefinition
+
+__all__ = ["Problem", "check_file", "check_home"]
+
+_MOST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where, what, and what to do."""
+
+    file: str
+    message: str
+    line: int | None = None
+    field: str | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        field = f" {self.field}:" if self.field else ""
+        return f"{place}:{field} {self.message}" + (f"; {self.hint}" if self.hint else "")
+
+
+def check_file(path: Path) -> list[Problem]:
+    """The problems of one file, judged by its name and content; none if it can be used."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return [Problem(str(path), f"cannot be read: {error.strerror}")]
+    if path.suffix == ".toml":
+        return _settings(path)
+    if path.suffix == ".md":
+        return _definition(path, data)
+    model = _document_model(path.name)
+    if model is not None:
+        return _document(path, data, model)
+    return _drop(path, data)
+
+
+def check_home(paths: HomePaths) -> tuple[list[Problem], int]:
+    """The problems of a whole home, and how many files were looked at."""
+    files = [paths.settings, *paths.masters.glob("*.md"), *paths.prompts.glob("*.md")]
+    files += [path for path in paths.documents if path.exists()]
+    files += sorted(paths.worker_specs.glob("*.json"))
+    files += sorted(path for path in paths.inbox.glob("[!.]*") if path.is_file())
+    files = [path for path in files if path.exists()]
+    problems = [problem for path in files for problem in check_file(path)]
+    return [*problems, *_between_definitions(paths)], len(files)
+
+
+def _settings(path: Path) -> list[Problem]:
+    from cortex.model.settings import load_settings
+
+    try:
+        load_settings(path)
+    except SettingsError as error:
+        return [_settings_problem(path, line) for line in str(error).splitlines()]
+    return []
+
+
+def _settings_problem(path: Path, message: str) -> Problem:
+    prefix = f"{path}: "
+    if not message.startswith(prefix):
+        return Problem("environment", message)
+    field, _, rest = message.removeprefix(prefix).partition(": ")
+    return Problem(str(path), rest or field, _toml_line(path, field), field if rest else None)
+
+
+def _toml_line(path: Path, field: str) -> int | None:
+    section, _, key = field.rpartition(".")
+    inside = not section
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        stripped = line.strip()
+        if stripped.startswith("["):
+            inside = stripped.strip("[]").strip() == section
+        elif inside and stripped.partition("=")[0].strip() == key:
+            return number
+    return None
+
+
+def _definition(path: Path, data: bytes) -> list[Problem]:
+    try:
+        _read_definition(path, data)
+    except (DefinitionError, UnicodeDecodeError) as error:
+        message = str(error).removeprefix(f"{path}:")
+        line, _, rest = message.partition(":")
+        if line.isdigit():
+            return [Problem(str(path), rest.strip(), int(line))]
+        return [Problem(str(path), message.strip())]
+    return []
+
+
+def _read_definition(path: Path, data: bytes) -> MasterDefinition | WorkerTypeDefinition:
+    from cortex.model.definitions import read_front_matter, read_master, read_worker_type
+
+    text = data.decode("utf-8")
+    front, _ = read_front_matter(text, path)
+    is_master = path.parent.name == "masters" or bool(front.keys() & {"routes", "plans", "spawns"})
+    return read_master(text, path) if is_master else read_worker_type(text, path)
+
+
+def _document_model(name: str) -> type[BaseModel] | None:
+    from cortex.model import documents
+
+    models: dict[str, type[BaseModel]] = dict(
+        zip(
+            DOCUMENT_NAMES,
+            (
+                documents.TaskQueueDocument,
+                documents.WorkerPoolDocument,
+                documents.TokenBudgetDocument,
+                documents.HandoffsDocument,
+                documents.SchedulesDocument,
+            ),
+            strict=True,
+        )
+    )
+    models["results.json"] = documents.ResultsDocument
+    models["spec.json"] = documents.WorkerSpecDocument
+    if name.startswith("worker-") and name.endswith(".json") and name not in models:
+        return documents.WorkerSpecDocument
+    return models.get(name)
+
+
+def _document(path: Path, data: bytes, model: type[BaseModel]) -> list[Problem]:
+    from pydantic import ValidationError
+
+    from cortex.model.strict_json import JsonProblem, parse
+
+    try:
+        model.model_validate(parse(data, max_bytes=1 << 30))
+    except JsonProblem as problem:
+        return [Problem(str(path), problem.message, problem.line, problem.field)]
+    except ValidationError as error:
+        text = data.decode("utf-8", "replace")
+        return [
+            _field_problem(path, text, found) for found in error.errors(include_url=False)[:_MOST]
+        ]
+    return []
+
+
+def _field_problem(path: Path, text: str, found: Any) -> Problem:
+    field = ".".join(str(part) for part in found["loc"])
+    message = found["msg"].removeprefix("Value error, ")
+    if found["type"] != "missing":
+        message += f" (it is {json.dumps(found['input'], default=str)[:60]})"
+    return Problem(str(path), message, line_of_field(text, field), field or None)
+
+
+def _drop(path: Path, data: bytes) -> list[Problem]:
+    from cortex.model.requests import parse_request
+    from cortex.model.strict_json import JsonProblem
+
+    try:
+        payloads = _payloads(path, data)
+    except JsonProblem as problem:
+        return [Problem(str(path), problem.message, problem.line, problem.field)]
+    problems = []
+    for first_line, payload in payloads:
+        try:
+            parse_request(payload)
+        except RequestError as error:
+            line = first_line or line_of_field(data.decode("utf-8", "replace"), error.field)
+            problems.append(Problem(str(path), error.message, line, error.field, error.hint))
+    return problems
+
+
+def _payloads(path: Path, data: bytes) -> list[tuple[int | None, object]]:
+    from cortex.model.strict_json import parse, parse_many, parse_yaml
+
+    if path.suffix in (".jsonl", ".ndjson"):
+        return list(parse_many(data))
+    if path.suffix in (".yaml", ".yml"):
+        return [(None, parse_yaml(data))]
+    return [(None, parse(data))]
+
+
+def _between_definitions(paths: HomePaths) -> Iterator[Problem]:
+    """What each definition says of others: types that have no file, masters that are not there."""
+    masters: dict[str, tuple[Path, Any]] = {}
+    types: set[str] = set()
+    for path in (*paths.masters.glob("*.md"), *paths.prompts.glob("*.md")):
+        try:
+            definition = _read_definition(path, path.read_bytes())
+        except (DefinitionError, OSError, UnicodeDecodeError):
+            continue
+        if path.parent == paths.masters:
+            masters[definition.name] = path, definition
+        else:
+            types.add(definition.name)
+    routes: dict[str, str] = {}
+    for name, (path, master) in sorted(masters.items()):
+        yield from _unknown_names(path, master, types, masters)
+        for route in master.routes:
+            if routes.setdefault(route, name) != name:
+                said = f"{route!r} is routed to {routes[route]} too"
+                hint = "keep it in one of them"
+                yield Problem(str(path), said, None, "routes", hint)
+
+
+def _unknown_names(
+    path: Path, master: Any, types: set[str], masters: dict[str, Any]
+) -> Iterator[Problem]:
+    used: list[tuple[str, str]] = [("spawns", name) for name in master.spawns]
+    used += [("plans", step.worker_type) for plan in master.plans for step in plan.steps]
+    for field, name in dict.fromkeys(used):
+        if name not in types:
+            hint = f"add agents/prompts/workers/{name}.md or correct the name"
+            yield Problem(str(path), f"no worker type {name!r} here", None, field, hint)
+    for follow_up in master.follow_ups:
+        if follow_up.to not in masters:
+            hint = f"add agents/masters/{follow_up.to}.md or correct the name"
+            yield Problem(str(path), f"no master {follow_up.to!r} here", None, "follow_ups", hint)

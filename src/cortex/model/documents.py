@@ -1,0 +1,488 @@
+"""The published files as models: what each field is, and which must be there.
+
+From these the JSON Schemas in schemas/ are generated; a live home's documents validate against
+them. Extra fields are allowed everywhere, because a person may keep their own. Nothing here reads
+or writes a file.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "FindingRow",
+    "HandoffsDocument",
+    "JournalLineDocument",
+    "Rejection",
+    "ResultsDocument",
+    "SchedulesDocument",
+    "TaskQueueDocument",
+    "TokenBudgetDocument",
+    "WorkerPoolDocument",
+    "WorkerSpecDocument",
+]
+
+Time = Annotated[
+    str,
+    Field(
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$",
+        json_schema_extra={"format": "date-time"},
+    ),
+]
+Tokens = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+Priority = Literal["low", "medium", "high", "critical"]
+TaskStatus = Literal[
+    "pending",
+    "blocked",
+    "awaiting_approval",
+    "assigned",
+    "planning",
+    "in_progress",
+    "aggregating",
+    "paused",
+    "completed",
+    "failed",
+    "cancelled",
+]
+StepStatus = Literal["waiting", "ready", "active", "done", "failed", "cancelled"]
+
+
+class _Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class _Document(_Open):
+    version: Literal["1.0"] = Field(description="Version of the published format.")
+    format: int = Field(ge=1, description="Number of the layout; newer ones are refused.")
+    updated_at: Time = Field(description="When it was published.")
+    journal_seq: int = Field(
+        ge=0, description="The journal line it shows; an editor keeps it, as the base of an edit."
+    )
+
+
+# --- task-queue.json
+
+
+class DaemonStatus(_Open):
+    """The daemon as it last saw itself; whether one runs now says its lock."""
+
+    status: Literal["running", "stopped", "degraded"]
+    pid: int | None = None
+    version: str | None = None
+    started_at: Time | None = None
+    paused: bool = Field(False, description="True: the whole fleet starts nothing new.")
+
+
+class WorkerPlan(_Open):
+    """The plan in numbers."""
+
+    total_workers: Count
+    workers_spawned: Count
+    workers_completed: Count
+    estimated_tokens: Tokens
+
+
+class StepRow(_Open):
+    """One step of a task's plan."""
+
+    name: str
+    worker_type: str
+    status: StepStatus
+    worker_id: str | None = None
+    attempt: int | None = None
+    needs: list[str] = Field(default_factory=list)
+    optional: bool = False
+    repository: str | None = None
+    reason: str | None = None
+
+
+class WorkerResult(_Open):
+    """What one worker gave to its task."""
+
+    worker_id: str | None = None
+    status: str | None = None
+    duration_minutes: float | None = None
+    tokens_used: Tokens | None = None
+    findings: Any = None
+
+
+class TaskRow(_Open):
+    """One task. Title, type, priority, scope, deadline, execution_mode, retries and hold may be
+    edited in place, and status may be set to cancelled, pending (retry) or paused."""
+
+    id: str
+    title: str
+    type: str
+    priority: Priority
+    status: TaskStatus
+    execution_mode: Literal["workers", "direct"]
+    assigned_to: str | None = Field(description="The master, as in security-master.")
+    scope: dict[str, Any]
+    deadline: str | None
+    worker_plan: WorkerPlan
+    created_at: Time
+    started_at: Time | None = None
+    ended_at: Time | None = None
+    waiting_for: str | None = Field(None, description="In words, what an open task waits for.")
+    blocked_on: str | None = Field(None, description="What must be configured.")
+    reason: str | None = Field(None, description="Why it ended so.")
+    summary: str | None = None
+    partial: bool = Field(False, description="Completed although a step ended early.")
+    findings: dict[str, Count] | None = Field(None, description="Findings by severity.")
+    tokens_used: Tokens | None = None
+    steps: list[StepRow] = Field(default_factory=list)
+    workers: list[str] = Field(default_factory=list, description="Ids of all attempts.")
+    worker_results: list[WorkerResult] = Field(default_factory=list)
+    result_location: str | None = Field(None, description="Folder, relative to the home.")
+    follow_ups: list[str] = Field(default_factory=list, description="Tasks made from its result.")
+    handoff_id: str | None = None
+    parent: str | None = None
+    caused_by: str | None = Field(None, description="The task whose result made this one.")
+    source: str | None = Field(None, description="Name of the dropped file.")
+    key: str | None = None
+    needs: list[str] = Field(default_factory=list)
+    command: list[str] | str | None = None
+    runtime: str | None = None
+    token_budget: Tokens | None = None
+    timeout: str | None = None
+    retries: int | None = None
+    hold: bool = False
+    run: int | None = Field(None, description="2 and more after a retry of the whole task.")
+    context: dict[str, Any] = Field(default_factory=dict)
+
+
+class TaskQueueDocument(_Document):
+    """coordination/task-queue.json: open tasks and recently ended ones."""
+
+    daemon: DaemonStatus | None = None
+    tasks: list[TaskRow]
+
+
+# --- worker-pool.json
+
+
+class QueuedWorker(_Open):
+    """A worker that is requested, queued or blocked."""
+
+    id: str
+    master_agent: str
+    worker_type: str
+    estimated_tokens: Tokens
+    priority: Priority
+    justification: str | None
+    timeout: str
+    status: Literal["requested", "queued", "blocked"]
+    task_id: str
+    step: str
+    requested_at: Time
+    waiting_for: str | None = None
+    retry_of: str | None = None
+
+
+class ActiveWorker(_Open):
+    """A worker that holds tokens: approved, starting or running."""
+
+    worker_id: str
+    worker_type: str
+    spawned_by: str
+    spawned_at: Time | None
+    status: Literal["approved", "spawning", "running"]
+    task_id: str
+    token_budget: Tokens
+    tokens_used: Tokens
+    timeout_at: Time | None
+    last_heartbeat: Time | None
+    session_id: str | None
+    step: str
+    attempt: int = Field(ge=0)
+    runtime: str
+    fund: str = Field(description="pool, reserve or master:NAME: who pays.")
+    metering: Literal["enforced", "reported"] = Field(
+        description="enforced: a gateway stands before it; reported: its own word."
+    )
+    phase: Literal["ending", "collecting"] | None = None
+    cause: str | None = None
+    healthy: bool = True
+    progress: float | None = Field(None, ge=0, le=1)
+    message: str | None = None
+    repository: str | None = None
+    retry_of: str | None = None
+    result_location: str | None = None
+
+
+class CompletedWorker(_Open):
+    """A worker whose results were collected."""
+
+    worker_id: str
+    status: Literal["completed"]
+    tokens_used: Tokens
+    duration_minutes: float = Field(ge=0)
+    completed_at: Time | None
+    result_location: str | None
+    partial: bool = False
+    review: Literal["pending", "accepted", "refused"] | None = None
+    summary: str | None = None
+
+
+class FailedWorker(_Open):
+    """A worker that ended in any other way."""
+
+    worker_id: str
+    status: Literal["failed", "timeout", "budget_exhausted", "cancelled", "rejected", "lost"]
+    tokens_used: Tokens
+    error: str | None
+    failed_at: Time | None
+    permanent: bool = Field(False, description="True: another attempt would end the same way.")
+    result_location: str | None = None
+
+
+class WorkerPoolDocument(_Document):
+    """coordination/worker-pool.json: every attempt that is waiting, live or recently ended."""
+
+    queued_workers: list[QueuedWorker] = Field(default_factory=list)
+    active_workers: list[ActiveWorker]
+    completed_workers: list[CompletedWorker]
+    failed_workers: list[FailedWorker]
+
+
+# --- token-budget.json
+
+
+class MasterBudgetRow(_Open):
+    """One master's own tokens and its share of the worker pool."""
+
+    allocated: Tokens = Field(description="Its own, for this period.")
+    used: Tokens
+    reserved: Tokens = Field(0, description="Held by live work on its own allocation.")
+    worker_pool: Tokens = Field(description="Its share of the pool: a weight, not a wall.")
+    worker_pool_used: Tokens = 0
+
+
+class WorkerPoolFund(_Open):
+    """total = allocated_to_workers + spent + available, at every instant."""
+
+    total: Tokens
+    allocated_to_workers: Tokens
+    spent: Tokens = 0
+    available: Tokens
+
+
+class EmergencyReserve(_Open):
+    """For critical tasks only; used = allocated + spent."""
+
+    total: Tokens
+    used: Tokens
+    allocated: Tokens = 0
+    spent: Tokens = 0
+    trigger_threshold: float = Field(gt=0, le=1)
+
+
+class UsageMetrics(_Open):
+    """Derived numbers for people."""
+
+    total_tokens_used_today: Tokens
+    masters_percentage: int = Field(ge=0, le=100)
+    workers_percentage: int = Field(ge=0, le=100)
+    efficiency_score: float = Field(ge=0)
+
+
+class TokenBudgetDocument(_Document):
+    """coordination/token-budget.json: total_budget = masters + worker pool + emergency reserve.
+
+    `total_budget` may be edited: up, or down as far as tokens are not committed.
+    """
+
+    budget_period: Literal["daily", "weekly", "monthly"]
+    period_start: Time | None = None
+    resets_at: Time
+    total_budget: Tokens
+    masters: dict[str, MasterBudgetRow]
+    worker_pool: WorkerPoolFund
+    emergency_reserve: EmergencyReserve
+    overrun_tokens: Tokens = 0
+    usage_metrics: UsageMetrics
+    alerts: list[str] = Field(default_factory=list)
+
+
+# --- handoffs.json, schedules.json
+
+
+class HandoffContext(_Open):
+    """What the receiver needs to know."""
+
+    summary: str | None = None
+    worker_results: Any = None
+    priority_issues: Any = None
+
+
+class HandoffRow(_Open):
+    """Work that goes from one master to another."""
+
+    handoff_id: str
+    from_agent: str
+    to_agent: str
+    task_id: str = Field(description="The task that the receiver gets.")
+    context: HandoffContext
+    status: Literal["pending", "accepted", "completed", "rejected"]
+    created_at: Time
+    source_task: str | None = None
+    accepted_at: Time | None = None
+    ended_at: Time | None = None
+    reason: str | None = None
+
+
+class EscalationRow(_Open):
+    """Something that a person must know or decide."""
+
+    escalation_id: str
+    subject: str
+    reason: str
+    status: Literal["open", "closed"]
+    created_at: Time
+    task_id: str | None = None
+    ended_at: Time | None = None
+
+
+class ApprovalRow(_Open):
+    """A step that waits for a person's yes or no."""
+
+    task_id: str | None = None
+    status: str | None = None
+    reason: str | None = None
+    created_at: Time | None = None
+
+
+class HandoffsDocument(_Document):
+    """coordination/handoffs.json: master-to-master transfers, and what waits for a person."""
+
+    handoffs: list[HandoffRow]
+    escalations: list[EscalationRow]
+    approvals: list[ApprovalRow]
+
+
+class ScheduledWorker(_Open):
+    """Work that comes back: cron syntax, or words like daily@09:00."""
+
+    id: str | None = None
+    schedule: str
+    worker_type: str
+    count: int = Field(1, ge=1)
+    repositories: list[str] = Field(default_factory=list)
+
+
+class SchedulesDocument(_Document):
+    """coordination/schedules.json."""
+
+    scheduled_workers: list[ScheduledWorker]
+
+
+# --- worker specs, results, refusals, the journal
+
+
+class SpecContext(_Open):
+    """What a worker should know beside its scope."""
+
+    parent_task: str | None = None
+    priority: Priority | None = None
+    deadline: str | None = None
+    step: str | None = None
+    attempt: int | None = None
+    why_again: str | None = Field(None, description="Why the attempt before did not do.")
+
+
+class WorkerSpecDocument(_Open):
+    """worker-specs/WORKER.json: all that one attempt is told."""
+
+    worker_id: str
+    worker_type: str
+    created_by: str
+    created_at: Time
+    task_id: str
+    scope: dict[str, Any]
+    context: SpecContext
+    token_budget: Tokens
+    timeout: str = Field(description="A length like 15m.")
+    deliverables: list[str] = Field(description="Names of files that must lie in artifacts/.")
+    prompt_template: str
+    runtime: str | None = None
+    command: list[str] | str | None = None
+    env: dict[str, str] = Field(default_factory=dict)
+    retry_of: str | None = None
+
+
+class ResultsDocument(_Open):
+    """results.json, which a worker writes at its end (the file that CORTEX_RESULTS names)."""
+
+    status: Literal["completed", "failed", "partial"]
+    summary: str | None = None
+    findings: list[dict[str, Any]] = Field(default_factory=list)
+    artifacts: list[str] = Field(default_factory=list, description="Names inside artifacts/.")
+    files_modified: list[str] = Field(default_factory=list)
+    follow_ups: list[dict[str, Any]] = Field(default_factory=list)
+    tokens_used: int | None = Field(None, ge=0)
+    turn_count: int | None = Field(None, ge=0)
+    error: str | None = None
+    permanent: bool = Field(False, description="True: another attempt would end the same way.")
+
+
+class FindingRow(_Open):
+    """One problem at one place; `file` is relative to `repository`, line 0 is the whole file."""
+
+    fingerprint: str = Field(description="The same while unrelated lines move.")
+    tool: str
+    tools: list[str] = Field(description="All that reported it.")
+    rule: str
+    rules: list[str]
+    title: str
+    message: str
+    severity: Literal["critical", "high", "medium", "low", "info"]
+    confidence: Literal["high", "medium", "low"]
+    cwe: str | None
+    family: str
+    file: str
+    line: int = Field(ge=0)
+    repository: str
+    end_line: int | None = None
+    snippet: str | None = Field(None, description="The source line; never there for secrets.")
+    package: str | None = None
+    installed_version: str | None = None
+    fixed_version: str | None = None
+    aliases: list[str] = Field(default_factory=list)
+    occurrences: list[str] = Field(default_factory=list)
+
+
+class Rejection(_Open):
+    """rejected/NAME.error.json: why the drop NAME was refused; NAME itself lies beside it."""
+
+    file: str
+    reason: str
+    field: str | None = None
+    line: int | None = None
+    hint: str | None = Field(None, description="What to do next.")
+    at: Time | None = None
+    receipt: str | int | None = None
+
+
+class JournalEvent(_Open):
+    """One event of a transaction; its other fields depend on its name."""
+
+    event: str
+
+
+class JournalLineDocument(_Open):
+    """One line of coordination/journal/YYYY-MM-DD.jsonl: an atomic transaction."""
+
+    seq: int = Field(ge=1)
+    prev: str = Field(pattern="^[0-9a-f]{8}$", description="The crc of the line before.")
+    synced: int = Field(ge=0, description="The last seq known durable when it was written.")
+    at: Time
+    by: str = Field(description="Who decided it.")
+    why: str
+    events: list[JournalEvent]
+    crc: str = Field(
+        pattern="^[0-9a-f]{8}$", description='CRC-32 of the exact bytes before `,"crc"`.'
+    )
+    format: int | None = None
