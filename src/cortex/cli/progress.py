@@ -29,6 +29,7 @@ Row = dict[str, Any]
 
 _TICK_S = 1.0
 _ABSENT_S = 2.0
+_SETTLE_S = 1.5
 _UNKNOWN_S = 5.0
 _ENDED_TASK = frozenset({"completed", "failed", "cancelled"})
 _ENDED_WORKER = frozenset(
@@ -51,6 +52,10 @@ class _Seen:
         )
 
     @property
+    def has_live_workers(self) -> bool:
+        return any(row.get("status") not in _ENDED_WORKER for row in self.workers)
+
+    @property
     def exit_code(self) -> int:
         done = all(row.get("status") == "completed" for row in self.tasks.values())
         return exits.OK if done else exits.FAILED
@@ -64,14 +69,16 @@ def follow_tasks(
     two seconds.
     """
     view = _view(console)
-    start = present = time.monotonic()
+    start = present = open_at = time.monotonic()
     with view:
         for _ in home.follow(every_s=_TICK_S):
             seen = _look(home, task_ids)
             view.show(seen)
-            if seen.ended:
-                return seen.exit_code
             now = time.monotonic()
+            open_at = open_at if seen.ended else now
+            # The documents are published one after another: the workers' may be a moment behind.
+            if seen.ended and (not seen.has_live_workers or now - open_at >= _SETTLE_S):
+                return seen.exit_code
             if timeout_s is not None and now - start >= timeout_s:
                 return exits.TIMEOUT
             if home.daemon().running:
@@ -126,9 +133,10 @@ def _worker_words(row: Row) -> str:
 
 
 def _subject(row: Row) -> str:
-    """The repository's name, or else the step's."""
-    repository = str(row.get("repository") or "").rstrip("/")
-    return one_line(repository.rpartition("/")[2] or row.get("step") or "")
+    """The step's name; where the task is one step, its repository's."""
+    step = str(row.get("step") or "")
+    repository = str(row.get("repository") or "").rstrip("/").rpartition("/")[2]
+    return one_line(repository or step if step in ("", "main") else step)
 
 
 def _tokens(row: Row) -> str:
@@ -304,7 +312,7 @@ def _bar(row: Row, progress: float | None) -> RenderableType:
     return ProgressBar(
         total=None if pulse else 1.0,
         completed=progress or 0.0,
-        width=14,
+        width=10,
         complete_style="red" if failed else "cyan",
         finished_style="green",
         pulse=pulse,
