@@ -86,7 +86,7 @@ class Exited:
 
 @dataclass(frozen=True, slots=True)
 class StartFailed:
-    """A shim could not be forked. `error` is the errno's name, or NURSERY_GONE.
+    """A shim could not be forked or make its claim. `error`: an errno's name or NURSERY_GONE.
 
     NURSERY_GONE means that no answer came: the shim may run. Whoever gives the attempt up must
     win its claim first, after every kind of error.

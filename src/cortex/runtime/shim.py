@@ -174,6 +174,9 @@ def run_attempt(order: Order, hints: Hints) -> None:
             return
     except FileNotFoundError:
         return  # the attempt is over: its lock and claims were taken away
+    except OSError as problem:
+        hints.start_failed(order.worker_id, order.nonce, errno_name(problem.errno or 0))
+        return
     hints.claimed(order.worker_id, me.pid, me.start_ticks, order.nonce)
     record = _attempt(order, lock)
     if write_exit_record(order.attempt_dir, record):

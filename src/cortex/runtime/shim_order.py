@@ -106,6 +106,10 @@ class Hints:
         """Never waits: the program is about to start."""
         self._send(f"claimed {worker_id} {pid} {start_ticks} {nonce}", socket.MSG_DONTWAIT)
 
+    def start_failed(self, worker_id: str, nonce: int, error: str) -> None:
+        """No claim could be made; the program does not run."""
+        self._send(f"failed {worker_id} {nonce} {error}", 0)
+
     def exited(self, worker_id: str) -> None:
         """Waits a little for a full queue, which holds ten: nothing else is left to do."""
         self._send(f"exited {worker_id}", 0)

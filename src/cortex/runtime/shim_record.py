@@ -12,6 +12,7 @@ import json
 import os
 import stat
 import time
+from contextlib import suppress
 
 from cortex.runtime.processes import Stat, pid_namespace
 from cortex.runtime.shim_log import timestamp
@@ -103,13 +104,14 @@ def link_claim(lock_dir: str, claim: dict[str, Any]) -> bool:
     """Win claim.N by link(2) of a complete file; False if it exists already."""
     target = f"{lock_dir}/claim.{claim['nonce']}"
     draft = f"{target}.{claim['by']}.{claim['pid']}"
-    write_file(draft, json.dumps(claim).encode())
     try:
+        write_file(draft, json.dumps(claim).encode())
         os.link(draft, target)
     except FileExistsError:
         return False
     finally:
-        os.unlink(draft)
+        with suppress(FileNotFoundError):
+            os.unlink(draft)
     return True
 
 

@@ -10,7 +10,7 @@ import os
 import socket
 from pathlib import Path
 
-from cortex.runtime.executor import Claimed, Exited, Report
+from cortex.runtime.executor import Claimed, Exited, Report, StartFailed
 from cortex.runtime.shim_order import socket_address
 
 _DATAGRAM_BYTES = 512
@@ -61,6 +61,8 @@ def _parse(data: bytes) -> Report | None:
         match data.decode("ascii").split(" "):
             case ["claimed", worker_id, pid, start_ticks, nonce]:
                 return Claimed(worker_id, int(pid), int(start_ticks), int(nonce))
+            case ["failed", worker_id, nonce, error]:
+                return StartFailed(worker_id, int(nonce), error, "the shim could make no claim")
             case ["exited", worker_id]:
                 return Exited(worker_id)
     except ValueError:
