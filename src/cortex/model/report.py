@@ -1,7 +1,8 @@
 """Findings as documents: SARIF 2.1.0 for machines, Markdown for people.
 
-Pure functions from the normal form to text, shared by the worker that scanned one repository and the
-task's report that joins several. Nothing is filtered or ranked here: what comes in is what comes out.
+Pure functions from the normal form to text, shared by the worker that scanned one repository and
+the task's report that joins several. Nothing is filtered or ranked here: what comes in is what
+comes out.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from urllib.parse import quote
 
 from cortex.model.findings import DEPENDENCY_FAMILY, SEVERITIES, Finding, severity_counts
 
-__all__ = ["ToolRun", "count_words", "findings_markdown", "tool_runs_markdown", "to_sarif"]
+__all__ = ["ToolRun", "count_words", "findings_markdown", "to_sarif", "tool_runs_markdown"]
 
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {"critical": "error", "high": "error", "medium": "warning", "low": "note", "info": "note"}
@@ -55,8 +56,8 @@ def count_words(counts: Mapping[str, int]) -> str:
 def to_sarif(findings: Sequence[Finding], tool_runs: Iterable[ToolRun] = ()) -> dict[str, Any]:
     """A SARIF 2.1.0 log with one run: rules with CWE tags, results with partial fingerprints.
 
-    Paths are relative to one base id a repository (`%SRCROOT%`, `%SRCROOT1%`, …). Analyzers stand in
-    `tool.extensions`; those that did not audit are notifications of the invocation.
+    Paths are relative to one base id a repository (`%SRCROOT%`, `%SRCROOT1%`, …). Analyzers
+    stand in `tool.extensions`; those that did not audit are notifications of the invocation.
     """
     runs = list(tool_runs)
     bases = _bases(findings)
@@ -92,7 +93,8 @@ def findings_markdown(
     notes: Sequence[str] = (),
     limit: int = 200,
 ) -> str:
-    """A report that reads from the top: the count, what was not looked at, then each finding in order.
+    """A report that reads from the top: the count, what was not looked at, then each finding in
+    order.
 
     `limit` findings are shown with their place and words; the rest is counted.
     """
@@ -117,7 +119,9 @@ def findings_markdown(
 
 
 def tool_runs_markdown(tool_runs: Iterable[ToolRun]) -> str:
-    """A table of the analyzers that had something to look at, and one line for those that had not."""
+    """A table of the analyzers that had something to look at, and one line for those that had
+    not.
+    """
     runs = list(tool_runs)
     lines = ["| analyzer | looks for | state | findings | files | seconds |"]
     lines.append("| --- | --- | --- | ---: | ---: | ---: |")
@@ -228,9 +232,7 @@ def _rule_id(finding: Finding) -> str:
 
 def _bases(findings: Iterable[Finding]) -> dict[str, str]:
     repositories = sorted({finding["repository"] for finding in findings})
-    return {
-        repository: f"%SRCROOT{place or ''}%" for place, repository in enumerate(repositories)
-    }
+    return {repository: f"%SRCROOT{place or ''}%" for place, repository in enumerate(repositories)}
 
 
 def _distinct(runs: Iterable[ToolRun]) -> list[ToolRun]:
@@ -248,7 +250,9 @@ def _invocation(runs: Iterable[ToolRun]) -> dict[str, Any]:
     notifications = [
         {
             "level": "error" if run["state"] == "error" else "warning",
-            "message": {"text": f"{run['name']}: {run['state']}: {run['reason'] or 'no reason given'}"},
+            "message": {
+                "text": f"{run['name']}: {run['state']}: {run['reason'] or 'no reason given'}"
+            },
         }
         for run in runs
         if run["applicable"] and run["state"] in ("not_audited", "error")
@@ -257,7 +261,9 @@ def _invocation(runs: Iterable[ToolRun]) -> dict[str, Any]:
 
 
 def _plain(text: str) -> str:
-    """One line of Markdown text in which nothing of the repository's acts as markup or as a terminal code."""
+    """One line of Markdown text in which nothing of the repository's acts as markup or as a
+    terminal code.
+    """
     text = " ".join(_CONTROL.sub("", text).split())
     return re.sub(r"([\\`*_\[\]<>])", r"\\\1", text)
 
