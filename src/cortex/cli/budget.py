@@ -22,7 +22,7 @@ __all__ = ["EXAMPLES", "budget", "budget_rows", "show_budget"]
 
 EXAMPLES = """
   cortex budget                       the ledger of this period
-  cortex budget --set-total 260000    raise it; the difference goes to the worker pool
+  cortex budget --set-total 260000    the difference goes to the worker pool
   cortex budget -o json               the whole of token-budget.json
 """
 
@@ -33,7 +33,8 @@ def budget(
         typer.Option("--set-total", metavar="TOKENS", min=0, help="Change the total budget."),
     ] = None,
     reason: Annotated[
-        str | None, typer.Option("--reason", help="Why; goes into the journal.")
+        str | None,
+        typer.Option("--reason", "-m", metavar="TEXT", help="Why; goes into the journal."),
     ] = None,
     output: OutputOption = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it at each change.")] = False,

@@ -220,8 +220,10 @@ def _unknown_names(
 ) -> Iterator[Problem]:
     used: list[tuple[str, str]] = [("spawns", name) for name in master.spawns]
     used += [("plans", step.worker_type) for plan in master.plans for step in plan.steps]
-    for field, name in dict.fromkeys(used):
-        if name not in types:
+    told: set[str] = set()
+    for field, name in used:
+        if name not in types | told:
+            told.add(name)
             hint = f"add agents/prompts/workers/{name}.md or correct the name"
             yield Problem(str(path), f"no worker type {name!r} here", None, field, hint)
     for follow_up in master.follow_ups:

@@ -10,8 +10,8 @@ import typer
 __all__ = ["EXAMPLES", "completion"]
 
 EXAMPLES = """
-  source <(cortex completion bash)                                 for this shell
-  cortex completion bash > ~/.local/share/bash-completion/completions/cortex
+  source <(cortex completion bash)
+  cortex completion bash > /etc/bash_completion.d/cortex
   cortex completion zsh > "${fpath[1]}/_cortex"
   cortex completion fish > ~/.config/fish/completions/cortex.fish
 """
@@ -26,7 +26,9 @@ class Shell(StrEnum):
 
 
 def completion(
-    shell: Annotated[Shell, typer.Argument(help="Which shell.", show_default=False)],
+    shell: Annotated[
+        Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", show_default=False)
+    ],
 ) -> None:
     """Print shell completion: commands, options, kinds and the ids of tasks."""
     from typer.completion import get_completion_script  # type: ignore[attr-defined]

@@ -25,14 +25,14 @@ EXAMPLES = """
   cortex events -f                  and what comes
   cortex events task-010            all that concerns one task and its workers
   cortex events --since 10m         of the last ten minutes
-  cortex events --since 412 -o json journal lines after the 412th, as JSON Lines
+  cortex events --since 412 -o json after the 412th line, as JSON Lines
 """
 
 
 def events(
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID]...", help="Only what concerns these.", show_default=False),
+        typer.Argument(metavar="ID", help="Only what concerns these.", show_default=False),
     ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what is still to come.")
@@ -40,13 +40,20 @@ def events(
     since: Annotated[
         str | None,
         typer.Option(
-            "--since", help="A length (10m), a time (2025-11-01T10:15:00Z) or a journal seq."
+            "--since",
+            metavar="WHEN",
+            help="A length (10m), a time (2025-11-01T10:15:00Z) or a journal seq.",
         ),
     ] = None,
     tail: Annotated[
         int | None,
         typer.Option(
-            "--tail", "-n", min=0, help="So many of the last lines.", show_default="20, or all"
+            "--tail",
+            "-n",
+            metavar="N",
+            min=0,
+            help="So many of the last lines.",
+            show_default="20, or all",
         ),
     ] = None,
     output: OutputOption = None,

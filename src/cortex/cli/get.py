@@ -32,7 +32,7 @@ EXAMPLES = """
   cortex get t -o wide                   the same, short, with more columns
   cortex get workers --status running    only those
   cortex get workers --task task-010     the workers of one task
-  cortex get budget                      who may spend how much, and what is left
+  cortex get budget                      who may spend what, and what is left
   cortex get task-010 -o json            one thing, whole
   cortex get tasks --watch               a line for each change
 """
@@ -57,16 +57,21 @@ def get(
         ),
     ],
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="Only these.", show_default=False)
+        list[str] | None, typer.Argument(metavar="ID", help="Only these.", show_default=False)
     ] = None,
     output: OutputOption = None,
     status: Annotated[
         str | None,
         typer.Option(
-            "--status", "-s", help="Only these, comma-separated; open and ended are understood."
+            "--status",
+            "-s",
+            metavar="LIST",
+            help="Only these, comma-separated; open and ended are understood.",
         ),
     ] = None,
-    task: Annotated[str | None, typer.Option("--task", help="Only what belongs to it.")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="ID", help="Only what belongs to it.")
+    ] = None,
     sort: Annotated[
         str | None, typer.Option("--sort", metavar="FIELD", help="By this field; -FIELD reverses.")
     ] = None,

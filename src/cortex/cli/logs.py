@@ -23,7 +23,7 @@ __all__ = ["EXAMPLES", "logs"]
 
 EXAMPLES = """
   cortex logs worker-scan-001       its log.md
-  cortex logs task-010              the logs of all its workers, the last attempt of each step
+  cortex logs task-010              of all its workers, the last attempts
   cortex logs -f task-010           and what they still print
   cortex logs task-010 --tail 50
 """
@@ -37,7 +37,8 @@ def logs(
         bool, typer.Option("--follow", "-f", help="Go on until it has ended.")
     ] = False,
     tail: Annotated[
-        int | None, typer.Option("--tail", "-n", min=0, help="So many of the last lines each.")
+        int | None,
+        typer.Option("--tail", "-n", metavar="N", min=0, help="So many of the last lines each."),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", "-A", help="Earlier attempts of a task's steps too.")

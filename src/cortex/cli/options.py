@@ -48,7 +48,9 @@ class Output(StrEnum):
 
 OutputOption = Annotated[
     Output | None,
-    typer.Option("--output", "-o", help="Another form than the table.", show_default=False),
+    typer.Option(
+        "--output", "-o", metavar="FORM", help="json, yaml, wide or name.", show_default=False
+    ),
 ]
 
 

@@ -23,7 +23,7 @@ __all__ = ["EXAMPLES", "submit"]
 EXAMPLES = """
   cortex submit --title "Run the tests" --command "make test"
   cortex submit --type security-scan --repository . --follow
-  cortex submit --type security-scan --repository a --repository b --priority high
+  cortex submit --type security-scan -r ../app -r ../site --priority high
   cortex submit task.json more.yaml many.jsonl
   echo '{"title": "Hello", "command": "echo hi"}' | cortex submit -
   id=$(cortex submit --command "make" -o name) && cortex wait "$id"
@@ -38,50 +38,67 @@ def submit(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FILE]...",
+            metavar="FILE",
             help="JSON, YAML or JSON Lines; - is stdin.",
             show_default=False,
         ),
     ] = None,
-    title: Annotated[str | None, typer.Option("--title", "-t", help="What it is about.")] = None,
+    title: Annotated[
+        str | None, typer.Option("--title", "-t", metavar="TEXT", help="What it is about.")
+    ] = None,
     type: Annotated[
-        str | None, typer.Option("--type", help="Routes it, as in security-scan.")
+        str | None, typer.Option("--type", metavar="TYPE", help="Routes it, as in security-scan.")
     ] = None,
     command: Annotated[
-        str | None, typer.Option("--command", "-c", help="A shell line that is the whole task.")
+        str | None,
+        typer.Option(
+            "--command", "-c", metavar="LINE", help="A shell line that is the whole task."
+        ),
     ] = None,
     repository: Annotated[
         Many, typer.Option("--repository", "-r", metavar="PATH", help="Its scope; repeatable.")
     ] = None,
     priority: Annotated[
-        str | None, typer.Option("--priority", "-p", help="low, medium, high or critical.")
+        str | None,
+        typer.Option("--priority", "-p", metavar="LEVEL", help="low, medium, high or critical."),
     ] = None,
-    task_id: Annotated[str | None, typer.Option("--id", help="Your own name for it.")] = None,
+    task_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="Your own name for it.")
+    ] = None,
     key: Annotated[
-        str | None, typer.Option("--key", help="Submitting the same key again makes no new task.")
+        str | None,
+        typer.Option(
+            "--key", metavar="KEY", help="Submitting the same key again makes no new task."
+        ),
     ] = None,
     need: Annotated[
         Many, typer.Option("--need", "-n", metavar="TASK", help="Starts after it; repeatable.")
     ] = None,
     token_budget: Annotated[
-        int | None, typer.Option("--token-budget", min=0, help="Tokens for each worker.")
+        int | None,
+        typer.Option("--token-budget", metavar="N", min=0, help="Tokens for each worker."),
     ] = None,
-    timeout: Annotated[str | None, typer.Option("--timeout", help="Of a worker: 90s, 15m.")] = None,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="TIME", help="Of a worker: 90s, 15m.")
+    ] = None,
     retries: Annotated[
-        int | None, typer.Option("--retries", min=0, help="Further attempts after a failed one.")
+        int | None,
+        typer.Option("--retries", metavar="N", min=0, help="Further attempts after a failed one."),
     ] = None,
     runtime: Annotated[
-        str | None, typer.Option("--runtime", help="auto, tools, command, agent, …")
+        str | None, typer.Option("--runtime", metavar="NAME", help="auto, tools, command, agent, …")
     ] = None,
     deadline: Annotated[
-        str | None, typer.Option("--deadline", help="RFC 3339: 2025-11-01T12:00:00Z.")
+        str | None,
+        typer.Option("--deadline", metavar="TIME", help="RFC 3339: 2025-11-01T12:00:00Z."),
     ] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Start nothing before `resume`.")] = False,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Show the progress until it ends.")
     ] = False,
     output: Annotated[
-        Output | None, typer.Option("--output", "-o", help="json, or name: the ids alone.")
+        Output | None,
+        typer.Option("--output", "-o", metavar="FORM", help="json, or name: the ids alone."),
     ] = None,
     home: HomeOption = None,
 ) -> None:

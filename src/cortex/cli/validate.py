@@ -16,10 +16,10 @@ from cortex.cli.terminal import clean, colours, paint
 __all__ = ["EXAMPLES", "validate"]
 
 EXAMPLES = """
-  cortex validate                                  the whole home
-  cortex validate task.json                        before it is submitted
-  cortex validate agents/masters/content.md        a master or worker type of your own
-  cortex validate coordination/task-queue.json     after an edit by hand
+  cortex validate                               the whole home
+  cortex validate task.json                     before it is submitted
+  cortex validate agents/masters/content.md     a master of your own
+  cortex validate coordination/task-queue.json  after an edit by hand
 """
 
 
@@ -27,13 +27,14 @@ def validate(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FILE]...",
+            metavar="FILE",
             help="Tasks, masters, worker types, cortex.toml, documents; without any, the home.",
             show_default=False,
         ),
     ] = None,
     output: Annotated[
-        Output | None, typer.Option("--output", "-o", help="json: the problems as a list.")
+        Output | None,
+        typer.Option("--output", "-o", metavar="FORM", help="json: the problems as a list."),
     ] = None,
     home: HomeOption = None,
 ) -> None:

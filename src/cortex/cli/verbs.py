@@ -21,20 +21,20 @@ __all__ = ["EXAMPLES", "cancel", "complete_tasks", "handoff", "pause", "resume",
 
 EXAMPLES = {
     "cancel": """
-  cortex cancel task-010                    its workers are ended, its tokens come back
-  cortex cancel task-010 --cascade          and the tasks that came out of it
+  cortex cancel task-010               its workers are ended, its tokens come back
+  cortex cancel task-010 --cascade     and the tasks that came out of it
   cortex cancel task-010 --reason "no longer needed"
 """,
     "retry": """
-  cortex retry task-010                     run it again; finished steps are kept
+  cortex retry task-010    run it again; finished steps are kept
 """,
     "pause": """
-  cortex pause task-010                     running workers finish, none is started
-  cortex pause                              the same for the whole fleet
+  cortex pause task-010    running workers finish, none is started
+  cortex pause             the same for the whole fleet
 """,
     "resume": """
   cortex resume task-010
-  cortex resume                             the whole fleet
+  cortex resume            the whole fleet
 """,
     "handoff": """
   cortex handoff accept handoff-003
@@ -53,19 +53,19 @@ def complete_tasks(incomplete: str) -> list[str]:
 
 
 TaskIds = Annotated[
-    list[str], typer.Argument(metavar="TASK...", autocompletion=complete_tasks, help="Task ids.")
+    list[str], typer.Argument(metavar="TASK", autocompletion=complete_tasks, help="Task ids.")
 ]
 OptionalTaskIds = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[TASK]...",
+        metavar="TASK",
         autocompletion=complete_tasks,
         help="Task ids; without any, the whole fleet.",
         show_default=False,
     ),
 ]
 ReasonOption = Annotated[
-    str | None, typer.Option("--reason", "-m", help="Why; goes into the journal.")
+    str | None, typer.Option("--reason", "-m", metavar="TEXT", help="Why; goes into the journal.")
 ]
 
 
@@ -112,7 +112,7 @@ def resume(
 
 
 def handoff(
-    answer: Annotated[Answer, typer.Argument(help="What you say to it.")],
+    answer: Annotated[Answer, typer.Argument(metavar="accept|reject", help="What you say to it.")],
     handoff_id: Annotated[str, typer.Argument(metavar="HANDOFF", help="Its id.")],
     reason: ReasonOption = None,
     home: HomeOption = None,

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLES", "wait"]
 
 EXAMPLES = """
-  cortex wait task-010                           until it has ended, however
-  cortex wait task-010 --for completed           fails as soon as it ends otherwise
-  cortex wait task-010 task-011 --timeout 10m    both; exit code 3 after ten minutes
+  cortex wait task-010                         until it has ended, however
+  cortex wait task-010 --for completed         fails if it ends otherwise
+  cortex wait task-010 task-011 --timeout 10m  both; else exit code 3
   cortex wait worker-scan-001 --for running
 """
 
@@ -40,7 +40,7 @@ def wait(
     ids: Annotated[
         list[str],
         typer.Argument(
-            metavar="ID...", help="Tasks, workers or handoffs.", autocompletion=complete_tasks
+            metavar="ID", help="Tasks, workers or handoffs.", autocompletion=complete_tasks
         ),
     ],
     until: Annotated[
@@ -48,7 +48,7 @@ def wait(
         typer.Option("--for", metavar="STATUS", help="ended, completed, or any other status."),
     ] = "ended",
     timeout: Annotated[
-        str | None, typer.Option("--timeout", help="At most so long: 90s, 10m.")
+        str | None, typer.Option("--timeout", metavar="TIME", help="At most so long: 90s, 10m.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     home: HomeOption = None,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLES", "print_wait", "why"]
 
 EXAMPLES = """
-  cortex why task-010               how it came to be, what happened, what it waits for
+  cortex why task-010               how it came to be, what it waits for
   cortex why worker-scan-003        why this worker runs, or does not
   cortex why handoff-001
 """

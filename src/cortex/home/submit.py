@@ -6,6 +6,7 @@ made from it keeps that name as `source`, a refusal lies in rejected/ under it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -75,7 +76,8 @@ def _write(inbox: Path, name: str, data: bytes) -> None:
             os.fsync(file.fileno())
         hidden.rename(inbox / name)
     except OSError as error:
-        hidden.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            hidden.unlink()
         raise HomeError(
             f"{inbox / name} cannot be written: {error.strerror}; nothing was submitted"
         ) from None

@@ -1,0 +1,208 @@
+"""submit, verbs, wait, validate, completion: what a command asks for and how it ends."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex.cli.main import COMMANDS
+
+
+def dropped(sample: Any) -> list[Any]:
+    return [json.loads(path.read_bytes()) for path in sorted(sample.paths.inbox.glob("[!.]*"))]
+
+
+def test_options_become_a_task_file_in_the_inbox(cortex: Any, sample: Any, tmp_path: Path) -> None:
+    ran = cortex(
+        "submit", "--type", "security-scan", "--repository", str(tmp_path), "--priority", "high",
+        "--id", "mine", "--need", "task-001", "--timeout", "5m", "--key", "nightly",
+    )  # fmt: skip
+    assert ran.code == 0
+    assert dropped(sample) == [
+        {
+            "id": "mine",
+            "type": "security-scan",
+            "priority": "high",
+            "scope": {"repository": str(tmp_path)},
+            "key": "nightly",
+            "needs": ["task-001"],
+            "timeout": "5m",
+        }
+    ]
+    assert ran.out.strip() == next(sample.paths.inbox.glob("[!.]*")).name
+    assert "no daemon runs" in ran.err
+
+
+def test_files_and_stdin_are_dropped_as_they_are(cortex: Any, sample: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("title: from yaml\n")
+    assert cortex("submit", str(tmp_path / "a.yaml")).code == 0
+    assert cortex("submit", "-", stdin='{"title": "from stdin"}').code == 0
+    names = sorted(path.name for path in sample.paths.inbox.glob("[!.]*"))
+    assert [Path(name).suffix for name in names] == [".yaml", ".json"]
+    assert (sample.paths.inbox / names[0]).read_text() == "title: from yaml\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "nothing to submit"),
+        (("--title", "x", "--priority", "urgent"), "--priority"),
+        (("--title", "x", "--timeout", "soon"), "--timeout"),
+        (("--title", "x", "--id", "../x"), "--id"),
+        (("task.json", "--title", "x"), "exclude"),
+        (("--title", "x", "--token-budget", "-1"), "token-budget"),
+    ],
+)
+def test_wrong_options_are_usage_errors_and_drop_nothing(
+    cortex: Any, sample: Any, arguments: tuple[str, ...], said: str
+) -> None:
+    ran = cortex("submit", *arguments)
+    assert ran.code == 2
+    assert said in ran.err
+    assert dropped(sample) == []
+
+
+def test_a_file_that_is_not_there_or_empty_is_said(cortex: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty.json").write_text("\n")
+    for name in ("missing.json", "empty.json"):
+        ran = cortex("submit", str(tmp_path / name))
+        assert ran.code == 1
+        assert name in ran.err
+
+
+def test_following_a_submission_needs_a_daemon(cortex: Any, sample: Any) -> None:
+    assert cortex("submit", "--title", "x", "--follow").code == 4
+    assert dropped(sample) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "payload"),
+    [
+        (("cancel", "task-001", "--cascade"), {"kind": "cancel", "task_id": "task-001"}),
+        (("retry", "tests-nightly", "-m", "again"), {"kind": "retry", "reason": "again"}),
+        (("pause",), {"kind": "pause"}),
+        (("resume", "task-001"), {"kind": "resume", "task_id": "task-001"}),
+        (("handoff", "accept", "handoff-001"), {"kind": "handoff", "status": "accepted"}),
+        (("budget", "--set-total", "260000"), {"kind": "budget", "total_budget": 260000}),
+    ],
+)
+def test_each_verb_is_a_drop(
+    cortex: Any, sample: Any, arguments: tuple[str, ...], payload: dict[str, Any]
+) -> None:
+    from cortex.model.requests import parse_request
+
+    ran = cortex(*arguments)
+    assert ran.code == 0, ran.err
+    (found,) = dropped(sample)
+    assert found.items() >= payload.items()
+    parse_request(found)
+    assert "the next one takes it up" in ran.err
+
+
+def test_a_verb_on_an_unknown_task_drops_nothing(cortex: Any, sample: Any) -> None:
+    ran = cortex("cancel", "task-404")
+    assert ran.code == 1
+    assert "task-404" in ran.err
+    assert dropped(sample) == []
+
+
+def test_wait_says_by_its_exit_code_how_it_ended(cortex: Any, sample: Any, run_daemon: Any) -> None:
+    assert cortex("wait", "tests-nightly").code == 0
+    assert cortex("wait", "tests-nightly", "--for", "completed").code == 1
+    assert cortex("wait", "task-001").code == 4
+    run_daemon(sample.root)
+    assert cortex("wait", "task-001", "--timeout", "0.2s").code == 3
+    assert cortex("wait", "task-001", "--timeout", "never").code == 2
+
+
+def test_validate_finds_nothing_wrong_with_the_sample(cortex: Any) -> None:
+    ran = cortex("validate")
+    assert ran.code == 0, ran.out
+    assert "nothing wrong" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("task.json", '{\n "title": "x",\n "timeot": 1\n}', "task.json"),
+        ("t.json", '{\n "workers": [\n  {"name": "a", "needs": ["b"]}\n ]}', "t.json"),
+        ("t.json", '{"title": "x",}', "t.json:1: "),
+        ("t.yaml", "title: x\npriority: urgent\n", "t.yaml:2: priority"),
+        ("cortex.toml", "[budget]\ntotal = -1\n", "cortex.toml:2: budget.total"),
+        ("m.md", "---\nname: m\nroutes: [a]\nfoo: 1\n---\n", "m.md:4: foo"),
+        ("w.md", "---\nname: w\ntimeout: soon\n---\n", "w.md:3: timeout"),
+        ("results.json", '{"status": "done"}', "results.json:1: status"),
+        ("missing.json", None, "cannot be read"),
+    ],
+)
+def test_validate_names_file_line_and_field(
+    cortex: Any, tmp_path: Path, name: str, text: str | None, said: str
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    ran = cortex("validate", str(tmp_path / name))
+    if "timeot" in (text or ""):  # unknown keys of a task are kept, not refused
+        assert ran.code == 0
+        return
+    assert ran.code == 1
+    assert said in ran.out
+
+
+def test_validate_sees_a_damaged_document_of_the_home(cortex: Any, sample: Any) -> None:
+    path = sample.paths.task_queue
+    path.write_text(path.read_text().replace('"in_progress"', '"doing"'))
+    ran = cortex("validate")
+    assert ran.code == 1
+    assert "tasks.0.status" in ran.out
+
+
+def test_validate_sees_names_that_no_file_defines(cortex: Any, sample: Any) -> None:
+    (sample.paths.masters / "content-master.md").write_text(
+        "---\nname: content\nroutes: [article]\nspawns: [writing]\n---\nWrite.\n"
+    )
+    ran = cortex("validate")
+    assert ran.code == 1
+    assert "no worker type 'writing-worker' here" in ran.out
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_has_help_with_examples(cortex: Any, name: str) -> None:
+    ran = cortex(name, "--help")
+    assert ran.code == 0
+    assert "Examples:" in ran.out
+    assert f"cortex {name}" in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 80
+
+
+def test_the_overview_lists_every_command(cortex: Any) -> None:
+    out = cortex("--help").out
+    for name, command in COMMANDS.items():
+        assert f"  {name} " in out
+        assert command.summary in out
+
+
+def test_a_wrong_command_is_a_usage_error_with_a_suggestion(cortex: Any) -> None:
+    ran = cortex("sumbit")
+    assert ran.code == 2
+    assert "submit" in ran.err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script(cortex: Any, shell: str) -> None:
+    assert "_CORTEX_COMPLETE" in cortex("completion", shell).out
+
+
+def test_a_home_that_is_none_is_said_in_one_sentence(cortex: Any, tmp_path: Path) -> None:
+    ran = cortex("--home", str(tmp_path / "nowhere"), "get", "tasks")
+    assert ran.code == 1
+    assert "cortex init" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_init_says_what_it_kept(cortex: Any, tmp_path: Path) -> None:
+    cortex("init", str(tmp_path / "new"))
+    mine = tmp_path / "new/agents/masters/security-master.md"
+    mine.write_text("mine\n")
+    ran = cortex("init", str(tmp_path / "new"))
+    assert "kept      agents/masters/security-master.md (yours)" in ran.out

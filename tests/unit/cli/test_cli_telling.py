@@ -1,0 +1,101 @@
+"""describe, why, events, logs, top: what a person is told."""
+
+import json
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("ident", "told"),
+    [
+        ("task-001", ["Scan three repositories", "scan-site", "worker-scan-002", "log.md"]),
+        ("worker-scan-001", ["completed", "7,200/8,000", "/srv/git/app"]),
+        ("worker-scan-003", ["queued", "1 of 1 workers of this type run"]),
+        ("handoff-001", ["security-master", "3 findings to fix in app", "task-002"]),
+        ("escalation-001", ["tests-nightly failed", "3 attempts failed"]),
+    ],
+)
+def test_describe_tells_what_a_person_wants(cortex: Any, ident: str, told: list[str]) -> None:
+    ran = cortex("describe", ident)
+    assert ran.code == 0, ran.err
+    for words in told:
+        assert words in ran.out
+
+
+def test_describe_shows_masters_and_types_with_their_prompts(cortex: Any) -> None:
+    ran = cortex("describe", "master", "security")
+    assert ran.code == 0, ran.err
+    assert "agents/masters/security-master.md" in ran.out
+    assert "Prompt" in ran.out
+
+
+def test_described_tasks_as_json_carry_their_workers(cortex: Any) -> None:
+    value = json.loads(cortex("describe", "task-001", "-o", "json").out)
+    assert [row["worker_id"] for row in value["worker_rows"]] == value["workers"]
+
+
+def test_why_prints_the_path_from_the_file_and_what_would_free_it(cortex: Any) -> None:
+    ran = cortex("why", "task-002")
+    assert "scan-3f2a.json → task-001 → task-002" in ran.out
+    assert "waits for   fix-worker needs a provider" in ran.out
+    assert "freed by" in ran.out
+    value = json.loads(cortex("why", "task-002", "-o", "json").out)
+    assert value["waits_for"]["freed_by"]
+
+
+def test_events_are_times_who_and_why(cortex: Any) -> None:
+    lines = cortex("events").out.splitlines()
+    assert len(lines) == 11
+    assert "security-master" in lines[3]
+    assert "3 repositories, pool has 24000" in lines[3]
+
+
+def test_events_of_an_id_leave_the_others_out(cortex: Any) -> None:
+    out = cortex("events", "worker-scan-003").out
+    assert len(out.splitlines()) == 2
+    assert "worker-scan-001" not in out
+
+
+def test_events_since_a_seq_a_time_and_a_length(cortex: Any, sample: Any) -> None:
+    assert len(cortex("events", "--since", "9").out.splitlines()) == 2
+    assert len(cortex("events", "--since", sample.at(710)).out.splitlines()) == 2
+    assert len(cortex("events", "--since", "1h").out.splitlines()) == 11
+    ran = cortex("events", "--since", "yesterday")
+    assert ran.code == 2
+    assert "yesterday" in ran.err
+
+
+def test_events_as_json_are_the_journal_lines(cortex: Any, sample: Any) -> None:
+    rows = [json.loads(line) for line in cortex("events", "-o", "json").out.splitlines()]
+    assert [row["seq"] for row in rows] == list(range(1, 12))
+    assert rows[1]["events"][1]["task"]["id"] == "task-001"
+
+
+def test_logs_write_control_characters_out(cortex: Any) -> None:
+    for ident in ("worker-scan-002", "task-001"):
+        out = cortex("logs", ident).out
+        assert "hello \\x1b[2Jworld" in out
+        assert "\x1b" not in out
+    assert cortex("logs", "worker-scan-002", "--tail", "1").out == "```\n"
+
+
+def test_logs_never_leave_the_home(cortex: Any, sample: Any) -> None:
+    sample.state.workers["worker-scan-002"].folder = "../../../etc"
+    sample.publish()
+    assert "hello" in cortex("logs", "worker-scan-002").out
+
+
+def test_top_shows_budget_workers_and_what_waits(cortex: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    out = cortex("top", "--once").out
+    for words in ("security master", "worker-scan-002", "45%", "worker-scan-003", "efficiency"):
+        assert words in out
+    assert max(map(len, out.splitlines())) <= 120
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, cortex("top", "--once").out.splitlines())) <= 80
+
+
+def test_following_without_a_daemon_ends_with_its_own_exit_code(cortex: Any) -> None:
+    assert cortex("events", "-f").code == 4
+    assert cortex("logs", "-f", "task-001").code == 4

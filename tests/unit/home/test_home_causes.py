@@ -1,0 +1,90 @@
+"""Why things are as they are, out of the journal and the documents."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sample_home import SampleHome
+
+from cortex.home import Home
+from cortex.home.causes import explain
+from cortex.model.errors import HomeError
+
+
+@pytest.fixture(autouse=True)
+def _daemon(sample: SampleHome, run_daemon: Callable[[Path], None]) -> None:
+    run_daemon(sample.root)
+
+
+def test_the_chain_leads_from_the_dropped_file_over_the_parent_to_the_task(home: Home) -> None:
+    explanation = explain(home, "task-002")
+    assert explanation.source == "scan-3f2a.json"
+    assert explanation.ancestors == ["task-001"]
+    assert [line.by for line in explanation.chain] == ["inbox", "coordinator-master"]
+    assert explanation.history[0].why == "worker-scan-001 found 3 things to fix"
+
+
+def test_a_blocked_task_says_what_to_configure_and_since_when(home: Home) -> None:
+    wait = explain(home, "task-002").wait
+    assert wait is not None
+    assert "configure one in cortex.toml" in wait.reason
+    assert wait.since is not None
+    assert "configuring" in wait.freed_by[0]
+
+
+def test_a_task_waits_for_its_workers_by_name(home: Home) -> None:
+    wait = explain(home, "task-001").wait
+    assert wait is not None
+    assert any("worker-scan-002" in way and "running" in way for way in wait.freed_by)
+    assert any("worker-scan-003" in way and "1 of 1" in way for way in wait.freed_by)
+
+
+def test_a_task_history_has_the_lines_of_its_workers(home: Home) -> None:
+    whys = [line.why for line in explain(home, "task-001").history]
+    assert "worker-scan-001 completed: done" in whys
+    assert "1 of 1 workers of this type run" in whys
+
+
+def test_a_worker_short_of_tokens_is_told_the_three_ways_out(
+    home: Home, sample: SampleHome
+) -> None:
+    sample.waiting["worker-scan-003"] = "needs 8000 tokens, the pool has 10 available"
+    sample.publish()
+    wait = explain(home, "worker-scan-003").wait
+    assert wait is not None
+    assert any("--set-total" in way for way in wait.freed_by)
+    assert any("reset" in way for way in wait.freed_by)
+
+
+def test_a_paused_fleet_is_the_reason_that_is_told(home: Home, sample: SampleHome) -> None:
+    sample.paused = True
+    sample.publish()
+    wait = explain(home, "worker-scan-003").wait
+    assert wait is not None
+    assert wait.reason == "the fleet is paused"
+
+
+def test_a_task_that_needs_another_names_it_with_its_status(home: Home, sample: SampleHome) -> None:
+    task = sample.state.tasks["task-002"]
+    task.status, task.needs, task.blocked_on = "pending", ["task-001"], None
+    sample.publish()
+    wait = explain(home, "task-002").wait
+    assert wait is not None
+    assert wait.freed_by == ("task-001 (in_progress) to complete",)
+
+
+def test_an_ended_task_waits_for_nothing(home: Home) -> None:
+    assert explain(home, "tests-nightly").wait is None
+
+
+def test_tasks_that_caused_each_other_in_a_circle_end_the_walk(
+    home: Home, sample: SampleHome
+) -> None:
+    sample.state.tasks["task-001"].caused_by = "task-002"
+    sample.publish()
+    assert explain(home, "task-002").ancestors
+
+
+def test_an_unknown_id_is_named(home: Home) -> None:
+    with pytest.raises(HomeError, match="task-404"):
+        explain(home, "task-404")
