@@ -6,7 +6,8 @@ work are given by the caller, because the state holds only what is open or recen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from cortex.decide import budget
@@ -23,22 +24,56 @@ from cortex.model.requests import (
 )
 from cortex.model.state import TERMINAL_TASK, State, Task
 
-__all__ = ["accept"]
+__all__ = ["accept_all"]
 
 Event = dict[str, Any]
 BY = "inbox"
 
 
-def accept(
-    state: State, request: Request, source: str, now: Now, archived: Mapping[str, str]
-) -> Entry:
-    """The journal line of a request, without its receipt; RequestError where it is refused.
+@dataclass(slots=True)
+class _File:
+    """What the requests before this one in the same file make, before any of it is applied."""
 
-    `archived` maps ids (and `key:…`) of archived tasks that the request names to their status or,
+    source: str
+    archived: Mapping[str, str]
+    ids: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    made: int = 0
+
+
+def accept_all(
+    state: State,
+    requests: Sequence[Request],
+    source: str,
+    now: Now,
+    archived: Mapping[str, str],
+) -> Entry:
+    """The one journal line of a file's requests, without its receipt.
+
+    A file is taken whole or not at all: RequestError names the request that is refused.
+    `archived` maps ids (and `key:…`) of archived tasks that the requests name to their status or,
     for a key, to the task's id.
     """
+    file = _File(source, archived)
+    entries = []
+    for position, request in enumerate(requests):
+        try:
+            if len(requests) > 1 and not isinstance(request, TaskRequest):
+                raise RequestError(
+                    "only tasks may stand together in one file", hint="drop it as a file of its own"
+                )
+            entries.append(_accept(state, request, file, now))
+        except RequestError as error:
+            if len(requests) > 1:
+                error.message = f"entry {position + 1}: {error.message}"
+            raise
+    why = entries[0].why if len(entries) == 1 else f"{source} asks for {len(entries)} tasks"
+    return Entry(entries[0].by, why, [event for entry in entries for event in entry.events])
+
+
+def _accept(state: State, request: Request, file: _File, now: Now) -> Entry:
     if isinstance(request, TaskRequest):
-        return _task(state, request, source, now, archived)
+        return _task(state, request, file, now)
     if isinstance(request, HandoffAnswer):
         return _handoff(state, request)
     if isinstance(request, BudgetRequest):
@@ -47,35 +82,54 @@ def accept(
     return _verb(state, request)
 
 
-def _task(
-    state: State, request: TaskRequest, source: str, now: Now, archived: Mapping[str, str]
-) -> Entry:
+def _task(state: State, request: TaskRequest, file: _File, now: Now) -> Entry:
     if request.key is not None:
-        known = state.keys.get(request.key) or archived.get(f"key:{request.key}")
-        if known is not None:
-            event = {"event": "task_linked", "task_id": known, "source": source}
+        known = state.keys.get(request.key) or file.archived.get(f"key:{request.key}")
+        if known is not None or request.key in file.keys:
+            known = known or file.keys[request.key]
+            event = {"event": "task_linked", "task_id": known, "source": file.source}
             events = [event] if known in state.tasks else []
-            return Entry(BY, f"{source} has the key of {known}: nothing new", events)
-    if request.id is not None and (request.id in state.tasks or request.id in archived):
-        status = archived.get(request.id) or state.tasks[request.id].status
+            return Entry(BY, f"{file.source} has the key of {known}: nothing new", events)
+    _check_names(state, request, file)
+    task = _record(state, request, file, now)
+    file.ids[task.id] = task.status
+    if task.key is not None:
+        file.keys[task.key] = task.id
+    accepted: Event = {"event": "task_accepted", "task": task.to_json()}
+    return Entry(BY, f"{file.source} asks for it", [accepted])
+
+
+def _check_names(state: State, request: TaskRequest, file: _File) -> None:
+    def status_of(ident: str) -> str | None:
+        task = state.tasks.get(ident)
+        return task.status if task else file.ids.get(ident) or file.archived.get(ident)
+
+    if request.id is not None and (status := status_of(request.id)) is not None:
         raise RequestError(
             f"task {request.id} is already here ({status})",
             field="id",
             hint="leave the id out or choose another; `retry` runs the same task again",
         )
     for need in request.needs:
-        if need not in state.tasks and need not in archived:
+        if status_of(need) is None:
             raise RequestError(
                 f"needs {need!r}, which is no task here", field="needs", hint="drop that one first"
             )
-    task = _record(state, request, source, now)
-    return Entry(BY, f"{source} asks for it", [{"event": "task_accepted", "task": task.to_json()}])
 
 
-def _record(state: State, request: TaskRequest, source: str, now: Now) -> Task:
+def _next_id(state: State, file: _File) -> str:
+    """The next free number; ids that earlier requests of the file took are passed over."""
+    while True:
+        file.made += 1
+        ident = f"task-{state.counters.get('task', 0) + file.made:03d}"
+        if ident not in file.ids:
+            return ident
+
+
+def _record(state: State, request: TaskRequest, file: _File, now: Now) -> Task:
     task_type = request.type or ("command" if request.command or request.workers else "general")
     return Task(
-        id=request.id or f"task-{state.counters.get('task', 0) + 1:03d}",
+        id=request.id or _next_id(state, file),
         title=request.title or _title(task_type, request),
         type=task_type,
         priority=request.priority,
@@ -95,7 +149,7 @@ def _record(state: State, request: TaskRequest, source: str, now: Now) -> Task:
         max_parallel=request.max_parallel,
         fallback=request.fallback,
         hold=request.hold,
-        source=source,
+        source=file.source,
         extra=request.model_extra or {},
     )
 

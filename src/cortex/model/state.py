@@ -352,20 +352,26 @@ class State:
     ended_tasks: dict[str, None] = field(default_factory=dict)
     touched: dict[tuple[str, str], None] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        """The state as one JSON object, for a checkpoint; derived fields are left out."""
+    def scalars(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the records."""
         return {
             "seq": self.seq,
             "at": self.at,
             "counters": dict(self.counters),
-            "tasks": [task.to_json() for task in self.tasks.values()],
-            "workers": [worker.to_json() for worker in self.workers.values()],
-            "handoffs": [handoff.to_json() for handoff in self.handoffs.values()],
-            "escalations": [escalation.to_json() for escalation in self.escalations.values()],
             "budget": self.budget.to_json(),
             "receipts": sorted(self.receipts),
             "receipt_floor": self.receipt_floor,
             "paused": self.paused,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The state as one JSON object, for a checkpoint; derived fields are left out."""
+        return {
+            **self.scalars(),
+            "tasks": [task.to_json() for task in self.tasks.values()],
+            "workers": [worker.to_json() for worker in self.workers.values()],
+            "handoffs": [handoff.to_json() for handoff in self.handoffs.values()],
+            "escalations": [escalation.to_json() for escalation in self.escalations.values()],
         }
 
     @classmethod

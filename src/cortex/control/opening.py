@@ -1,0 +1,163 @@
+"""Opening a home: lock, settings, journal, state. What must be true before the first turn.
+
+The state is the newest checkpoint and the lines after it; published files are never read back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from cortex.decide.evolve import evolve
+from cortex.model.errors import HomeError
+from cortex.model.paths import HomePaths
+from cortex.model.seams import Disk
+from cortex.model.settings import Settings
+from cortex.model.state import State
+from cortex.store import checkpoint
+from cortex.store.journal import Journal, recover
+
+__all__ = ["Opened", "make_folders", "only_daemon", "open_state", "runtime_dir_of"]
+
+#: A client that only asks whether a daemon runs holds the lock for an instant.
+LOCK_WAIT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A recovered state and the journal that goes on from it; `notes` are for the log."""
+
+    state: State
+    journal: Journal
+    notes: tuple[str, ...]
+    replayed: int
+
+
+@contextmanager
+def only_daemon(paths: HomePaths) -> Iterator[None]:
+    """Holds the home's lock; HomeError with the holder's pid where another daemon has it."""
+    lock = FileLock(paths.lock, timeout=LOCK_WAIT_S, is_singleton=False)
+    try:
+        lock.acquire(poll_interval=0.02)
+    except Timeout:
+        try:
+            pid = paths.pid.read_text(encoding="ascii").strip()
+        except OSError:
+            pid = "unknown"
+        raise HomeError(f"{paths.root}: a cortexd is running here already, pid {pid}") from None
+    try:
+        draft = paths.pid.with_name(".pid.tmp")
+        draft.write_text(f"{os.getpid()}\n", encoding="ascii")
+        draft.replace(paths.pid)
+        yield
+    finally:
+        paths.pid.unlink(missing_ok=True)
+        lock.release()
+
+
+def make_folders(paths: HomePaths) -> None:
+    """Every folder that the daemon writes into, made where it is missing."""
+    for folder in (
+        paths.inbox,
+        paths.intake,
+        paths.rejected,
+        paths.journal,
+        paths.archive,
+        paths.out,
+        paths.attempts,
+        paths.worker_specs,
+        paths.worker_logs,
+        paths.task_logs,
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+    paths.state.chmod(0o700)
+
+
+def open_state(disk: Disk, paths: HomePaths) -> Opened:
+    """The state as the journal has it; raises the journal's errors, which say what to do."""
+    loaded = checkpoint.load(disk, paths.checkpoint, previous=paths.previous_checkpoint)
+    state, after = State(), None
+    notes = list(loaded.notes)
+    if loaded.checkpoint is not None:
+        state = State.from_json(dict(loaded.checkpoint.state))
+        after = loaded.checkpoint.position
+    recovered = recover(
+        disk,
+        paths.journal,
+        ballast=paths.ballast,
+        after=after,
+        later_traces=lambda seq: _later_trace(paths, seq),
+    )
+    count = 0
+    for line in recovered.lines:
+        evolve(state, line.seq, line.at, line.events)
+        count += 1
+    if recovered.torn is not None:
+        notes.append(f"a torn line at the journal's end was set aside: {recovered.torn}")
+    state.touched.clear()
+    return Opened(state, recovered.journal, tuple(notes), count)
+
+
+def _later_trace(paths: HomePaths, seq: int) -> str | None:
+    """A published file that names a line which the journal has lost proves that it was durable."""
+    for path in paths.documents:
+        try:
+            published = json.loads(path.read_bytes()).get("journal_seq")
+        except (OSError, ValueError, AttributeError):
+            continue
+        if isinstance(published, int) and published >= seq:
+            return f"{path.name} was published at line {published}"
+    return None
+
+
+def runtime_dir_of(paths: HomePaths, settings: Settings) -> str:
+    """Where this home's locks and claims lie: a tmpfs that outlives the daemon, or the home.
+
+    The folder's name is random and recorded in the home, so that a folder which was lost and made
+    again cannot be taken for the old one.
+    """
+    chosen = settings.daemon.runtime_dir
+    record = paths.state / "runtime-dir"
+    base = _runtime_base() if chosen == "auto" else None
+    if chosen not in ("auto", "home"):
+        base = Path(chosen)
+    if base is None:
+        return str(paths.attempts)
+    try:
+        known = Path(record.read_text(encoding="utf-8").strip())
+        if known.parent == base and _is_ours(known):
+            return str(known)
+    except OSError:
+        pass
+    folder = base / f"home-{secrets.token_hex(8)}"
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+    except OSError:
+        return str(paths.attempts)
+    record.write_text(f"{folder}\n", encoding="utf-8")
+    return str(folder)
+
+
+def _runtime_base() -> Path | None:
+    """systemd's runtime folder for this unit, or /run for root; None: use the home."""
+    given = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    if given:
+        return Path(given)
+    if os.geteuid() == 0 and os.access("/run", os.W_OK) and os.statvfs("/run").f_bavail > 0:
+        return Path("/run/cortexd")
+    return None
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    return folder.is_dir() and not folder.is_symlink() and status.st_uid == os.geteuid()

@@ -1,0 +1,255 @@
+"""When and what is published: rows encoded once when they change, documents joined from them.
+
+A publication happens at most once every `publish_interval`, or twenty times what the last one
+took, and at once when the daemon has been idle. Joining and writing happen in an effect thread, on
+bytes that nobody changes any more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cortex.control.context import Context
+from cortex.decide import project
+from cortex.decide.project import Vitals
+from cortex.model.layout import encode_row, join
+from cortex.model.state import LIVE, WAITING_WORKER
+from cortex.model.times import format_time
+from cortex.store.publish import Publisher
+
+__all__ = ["Publishing"]
+
+#: A publication may take this share of the time, at most.
+_DUTY = 20.0
+_POOL_LISTS = ("active_workers", "queued_workers", "completed_workers", "failed_workers")
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Encoded rows of one document, by list and id, in the order they came."""
+
+    lists: dict[str, dict[str, bytes]]
+    dirty: bool = True
+
+    def put(self, name: str | None, ident: str, row: bytes | None) -> None:
+        """Puts a row into one list and takes it out of the others."""
+        self.dirty = True
+        for other, rows in self.lists.items():
+            if other != name:
+                rows.pop(ident, None)
+        if name is not None and row is not None:
+            self.lists[name][ident] = row
+
+
+@dataclass(slots=True)
+class _Document:
+    """One published file: its rows, and the fields that stand before them."""
+
+    path: Path
+    rows: _Rows
+    fields: Callable[[], dict[str, Any]] = field(default=dict)
+
+
+class Publishing:
+    """Keeps the published files at most a moment behind the journal."""
+
+    def __init__(self, context: Context, publisher: Publisher, daemon: dict[str, Any]) -> None:
+        self._context = context
+        self._publisher = publisher
+        self.daemon = daemon
+        self._changed: dict[tuple[str, str], None] = {}
+        self._next = 0.0
+        self._under_way = False
+        paths = context.paths
+        self._tasks = _Document(
+            paths.task_queue, _Rows({"tasks": {}}), lambda: {"daemon": dict(self.daemon)}
+        )
+        self._pool = _Document(paths.worker_pool, _Rows({name: {} for name in _POOL_LISTS}))
+        self._budget = _Document(
+            paths.token_budget,
+            _Rows({}),
+            lambda: project.budget_document(context.state, context.vitals),
+        )
+        self._handoffs = _Document(
+            paths.handoffs, _Rows({"handoffs": {}, "escalations": {}, "approvals": {}})
+        )
+        self._schedules = _Document(paths.schedules, _Rows({"scheduled_workers": {}}))
+
+    def start(self) -> None:
+        """Marks everything as changed: the files are made anew from the state."""
+        state = self._context.state
+        for kind, records in (
+            ("task", state.tasks),
+            ("worker", state.workers),
+            ("handoff", state.handoffs),
+            ("escalation", state.escalations),
+        ):
+            for ident in records:
+                self._changed[kind, ident] = None
+
+    def changed(self, touched: Iterable[tuple[str, str]]) -> None:
+        """Takes in which records changed."""
+        for key in touched:
+            self._changed[key] = None
+
+    def refresh(self) -> None:
+        """Publishes the fields of the daemon itself again."""
+        self._tasks.rows.dirty = True
+
+    @property
+    def _anything(self) -> bool:
+        return bool(self._changed) or any(document.rows.dirty for document in self._documents())
+
+    def _documents(self) -> tuple[_Document, ...]:
+        return (self._tasks, self._pool, self._budget, self._handoffs, self._schedules)
+
+    def next_due(self) -> float | None:
+        """Monotonic instant of the next publication, if one is due."""
+        return self._next if self._anything and not self._under_way else None
+
+    def last(self) -> None:
+        """Publishes what changed here and now: the daemon is leaving."""
+        _publish(self._publisher, self._work(), self._context.state.seq)
+
+    def _work(self) -> list[Work]:
+        """What is to be written, as bytes that nobody changes any more."""
+        self._encode()
+        work = [
+            (document.path, self._header(document), _snapshot(document.rows))
+            for document in self._documents()
+            if document.rows.dirty
+        ]
+        for document in self._documents():
+            document.rows.dirty = False
+        return work
+
+    def turn(self) -> None:
+        """Publishes what changed, if it is time; everything in it is durable already."""
+        clock = self._context.engine.clock.monotonic()
+        if self._under_way or not self._anything or clock < self._next:
+            return
+        started = time.perf_counter()
+        work = self._work()
+        if not work:
+            return
+        self._under_way = True
+        seq = self._context.state.seq
+        publisher = self._publisher
+        encoding = time.perf_counter() - started
+        self._context.effects.run(
+            "publish",
+            lambda: _publish(publisher, work, seq),
+            lambda outcome: self._published(outcome, encoding),
+        )
+
+    def _header(self, document: _Document) -> dict[str, Any]:
+        return {
+            "version": "1.0",
+            "format": 1,
+            "updated_at": format_time(self._context.engine.clock.now().timestamp()),
+            "journal_seq": self._context.state.seq,
+            **document.fields(),
+        }
+
+    def _published(self, outcome: Any, encoding: float) -> None:
+        self._under_way = False
+        clock = self._context.engine.clock.monotonic()
+        if isinstance(outcome, Exception):
+            self._context.log.error("files could not be published", error=str(outcome))
+            for document in self._documents():
+                document.rows.dirty = True
+            self._next = clock + 1.0
+            return
+        took, edits = outcome
+        interval = self._context.settings.daemon.publish_interval
+        self._next = clock + max(interval, _DUTY * (took + encoding))
+        for path, kept in edits:
+            self._context.log.warning(
+                "an edit of a published file was set aside", file=str(path), kept=str(kept)
+            )
+
+    # --- rows
+
+    def _encode(self) -> None:
+        changed, self._changed = self._changed, {}
+        for kind, ident in changed:
+            if kind == "task":
+                self._task(ident)
+            elif kind == "worker":
+                self._worker(ident)
+            elif kind == "handoff":
+                self._plain("handoffs", ident, self._context.state.handoffs, project.handoff_row)
+            elif kind == "escalation":
+                records = self._context.state.escalations
+                self._plain("escalations", ident, records, project.escalation_row)
+            self._budget.rows.dirty = self._budget.rows.dirty or kind in ("budget", "worker")
+
+    def _task(self, ident: str) -> None:
+        task = self._context.state.tasks.get(ident)
+        if task is None:
+            self._tasks.rows.put(None, ident, None)
+            return
+        waiting = None
+        if task.status == "in_progress":
+            waiting = self._waiting_for(task.workers)
+        row = project.task_row(task, self._context.state, waiting)
+        self._tasks.rows.put("tasks", ident, encode_row(row))
+
+    def _waiting_for(self, workers: list[str]) -> str | None:
+        """What a task in progress waits for when none of its workers lives."""
+        state = self._context.state
+        waiting = None
+        for ident in reversed(workers):
+            if ident in state.live:
+                return None
+            if waiting is None and ident in state.waiting:
+                waiting = state.workers[ident].reason or "a free slot"
+        return waiting
+
+    def _worker(self, ident: str) -> None:
+        worker = self._context.state.workers.get(ident)
+        rows = self._pool.rows
+        if worker is None:
+            rows.put(None, ident, None)
+        elif worker.status in LIVE:
+            vitals = self._context.vitals.get(ident, _NO_VITALS)
+            rows.put("active_workers", ident, encode_row(project.active_row(worker, vitals)))
+        elif worker.status in WAITING_WORKER:
+            waiting = worker.reason or "a free slot"
+            rows.put("queued_workers", ident, encode_row(project.queued_row(worker, waiting)))
+        elif worker.status == "completed":
+            rows.put("completed_workers", ident, encode_row(project.completed_row(worker)))
+        else:
+            rows.put("failed_workers", ident, encode_row(project.failed_row(worker)))
+
+    def _plain(
+        self, name: str, ident: str, records: dict[str, Any], row: Callable[[Any], dict[str, Any]]
+    ) -> None:
+        record = records.get(ident)
+        encoded = encode_row(row(record)) if record is not None else None
+        self._handoffs.rows.put(name if record is not None else None, ident, encoded)
+
+
+_NO_VITALS = Vitals()
+Work = tuple[Path, dict[str, Any], dict[str, list[bytes]]]
+
+
+def _snapshot(rows: _Rows) -> dict[str, list[bytes]]:
+    return {name: list(encoded.values()) for name, encoded in rows.lists.items()}
+
+
+def _publish(
+    publisher: Publisher, work: list[Work], seq: int
+) -> tuple[float, list[tuple[Path, Path]]]:
+    """(seconds it took, edits that were found in the place of what was published)."""
+    started = time.perf_counter()
+    edits = []
+    for path, header, lists in work:
+        result = publisher.publish(path, join(header, lists), seq)
+        if result.edited and result.kept is not None:
+            edits.append((path, result.kept))
+    return time.perf_counter() - started, edits

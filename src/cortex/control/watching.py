@@ -1,0 +1,61 @@
+"""File events of the folders that people drop into: they only wake the loop.
+
+A lost event costs a resync interval, never a drop. Where the system gives no events (the watch
+limit is reached, a file system without inotify) the daemon says so and lives by the resync alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from cortex.model.paths import DOCUMENT_NAMES
+
+__all__ = ["Watching"]
+
+#: Events after which a file may be ready; opening and reading it are not among them.
+_TELLING = ("created", "moved", "closed", "deleted")
+
+
+class Watching:
+    """Calls `woken` (from another thread) when something in one of the folders changed."""
+
+    def __init__(self, folders: Sequence[Path], woken: Callable[[], None]) -> None:
+        self._folders = folders
+        self._woken = woken
+        self._observer: Any = None
+
+    def start(self) -> str | None:
+        """Starts watching; a sentence where that cannot be had, else None."""
+        from watchdog.events import FileSystemEvent, FileSystemEventHandler
+        from watchdog.observers import Observer
+
+        woken = self._woken
+
+        class Handler(FileSystemEventHandler):
+            def on_any_event(self, event: FileSystemEvent) -> None:
+                if event.event_type in _TELLING and _concerns(event):
+                    woken()
+
+        observer = Observer()
+        try:
+            for folder in self._folders:
+                observer.schedule(Handler(), str(folder), recursive=False)
+            observer.start()
+        except OSError as error:
+            return f"no file events here ({error}); drops are found by looking every second"
+        self._observer = observer
+        return None
+
+    def stop(self) -> None:
+        """Ends the observer's threads."""
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer.join(2.0)
+
+
+def _concerns(event: Any) -> bool:
+    """Published documents are replaced by the daemon itself, all the time; drops are not hidden."""
+    names = [str(path).rpartition("/")[2] for path in (event.src_path, event.dest_path) if path]
+    return any(name and not name.startswith(".") and name not in DOCUMENT_NAMES for name in names)

@@ -1,0 +1,353 @@
+"""cortexd: puts the control side together; the one place where all its pieces are named."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from cortex import __version__
+from cortex.control.clock import RealClock
+from cortex.control.context import Context
+from cortex.control.effects import ThreadEffects
+from cortex.control.engine import Engine
+from cortex.control.gathering import Gathering
+from cortex.control.housekeeping import Housekeeping
+from cortex.control.intake import Intake
+from cortex.control.logging import make_log
+from cortex.control.loop import Loop, Mailbox, on_signals
+from cortex.control.opening import (
+    Opened,
+    make_folders,
+    only_daemon,
+    open_state,
+    runtime_dir_of,
+)
+from cortex.control.publishing import Publishing
+from cortex.control.saving import Saving
+from cortex.control.watching import Watching
+from cortex.control.workers import WorkersController
+from cortex.decide import budget
+from cortex.decide.catalog import Catalog
+from cortex.decide.entry import Entry
+from cortex.home.find import find_home
+from cortex.masters.controller import MastersController
+from cortex.masters.library import Library
+from cortex.model.errors import CortexError, RequestError
+from cortex.model.ids import master_key
+from cortex.model.paths import HomePaths
+from cortex.model.settings import Settings, load_settings
+from cortex.runtime.local import LocalExecutor
+from cortex.runtime.table import runtime_infos
+from cortex.store.archive import Archive
+from cortex.store.disk import RealDisk
+from cortex.store.inbox import Inbox
+from cortex.store.journal_errors import JournalBroken, JournalFull
+from cortex.store.publish import Publisher
+
+__all__ = ["Daemon", "main"]
+
+#: Rounds in which controllers answer each other within one turn.
+ROUNDS_A_TURN = 20
+FULL_AGAIN_S = 0.5
+
+
+class Daemon:
+    """One daemon on one home; `run` returns when it was told to stop."""
+
+    def __init__(self, paths: HomePaths, settings: Settings, log: Any, *, drain: bool) -> None:
+        self._paths = paths
+        self._log = log
+        self._drain = drain
+        self._clock = RealClock()
+        disk = RealDisk()
+        opened = open_state(disk, paths)
+        self._mailbox = Mailbox()
+        self._effects = ThreadEffects(self._mailbox.post)
+        self._journal = opened.journal
+        self._engine = Engine(opened.state, opened.journal, self._clock)
+        self._library = Library(paths, runtime_infos())
+        catalog = self._library.refresh() or Catalog()
+        self._context = Context(self._engine, self._effects, paths, settings, catalog, log)
+        self._executor = LocalExecutor(paths.state)
+        archive = Archive(paths)
+        self._gathering = Gathering(self._context)
+        self._masters = MastersController(self._context, self._gathering)
+        runtime_dir = runtime_dir_of(paths, settings)
+        self._workers = WorkersController(self._context, self._executor, runtime_dir)
+        self._intake = Intake(self._context, Inbox(disk, paths), archive)
+        self._publishing = Publishing(self._context, Publisher(disk, paths.out), self._about())
+        self._housekeeping = Housekeeping(self._context, self._executor, archive)
+        self._saving = Saving(self._context, disk, opened.journal, opened.replayed)
+        self._watching = Watching((paths.inbox, paths.coordination), self._mailbox.post_look)
+        self._loop = Loop(self._clock, self._mailbox, self._turn, self._dues, self._slow_turn)
+        self._next_resync = 0.0
+        self._full_until = 0.0
+        self._greet(opened, runtime_dir)
+
+    # --- life
+
+    def run(self) -> None:
+        """Serves the home until it is told to stop; workers live on after that."""
+        on_signals((signal.SIGTERM, signal.SIGINT), self._stop)
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        self._begin()
+        note = self._watching.start()
+        if note:
+            self._log.warning(note)
+        self._mailbox.looked = self._intake.look
+        try:
+            self._loop.run()
+        finally:
+            self._end()
+
+    def _begin(self) -> None:
+        now = self._engine.now()
+        self._configure_budget(now.wall)
+        self._engine.apply(
+            Entry(
+                "daemon",
+                f"cortexd {__version__} starts",
+                [
+                    {
+                        "event": "daemon_started",
+                        "version": __version__,
+                        "pid": os.getpid(),
+                        "boot_id": self._clock.boot_id(),
+                    }
+                ],
+            )
+        )
+        self._publishing.start()
+        self._masters.start()
+        self._housekeeping.start()
+        adopted = self._workers.adopt()
+        if adopted:
+            self._log.info("workers of an earlier daemon are looked at", workers=adopted)
+
+    def _stop(self, _number: int) -> None:
+        if self._drain and not self._context.draining:
+            self._context.draining = True
+            self._log.info("draining: nothing new starts", running=len(self._context.state.live))
+            self._mailbox.wake()
+        else:
+            self._loop.stop()
+
+    def _end(self) -> None:
+        live = len(self._context.state.live)
+        self._watching.stop()
+        try:
+            self._engine.apply(
+                Entry("daemon", "told to stop", [{"event": "daemon_stopped", "workers": live}])
+            )
+            self._engine.commit()
+            self._publishing.daemon["status"] = "stopped"
+            self._publishing.daemon.pop("pid", None)
+            self._publishing.refresh()
+            self._effects.close()
+            self._mailbox.take()
+            self._publishing.last()
+            self._saving.save()
+        except (CortexError, OSError) as error:
+            self._log.error("the last files could not be written", error=str(error))
+        self._executor.close()
+        self._journal.close()
+        self._log.info("stopped", workers_left_running=live)
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "status": "running",
+            "pid": os.getpid(),
+            "version": __version__,
+            "started_at": self._engine.now().at,
+            "paused": self._context.state.paused,
+        }
+
+    def _greet(self, opened: Opened, runtime_dir: str) -> None:
+        limits = self._context.settings.limits
+        self._log.info(
+            f"cortexd {__version__}",
+            home=str(self._paths.root),
+            agents=limits.agents,
+            tools=self._context.settings.tools_limit(self._context.cores),
+            budget=self._context.settings.budget.total,
+            locks=runtime_dir,
+            lines_replayed=opened.replayed,
+        )
+        for note in opened.notes:
+            self._log.warning(note)
+        self._tell_problems()
+
+    def _tell_problems(self) -> None:
+        for text in self._library.problems.values():
+            self._log.error("a definition cannot be used", problem=text)
+
+    # --- configuration
+
+    def _configure_budget(self, wall: float) -> None:
+        context = self._context
+        funds = {}
+        for name, master in context.catalog.masters.items():
+            own = context.settings.masters.get(master_key(name))
+            allocated, share = master.budget.allocated, master.budget.worker_pool
+            if own is not None:
+                allocated = allocated if own.allocated is None else own.allocated
+                share = share if own.worker_pool is None else own.worker_pool
+            funds[master_key(name)] = (allocated, share)
+        try:
+            events = budget.configure(context.state, context.settings, funds, wall)
+        except RequestError as error:
+            self._log.error(
+                "the budget of cortex.toml is not taken up", field=error.field, reason=str(error)
+            )
+            return
+        self._engine.apply(Entry("daemon", "the budget as cortex.toml and masters have it", events))
+
+    def _reload(self) -> None:
+        catalog = self._library.refresh()
+        if catalog is None:
+            return
+        self._context.catalog = catalog
+        self._log.info("masters and worker types were read again")
+        self._tell_problems()
+        self._configure_budget(self._engine.now().wall)
+        self._masters.look_at_blocked()
+
+    # --- turns
+
+    def _dues(self) -> Iterable[float | None]:
+        if self._context.full is not None:
+            return (self._full_until,)
+        return (
+            self._next_resync,
+            0.0 if self._masters.busy else None,
+            self._masters.next_due(),
+            self._workers.next_due(),
+            self._intake.next_due(),
+            self._publishing.next_due(),
+        )
+
+    def _turn(self) -> None:
+        self._workers.reports()
+        self._loop.watch(self._executor.filenos())
+        if self._context.full is None:
+            self._resync()
+            self._decide()
+        if not self._make_durable():
+            return
+        self._gathering.turn()
+        self._workers.turn()
+        self._intake.turn()
+        self._publishing.turn()
+        self._saving.turn()
+        if self._context.draining and not self._context.state.live:
+            self._loop.stop()
+
+    def _resync(self) -> None:
+        clock = self._clock.monotonic()
+        if clock < self._next_resync:
+            return
+        self._next_resync = clock + self._context.settings.daemon.resync
+        self._workers.resync()
+        self._intake.look()
+        self._reload()
+        self._housekeeping.turn(self._engine.now())
+        if self._publishing.daemon["paused"] != self._context.state.paused:
+            self._publishing.daemon["paused"] = self._context.state.paused
+            self._publishing.refresh()
+
+    def _decide(self) -> None:
+        now = self._engine.now()
+        for _ in range(ROUNDS_A_TURN):
+            touched = self._context.state.touched
+            self._context.state.touched = {}
+            self._publishing.changed(touched)
+            self._saving.changed(touched)
+            self._masters.changed(touched)
+            workers = [ident for kind, ident in touched if kind == "worker"]
+            for ident in workers:
+                self._housekeeping.ended(ident)
+            self._workers.start_approved(workers, now)
+            self._masters.turn(now)
+            if not self._context.state.touched:
+                return
+
+    def _make_durable(self) -> bool:
+        """Commits the turn; False while the disk takes nothing, and then nothing else happens."""
+        if self._context.full is not None and self._clock.monotonic() < self._full_until:
+            return False
+        try:
+            self._engine.commit()
+        except JournalFull as error:
+            self._degraded(str(error))
+            return False
+        if self._context.full is not None:
+            self._context.full = None
+            self._log.info("the journal can be written again")
+            self._publishing.daemon["status"] = "running"
+            self._publishing.daemon.pop("cause", None)
+            self._publishing.refresh()
+        return True
+
+    def _degraded(self, cause: str) -> None:
+        if self._context.full is None:
+            self._log.error(cause)
+            self._journal.release_ballast()
+        self._context.full = cause
+        self._publishing.daemon.update(status="degraded", cause=cause)
+        self._full_until = self._clock.monotonic() + FULL_AGAIN_S
+
+    def _slow_turn(self, took_s: float, cause: str) -> None:
+        self._log.info("a slow turn", took_ms=round(took_s * 1000), cause=cause)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command `cortexd`; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="cortexd",
+        description="The Cortex daemon: watches a home's coordination/ folder, plans, pays for, "
+        "starts and follows workers. It runs in the foreground; stop it with Ctrl-C or SIGTERM. "
+        "Workers outlive it, and the next cortexd adopts them.",
+        epilog="examples: cortexd --home ~/fleet    cortexd --log-format json",
+    )
+    parser.add_argument(
+        "--home", metavar="DIR", help="the home (else CORTEX_HOME, else around here)"
+    )
+    parser.add_argument(
+        "--drain", action="store_true", help="when stopped, wait for running workers to end first"
+    )
+    parser.add_argument(
+        "--log-format", choices=("auto", "console", "json"), help="overrides daemon.log_format"
+    )
+    parser.add_argument("--version", action="version", version=f"cortexd {__version__}")
+    options = parser.parse_args(argv)
+    try:
+        return _serve(options)
+    except CortexError as error:
+        sys.stderr.write(f"cortexd: {error}\n")
+    except OSError as error:
+        sys.stderr.write(f"cortexd: {error.filename or ''}: {error.strerror}\n")
+    return 1
+
+
+def _serve(options: argparse.Namespace) -> int:
+    paths = HomePaths(Path(find_home(options.home)).resolve())
+    settings = load_settings(paths.settings)
+    log = make_log(options.log_format or settings.daemon.log_format)
+    make_folders(paths)
+    with only_daemon(paths):
+        daemon = Daemon(paths, settings, log, drain=options.drain)
+        try:
+            daemon.run()
+        except JournalBroken as error:
+            log.error(str(error))
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
