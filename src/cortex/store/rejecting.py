@@ -1,0 +1,136 @@
+"""How a drop leaves `.intake/`: unlinked once its journal line is durable, or kept whole in
+`rejected/` beside the reason. Everything here may be repeated after a crash.
+"""
+
+import contextlib
+import json
+import zlib
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from cortex.model.paths import HomePaths
+from cortex.model.seams import Disk
+from cortex.store.drop import Drop, Problem, quoted, short_name
+
+__all__ = ["ERROR_ENDING", "error_document", "finish", "reject", "reject_file"]
+
+ERROR_ENDING = ".error.json"
+_MAX_ERROR_BYTES = 64 * 1024
+
+
+def finish(disk: Disk, drops: Iterable[Drop]) -> None:
+    """Removes the intake files of drops whose journal lines are durable."""
+    disk.remove_all([drop.intake_path for drop in drops])
+
+
+def reject(
+    disk: Disk, paths: HomePaths, refused: Iterable[tuple[Drop, Problem]], at: str
+) -> list[Path]:
+    """Moves refused drops to `rejected/`, each after its reason; returns where they lie now.
+
+    The reasons and then the folders are synced, once for all drops. Repeating it is harmless: the
+    receipt in the reason says which file it belongs to.
+    """
+    disk.mkdir(paths.rejected)
+    placed = [
+        _reject_one(disk, paths.rejected, drop.intake_path, drop.name, drop.receipt, problem, at)
+        for drop, problem in refused
+    ]
+    if placed:
+        disk.fsync_dir(paths.rejected)
+    return placed
+
+
+def reject_file(
+    disk: Disk, paths: HomePaths, source: Path, name: str, problem: Problem, at: str, receipt: str
+) -> Path:
+    """Moves any file that is not a drop (a hand edit, say) to `rejected/NAME` with its reason.
+
+    `receipt` must be unique; with the same one a repetition is harmless.
+    """
+    disk.mkdir(paths.rejected)
+    path = _reject_one(disk, paths.rejected, source, name, receipt, problem, at)
+    disk.fsync_dir(paths.rejected)
+    return path
+
+
+def error_document(name: str, problem: Problem, at: str, receipt: str) -> bytes:
+    """What stands in NAME.error.json: file, reason, field, line, hint, at, receipt."""
+    fields = asdict(problem)
+    document = {
+        "file": quoted(name),
+        "reason": fields["reason"],
+        "field": fields["field"],
+        "line": fields["line"],
+        "hint": fields["hint"],
+        "at": at,
+        "receipt": receipt,
+    }
+    return (json.dumps(document, indent=2) + "\n").encode()
+
+
+def _reject_one(
+    disk: Disk, folder: Path, source: Path, name: str, receipt: str, problem: Problem, at: str
+) -> Path:
+    """Where the file lies now."""
+    target = _place(disk, folder, name, receipt)
+    error_path = folder / (target.name + ERROR_ENDING)
+    draft = folder / _draft_name(receipt)
+    _write_synced(disk, draft, error_document(name, problem, at, receipt))
+    disk.rename(draft, error_path)
+    # Gone from the source when an earlier try has moved it.
+    with contextlib.suppress(FileNotFoundError):
+        disk.rename_new(source, target)
+    return target
+
+
+def _place(disk: Disk, folder: Path, name: str, receipt: str) -> Path:
+    """A name in the folder that is free, or that an earlier try took for the same receipt."""
+    limit = 255 - len(ERROR_ENDING)
+    cut = short_name(name, limit)
+    dot = cut.rfind(".") if cut.rfind(".") > 0 else len(cut)
+    number = 1
+    candidate = cut
+    while True:
+        error_path = folder / (candidate + ERROR_ENDING)
+        is_ours = _receipt_of(disk, error_path) == receipt
+        if is_ours or not (_exists(disk, error_path) or _exists(disk, folder / candidate)):
+            return folder / candidate
+        number += 1
+        extra = f"-{number}"
+        stem = short_name(cut[:dot], limit - len(extra) - len(cut[dot:].encode("utf-8", "replace")))
+        candidate = f"{stem}{extra}{cut[dot:]}"
+
+
+def _receipt_of(disk: Disk, path: Path) -> str | None:
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if disk.stat(path).kind == "file" and disk.stat(path).size <= _MAX_ERROR_BYTES:
+            receipt = json.loads(disk.read(path)).get("receipt")
+            return receipt if isinstance(receipt, str) else None
+    return None
+
+
+def _exists(disk: Disk, path: Path) -> bool:
+    try:
+        disk.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _draft_name(receipt: str) -> str:
+    """Equal for a repetition, so that drafts of crashed tries don't pile up."""
+    return f".{zlib.crc32(receipt.encode('utf-8', 'backslashreplace')):08x}.tmp"
+
+
+def _write_synced(disk: Disk, path: Path, data: bytes) -> None:
+    disk.remove_all([path])
+    handle = disk.create(path)
+    try:
+        done = disk.write(handle, data)
+        while done < len(data):
+            done += disk.write(handle, data[done:])
+        disk.fdatasync(handle)
+    finally:
+        disk.close(handle)
