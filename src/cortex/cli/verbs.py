@@ -21,7 +21,7 @@ __all__ = ["EXAMPLES", "cancel", "complete_tasks", "handoff", "pause", "resume",
 
 EXAMPLES = {
     "cancel": """
-  cortex cancel task-010               its workers are ended, its tokens come back
+  cortex cancel task-010               its workers end, its tokens come back
   cortex cancel task-010 --cascade     and the tasks that came out of it
   cortex cancel task-010 --reason "no longer needed"
 """,

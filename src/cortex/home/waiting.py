@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 from cortex.home.documents import Row
 from cortex.model.errors import CortexError, HomeError
-from cortex.model.state import TERMINAL_TASK, TERMINAL_WORKER
 
 if TYPE_CHECKING:
     from cortex.home.client import Home
@@ -22,7 +22,6 @@ __all__ = ["DaemonAbsentError", "Waited", "has_ended", "wait_for"]
 
 #: A daemon may be away so long before waiting on it is given up: a restart.
 ABSENCE_S = 10.0
-_ENDED = TERMINAL_TASK | TERMINAL_WORKER | {"rejected", "closed"}
 
 
 class DaemonAbsentError(CortexError):
@@ -39,9 +38,17 @@ class Waited:
     missed: tuple[str, ...] = ()
 
 
+@cache
+def _ended() -> frozenset[str]:
+    # Not at the top: the records beside these two sets take longer to import than to read a home.
+    from cortex.model.state import TERMINAL_TASK, TERMINAL_WORKER
+
+    return TERMINAL_TASK | TERMINAL_WORKER | {"closed"}
+
+
 def has_ended(status: str) -> bool:
     """Whether a task, worker, handoff or escalation in this status moves no more by itself."""
-    return status in _ENDED
+    return status in _ended()
 
 
 def wait_for(
