@@ -17,14 +17,15 @@ def analysis_markdown(analysis: Mapping[str, Any], name: str) -> str:
     lines = [f"# Analysis of {name}", "", analysis["summary"], ""]
     lines += ["## Hot spots", "", "Complex files that change often (commits × complexity).", ""]
     if analysis["hot_spots"]:
-        rows = (
+        spots = (
             (_code(spot["file"]), spot["commits"], spot["complexity"], spot["score"])
             for spot in analysis["hot_spots"]
         )
-        lines += _table(("file", "commits", "complexity", "score"), rows)
+        lines += _table(("file", "commits", "complexity", "score"), spots)
     else:
         lines.append(f"None: {churn['reason'] or 'no measured file has a history'}.")
     lines += ["", "## Inventory", ""]
+    rows: Iterable[tuple[object, ...]]
     rows = ((row["language"], row["files"], f"{row['lines']:,}") for row in inventory["languages"])
     lines += _table(("language", "files", "lines"), rows)
     lines += ["", "## Most complex functions", ""]

@@ -23,7 +23,7 @@ def measure_complexity(tree: SourceTree) -> dict[str, Any]:
 
     `reason` says why files were left unmeasured (time limit, or lizard could not read them).
     """
-    import lizard
+    import lizard  # type: ignore[import-untyped]
 
     files = [file.path for file in tree.of(*_LANGUAGES) if file.place in ("source", "examples")]
     deadline_s = time.monotonic() + _LIMIT_S

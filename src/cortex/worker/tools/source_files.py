@@ -7,6 +7,7 @@ out of the repository, reads a build output or chokes on a giant. Reads no conte
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import stat
 from collections import Counter
@@ -198,14 +199,18 @@ def _language(path: Path) -> str | None:
 
 
 def _place(relative: str, limited_to: Sequence[str]) -> str:
-    """A folder that the scope names is source, whatever its name: somebody asked for it."""
+    """A folder or file that the scope names is source, whatever its name: somebody asked for it."""
     for limit in limited_to:
-        prefix = limit.strip("/").removeprefix("./")
+        prefix = posixpath.normpath(limit)
         if relative == prefix:
             return "source"
         if relative.startswith(prefix + "/"):
-            relative = relative[len(prefix) + 1 :]
-            break
+            named = _place_by_name(f"{prefix}/x")
+            return "source" if named != "source" else _place_by_name(relative[len(prefix) + 1 :])
+    return _place_by_name(relative)
+
+
+def _place_by_name(relative: str) -> str:
     *folders, name = relative.lower().split("/")
     if not _VENDORED_DIRS.isdisjoint(folders):
         return "vendored"
