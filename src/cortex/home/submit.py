@@ -13,6 +13,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +93,34 @@ def find_outcome(paths: HomePaths, receipt: Receipt) -> Outcome | None:
         return None
     if receipt.kind != "task":
         return Outcome()
-    ids = [
-        str(row.get("id"))
-        for row in rows_of(read_document(paths.task_queue), "tasks")
-        if _made_from(row, receipt)
-    ]
+    rows = rows_of(read_document(paths.task_queue), "tasks")
+    ids = [str(row.get("id")) for row in rows if _made_from(row, receipt)]
+    if not ids:
+        # Not published yet, or nothing new was made of it: the journal says which.
+        ids = _linked(paths, receipt, {str(row.get("id")) for row in rows})
     return Outcome(task_ids=tuple(ids)) if ids else None
+
+
+def _linked(paths: HomePaths, receipt: Receipt, published: set[str]) -> list[str]:
+    """Tasks that the drop's journal line names, if a reader can find them by now."""
+    from cortex.home.archive import archived, find_archived
+    from cortex.home.journal import ids_of, lines_of
+
+    for line in lines_of(paths.journal, mentioning=[receipt.name]):
+        if not any(_takes(event, receipt.name) for event in line.events):
+            continue
+        named = ids_of(line)
+        if named:
+            return sorted(one for one in named if one in published or find_archived(paths, one))
+        rows = (entry.get("row") or {} for entry in archived(paths, "task"))
+        same = (str(row["id"]) for row in rows if receipt.key and row.get("key") == receipt.key)
+        return list(islice(same, 1))
+    return []
+
+
+def _takes(event: Mapping[str, Any], name: str) -> bool:
+    file = event.get("file")
+    return event.get("event") == "receipt_taken" and isinstance(file, str) and file.endswith(name)
 
 
 def rejection_of(paths: HomePaths, name: str) -> Row | None:

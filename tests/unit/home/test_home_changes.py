@@ -161,3 +161,24 @@ def test_an_inbox_that_cannot_be_written_is_said(home: Home) -> None:
     home.paths.inbox.write_text("a file in the way")
     with pytest.raises(HomeError, match="nothing was submitted"):
         home.submit({"title": "x"})
+
+
+def test_a_drop_that_only_names_an_ended_task_by_its_key_finds_it_in_the_archive(
+    home: Home, sample: SampleHome
+) -> None:
+    receipt = home.submit({"title": "x", "key": "nightly"})
+    (home.paths.inbox / receipt.name).unlink()
+    taken = {
+        "event": "receipt_taken",
+        "receipt": 9,
+        "floor": 9,
+        "file": f"0000000009-{receipt.name}",
+    }
+    sample.log(900, "inbox", f"{receipt.name} has the key of task-0007: nothing new", taken)
+    assert home.find_submitted(receipt) is None
+    row = {"id": "task-0007", "status": "completed", "key": "nightly"}
+    entry = {"kind": "task", "id": "task-0007", "row": row}
+    (home.paths.archive / "2025-10-31.jsonl").write_text(json.dumps(entry) + "\n")
+    outcome = home.find_submitted(receipt)
+    assert outcome is not None
+    assert outcome.task_ids == ("task-0007",)
