@@ -45,7 +45,6 @@ from cortex.runtime.local import LocalExecutor
 from cortex.runtime.table import runtime_infos
 from cortex.store.archive import Archive
 from cortex.store.disk import RealDisk
-from cortex.store.inbox import Inbox
 from cortex.store.journal_errors import JournalBroken, JournalFull
 from cortex.store.publish import Publisher
 
@@ -79,7 +78,7 @@ class Daemon:
         self._masters = MastersController(self._context, self._gathering)
         runtime_dir = runtime_dir_of(paths, settings)
         self._workers = WorkersController(self._context, self._executor, runtime_dir)
-        self._intake = Intake(self._context, Inbox(disk, paths), archive)
+        self._intake = Intake(self._context, disk, archive)
         self._publishing = Publishing(self._context, Publisher(disk, paths.out), self._about())
         self._housekeeping = Housekeeping(self._context, self._executor, archive)
         self._saving = Saving(self._context, disk, opened.journal, opened.replayed)
@@ -122,6 +121,7 @@ class Daemon:
                 ],
             )
         )
+        self._intake.start()
         self._publishing.start()
         self._masters.start()
         self._housekeeping.start()

@@ -6,7 +6,7 @@ decided in the control thread, and a file leaves the inbox only after that line 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,17 @@ from cortex.control.context import Context
 from cortex.decide.accept import accept_all
 from cortex.decide.entry import Entry
 from cortex.model.errors import RequestError
+from cortex.model.seams import Disk
 from cortex.store.archive import Archive
-from cortex.store.inbox import Drop, Inbox, Problem
+from cortex.store.drop import Drop, Problem
+from cortex.store.inbox import Known, ScanResult, leftovers, scan
+from cortex.store.rejecting import finish, reject
 
 __all__ = ["Intake"]
+
+
+#: Files that one scan claims at most, so that the turn that takes them in stays short.
+DROPS_A_SCAN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +40,27 @@ class _Read:
 class Intake:
     """Takes drops in, one scan at a time."""
 
-    def __init__(self, context: Context, inbox: Inbox, archive: Archive) -> None:
+    def __init__(self, context: Context, disk: Disk, archive: Archive) -> None:
         self._context = context
-        self._inbox = inbox
+        self._disk = disk
         self._archive = archive
         self._due = 0.0
         self._under_way = False
         self._again = False
+        self._known: Known = {}
+        self._next_number = 0
+        self._faults: list[str] = []
+        # Taken, and their files not yet cleared away: their receipts must be kept.
+        self._open: set[int] = set()
+        self._uncleared: tuple[Callable[[], None], Callable[[Any], None]] | None = None
+
+    def start(self) -> None:
+        """Takes up what an earlier daemon had claimed; before the first turn, so it may block."""
+        left = leftovers(self._disk, self._context.paths)
+        state = self._context.state
+        numbers = [state.receipt_floor, *state.receipts, *(drop.number for drop in left)]
+        self._next_number = max(numbers) + 1
+        self._take_all([_read(drop, self._archive) for drop in left])
 
     def look(self) -> None:
         """Something may have been dropped."""
@@ -52,120 +73,156 @@ class Intake:
 
     def turn(self) -> None:
         """Starts a scan if one is due."""
-        clock = self._context.engine.clock.monotonic()
-        if self._under_way or clock < self._due or self._context.full is not None:
+        context = self._context
+        clock = context.engine.clock.monotonic()
+        if self._under_way or clock < self._due or context.full is not None:
             return
         self._under_way, self._again = True, False
-        inbox, archive, receipts = (
-            self._inbox,
-            self._archive,
-            frozenset(self._context.state.receipts),
-        )
-        floor = self._context.state.receipt_floor
-        self._context.effects.run(
-            "intake",
-            lambda: _scan(inbox, archive, lambda n: n < floor or n in receipts),
-            self._scanned,
-        )
+        if self._uncleared is not None:
+            again, self._uncleared = self._uncleared, None
+            context.effects.run("intake", *again)
+        disk, archive, known, number = self._disk, self._archive, self._known, self._next_number
+        now_ns = int(context.engine.clock.now().timestamp() * 1e9)
+        at = context.engine.now().at
+        paths = context.paths
+
+        def work() -> tuple[ScanResult, list[_Read]]:
+            found = scan(
+                disk,
+                paths,
+                now_ns=now_ns,
+                monotonic_s=clock,
+                at=at,
+                next_number=number,
+                known=known,
+                limit=DROPS_A_SCAN,
+            )
+            return found, [_read(drop, archive) for drop in found.drops]
+
+        context.effects.run("intake", work, self._scanned)
 
     def _scanned(self, outcome: Any) -> None:
         self._under_way = False
         clock = self._context.engine.clock.monotonic()
         if isinstance(outcome, Exception):
-            self._context.log.error("the inbox could not be read", error=str(outcome))
+            self._context.log.error("the inbox could not be read", error=repr(outcome))
             self._due = clock + 1.0
             return
-        reads, look_again_s = outcome
+        found, reads = outcome
+        self._known, self._next_number = found.known, found.next_number
+        self._tell(found.faults)
         resync = self._context.settings.daemon.resync
-        wait = resync if look_again_s is None else min(look_again_s, resync)
+        wait = resync if found.look_again_s is None else min(found.look_again_s, resync)
         self._due = clock if self._again else clock + wait
-        finish: list[Callable[[], None]] = []
+        self._take_all(reads)
+
+    def _tell(self, faults: list[str]) -> None:
+        for fault in faults:
+            if fault not in self._faults:
+                self._context.log.warning(fault)
+        self._faults = faults
+
+    def _take_all(self, reads: Sequence[_Read]) -> None:
+        """Applies the line of every drop; the files are cleared away once that is durable."""
+        done: list[Drop] = []
+        refused: list[tuple[Drop, Problem]] = []
         for read in reads:
-            finish.append(self._take(read))
-        if finish:
-            self._context.engine.afterwards(lambda: self._finish(finish))
+            problem = self._take(read)
+            if problem is None:
+                done.append(read.drop)
+            else:
+                refused.append((read.drop, problem))
+        if not reads:
+            return
+        disk, paths, at = self._disk, self._context.paths, self._context.engine.now().at
 
-    def _finish(self, actions: list[Callable[[], None]]) -> None:
-        def work() -> None:
-            for action in actions:
-                action()
+        numbers = {read.drop.number for read in reads}
+        self._open |= numbers
 
-        self._context.effects.run("intake", work, self._finished)
+        def clear_away() -> None:
+            finish(disk, done)
+            reject(disk, paths, refused, at)
 
-    def _finished(self, outcome: Any) -> None:
-        if isinstance(outcome, Exception):
-            self._context.log.warning("a taken drop could not be cleared away", error=str(outcome))
+        def cleared(outcome: Any) -> None:
+            if isinstance(outcome, Exception):
+                self._context.log.warning("taken drops are still there", error=str(outcome))
+                self._uncleared = clear_away, cleared
+            else:
+                self._open -= numbers
 
-    def _take(self, read: _Read) -> Callable[[], None]:
-        """Applies the line of one drop; returns what is to be done once it is durable."""
+        self._context.engine.afterwards(
+            lambda: self._context.effects.run("intake", clear_away, cleared)
+        )
+
+    def _take(self, read: _Read) -> Problem | None:
+        """Applies the line of one drop; the reason where it is refused."""
         context, drop = self._context, read.drop
         state = context.state
-        inbox = self._inbox
-        if drop.number < state.receipt_floor or drop.number in state.receipts:
-            return lambda: inbox.settle(drop)
+        if drop.number in state.receipts or drop.number < state.receipt_floor:
+            reason = state.receipts.get(drop.number)
+            return drop.problem or (Problem(reason) if reason else None)
+        problem = read.problem
         receipt = {
             "event": "receipt_taken",
             "receipt": drop.number,
-            "floor": min(self._inbox.floor, drop.number),
-            "file": drop.name,
+            "floor": min(self._open, default=drop.number),
+            "file": drop.receipt,
         }
-        problem = read.problem
         if problem is None:
             try:
-                entry = accept_all(
-                    state, read.requests, drop.name, context.engine.now(), read.archived
-                )
+                now = context.engine.now()
+                entry = accept_all(state, read.requests, drop.name, now, read.archived)
             except RequestError as error:
-                problem = _problem(error)
-        if problem is not None:
-            refused = {
-                "event": "drop_rejected",
-                "file": drop.name,
-                "reason": problem.reason,
-                "field": problem.field,
-                "line": problem.line,
-                "hint": problem.hint,
-            }
-            context.engine.apply(Entry("inbox", problem.reason[:300], [receipt, refused]))
-            context.log.warning("a drop was refused", file=drop.name, reason=problem.reason)
-            found, at = problem, context.engine.now().at
-            return lambda: inbox.reject(drop, found, at=at)
-        context.engine.apply(Entry(entry.by, entry.why, [receipt, *entry.events]))
-        return lambda: inbox.finish(drop)
+                problem = _problem(error, drop)
+            else:
+                context.engine.apply(Entry(entry.by, entry.why, [receipt, *entry.events]))
+                return None
+        refused = {
+            "event": "drop_rejected",
+            "receipt": drop.number,
+            "file": drop.receipt,
+            "reason": problem.reason,
+            "field": problem.field,
+            "line": problem.line,
+            "hint": problem.hint,
+        }
+        context.engine.apply(Entry("inbox", problem.reason[:300], [receipt, refused]))
+        context.log.warning("a drop was refused", file=drop.receipt, reason=problem.reason)
+        return problem
 
 
-def _problem(error: RequestError) -> Problem:
-    return Problem(reason=error.message, line=None, field=error.field, hint=error.hint)
-
-
-def _scan(
-    inbox: Inbox, archive: Archive, is_taken: Callable[[int], bool]
-) -> tuple[list[_Read], float | None]:
-    """Claims what is ready, reads it, and looks up what it names in the archive."""
-    result = inbox.scan(is_taken)
-    return [_read(drop, archive) for drop in result.drops], result.look_again_s
+def _problem(error: RequestError, drop: Drop, position: int = 0) -> Problem:
+    line = drop.lines[position] if position < len(drop.lines) and len(drop.lines) > 1 else None
+    return Problem(reason=error.message, line=line, field=error.field, hint=error.hint)
 
 
 def _read(drop: Drop, archive: Archive) -> _Read:
+    """The requests of a drop, and what the archive knows of the names in them."""
     from cortex.model.requests import TaskRequest, parse_request
 
     if drop.problem is not None or drop.payloads is None:
         return _Read(drop, [], {}, drop.problem)
     requests = []
     archived: dict[str, str] = {}
-    for payload in drop.payloads:
+    for position, payload in enumerate(drop.payloads):
         try:
             request = parse_request(payload)
         except RequestError as error:
-            return _Read(drop, [], {}, _problem(error))
+            return _Read(drop, [], {}, _problem(error, drop, position))
         requests.append(request)
         if isinstance(request, TaskRequest):
-            for ident in (request.id, *request.needs):
-                found = archive.find(ident) if ident is not None else None
-                if ident is not None and found is not None:
-                    archived[ident] = str(found.row.get("status"))
-            if request.key is not None:
-                known = archive.find_key(request.key)
-                if known is not None:
-                    archived[f"key:{request.key}"] = known
+            archived |= _archived_names(request, archive)
     return _Read(drop, requests, archived, None)
+
+
+def _archived_names(request: Any, archive: Archive) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for ident in (request.id, *request.needs):
+        row = archive.find(ident) if ident is not None else None
+        if row is not None:
+            found[ident] = str(row.row.get("status"))
+    if request.key is not None:
+        task_id = archive.find_key(request.key)
+        if task_id is not None:
+            found[f"key:{request.key}"] = task_id
+    return found

@@ -15,6 +15,7 @@ from typing import Any
 
 from cortex.control.context import Context
 from cortex.decide import project
+from cortex.decide.admit import waiting_reason
 from cortex.decide.project import Vitals
 from cortex.model.layout import encode_row, join
 from cortex.model.state import LIVE, WAITING_WORKER
@@ -207,7 +208,7 @@ class Publishing:
             if ident in state.live:
                 return None
             if waiting is None and ident in state.waiting:
-                waiting = state.workers[ident].reason or "a free slot"
+                waiting = waiting_reason(state, state.workers[ident])
         return waiting
 
     def _worker(self, ident: str) -> None:
@@ -219,7 +220,7 @@ class Publishing:
             vitals = self._context.vitals.get(ident, _NO_VITALS)
             rows.put("active_workers", ident, encode_row(project.active_row(worker, vitals)))
         elif worker.status in WAITING_WORKER:
-            waiting = worker.reason or "a free slot"
+            waiting = waiting_reason(self._context.state, worker)
             rows.put("queued_workers", ident, encode_row(project.queued_row(worker, waiting)))
         elif worker.status == "completed":
             rows.put("completed_workers", ident, encode_row(project.completed_row(worker)))

@@ -23,7 +23,7 @@ from cortex.model.ids import PRIORITIES, master_key
 from cortex.model.settings import Settings
 from cortex.model.state import OPEN_TASK, State, Worker
 
-__all__ = ["Slots", "needed_tokens", "next_admission", "pool_short"]
+__all__ = ["Slots", "needed_tokens", "next_admission", "pool_short", "waiting_reason"]
 
 #: How many workers behind one that does not fit are tried in its stead.
 _BACKFILL = 16
@@ -260,6 +260,20 @@ def _approval(
         {"event": "worker_approved", "worker_id": worker.id},
     ]
     return Entry("coordinator-master", why, events)
+
+
+def waiting_reason(state: State, worker: Worker) -> str:
+    """In words, what a waiting worker waits for now."""
+    if state.paused:
+        return "the fleet is paused; `cortex resume` lets it go on"
+    if worker.status == "blocked" and worker.reason:
+        return worker.reason
+    direct = worker.fund.startswith("master:")
+    if direct or needed_tokens(worker) > state.budget.pool_available:
+        return pool_short(state, worker)
+    if worker.reason and not worker.reason.startswith("needs "):
+        return worker.reason
+    return f"a free slot ({len(state.live)} workers run, {len(state.waiting)} wait)"
 
 
 def pool_short(state: State, worker: Worker) -> str:

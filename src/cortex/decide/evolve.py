@@ -56,15 +56,16 @@ def _count(state: State, prefix: str, ident: str) -> None:
 
 
 def _receipt_taken(state: State, event: Event, _at: str) -> None:
-    state.receipts.add(event["receipt"])
+    state.receipts[event["receipt"]] = ""
     floor = event["floor"]
     if floor > state.receipt_floor:
         state.receipt_floor = floor
-        state.receipts = {number for number in state.receipts if number >= floor}
+        for number in [number for number in state.receipts if number < floor]:
+            del state.receipts[number]
 
 
-def _drop_rejected(state: State, event: Event, at: str) -> None:
-    """Nothing but the receipt changes; the reason is for people."""
+def _drop_rejected(state: State, event: Event, _at: str) -> None:
+    state.receipts[event["receipt"]] = event["reason"]
 
 
 # --- tasks

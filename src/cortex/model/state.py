@@ -329,8 +329,9 @@ class Budget(Record):
 class State:
     """Everything that the journal has said so far, and indexes that are derived from it.
 
-    `touched` collects `(kind, id)` of the records that changed since it was last emptied: the
-    publisher encodes those rows, the loop reconciles those keys. It is no part of the truth.
+    `receipts` are the numbers of drops whose files may still be there, each with the reason if it
+    was refused. `touched` collects `(kind, id)` of the records that changed since it was last
+    emptied: the publisher encodes those rows, the loop reconciles those keys. It is no truth.
     """
 
     seq: int = 0
@@ -341,7 +342,7 @@ class State:
     handoffs: dict[str, Handoff] = field(default_factory=dict)
     escalations: dict[str, Escalation] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
-    receipts: set[int] = field(default_factory=set)
+    receipts: dict[int, str] = field(default_factory=dict)
     receipt_floor: int = 0
     paused: bool = False
     # derived
@@ -359,7 +360,7 @@ class State:
             "at": self.at,
             "counters": dict(self.counters),
             "budget": self.budget.to_json(),
-            "receipts": sorted(self.receipts),
+            "receipts": [[number, self.receipts[number]] for number in sorted(self.receipts)],
             "receipt_floor": self.receipt_floor,
             "paused": self.paused,
         }
@@ -382,7 +383,7 @@ class State:
             at=data["at"],
             counters=dict(data["counters"]),
             budget=Budget.from_json(data["budget"]),
-            receipts=set(data["receipts"]),
+            receipts=dict(data["receipts"]),
             receipt_floor=data["receipt_floor"],
             paused=data["paused"],
         )
