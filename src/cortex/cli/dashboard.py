@@ -66,10 +66,10 @@ def _counts(
     done = sum(1 for row in tasks if row.get("status") == "completed")
     failed = sum(1 for row in tasks if row.get("status") == "failed")
     lost = len(pool.get("failed_workers") or [])
-    text = Text(f"tasks {len(open_tasks)} open, {done} completed, ")
+    text = Text(f"tasks {len(open_tasks)} open {done} done ")
     text.append(f"{failed} failed", style="red" if failed else "")
-    text.append(f"   workers {len(active)} live, {len(waiting)} waiting, ")
-    text.append(f"{len(pool.get('completed_workers') or [])} done, {lost} failed")
+    text.append(f"   workers {len(active)} live {len(waiting)} waiting ")
+    text.append(f"{len(pool.get('completed_workers') or [])} done {lost} failed")
     return text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from cortex.cli.ages import since_instant
 from cortex.cli.narrate import line_text
 from cortex.cli.options import HomeOption, Output, OutputOption, fail_usage, open_home
 from cortex.cli.printing import print_json_line
-from cortex.cli.terminal import colours, note, paint, width
+from cortex.cli.terminal import clip, colours, note, paint, width
 
 if TYPE_CHECKING:
     from cortex.home import Home
@@ -27,6 +28,8 @@ EXAMPLES = """
   cortex events --since 10m         of the last ten minutes
   cortex events --since 412 -o json after the 412th line, as JSON Lines
 """
+
+_WHO_COLUMNS = 18
 
 
 def events(
@@ -132,7 +135,7 @@ def _print(line: Line, output: Output | None) -> None:
     if output is Output.json:
         print_json_line(as_json(line))
     else:
-        print_line(line)
+        print_line(line, whole=True)
 
 
 def as_json(line: Line) -> dict[str, Any]:
@@ -146,9 +149,17 @@ def as_json(line: Line) -> dict[str, Any]:
     }
 
 
-def print_line(line: Line, indent: str = "") -> None:
-    """One line for people; cut to the width on a terminal."""
-    columns = width()
-    when, who, text = line_text(line, columns - len(indent) if columns else None)
-    on = colours()
-    print(f"{indent}{paint(when, 'dim', on=on)}  {paint(f'{who:<18}', 'cyan', on=on)}  {text}")
+def print_line(line: Line, indent: str = "", *, whole: bool = False) -> None:
+    """One line for people; on a terminal cut to its width, or wrapped where `whole` is wanted."""
+    when, who, text = line_text(line)
+    columns, on = width(), colours()
+    before = len(indent) + len(when) + max(_WHO_COLUMNS, len(who)) + 4
+    if columns is not None:
+        room = max(24, columns - before)
+        text = (
+            f"\n{' ' * before}".join(wrap(text, room, break_on_hyphens=False))
+            if whole
+            else clip(text, room)
+        )
+    named = paint(f"{who:<{_WHO_COLUMNS}}", "cyan", on=on)
+    print(f"{indent}{paint(when, 'dim', on=on)}  {named}  {text}", flush=True)

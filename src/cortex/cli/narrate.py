@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cortex.cli.ages import clock
-from cortex.cli.terminal import clip, one_line
+from cortex.cli.terminal import one_line
 from cortex.model.journal_line import Line
 
 __all__ = ["line_text", "phrase"]
@@ -103,13 +103,10 @@ def phrase(event: Event) -> str:
     return one_line(f"{ident} {words}" if ident else name.replace("_", " "))
 
 
-def line_text(line: Line, columns: int | None = None, *, by_width: int = 18) -> tuple[str, ...]:
-    """Time, who, and what with why, cut to a terminal's columns."""
+def line_text(line: Line) -> tuple[str, str, str]:
+    """Time, who, and what with why, each on one line."""
     why = one_line(line.why)
     said = [text for event in line.events if (text := phrase(event)) and text not in why]
     what = "; ".join(dict.fromkeys(said))
     text = f"{what}: {why}" if what and why and why not in what else what or why
-    when = clock(line.at)
-    if columns is not None:
-        text = clip(text, max(20, columns - len(when) - by_width - 4))
-    return when, one_line(line.by), text
+    return clock(line.at), one_line(line.by), text

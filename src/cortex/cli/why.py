@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from cortex.cli.events import as_json, print_line
 from cortex.cli.options import HomeOption, Output, OutputOption, open_home
 from cortex.cli.printing import print_json, print_yaml
 from cortex.cli.table import status_colour
-from cortex.cli.terminal import colours, one_line, paint
+from cortex.cli.terminal import colours, one_line, paint, width
 from cortex.cli.verbs import complete_tasks
 
 if TYPE_CHECKING:
@@ -68,15 +69,15 @@ def _print(explanation: Explanation, everything: bool) -> None:
         print(one_line(path))
     print()
     for line in explanation.chain:
-        print_line(line, "  ")
+        print_line(line, "  ", whole=True)
     history = explanation.history
     left_out = 0 if everything else max(0, len(history) - _FIRST - _LAST)
     for line in history[:_FIRST] if left_out else history:
-        print_line(line, "  ")
+        print_line(line, "  ", whole=True)
     if left_out:
         print(paint(f"  … {left_out} more; --all shows them", "dim", on=on))
         for line in history[-_LAST:]:
-            print_line(line, "  ")
+            print_line(line, "  ", whole=True)
     if not explanation.chain and not history:
         print("  the journal no longer tells; it is older than the journal that is kept")
     print()
@@ -96,11 +97,22 @@ def print_wait(explanation: Explanation) -> None:
     if wait is None:
         return
     if wait.reason:
-        print(f"  waits for   {one_line(wait.reason)}")
+        _told("waits for", wait.reason)
     if wait.since:
-        print(f"  since       {wait.since} ({age(wait.since)})")
+        _told("since", f"{wait.since} ({age(wait.since)})")
     for number, way in enumerate(wait.freed_by):
-        print(f"  {'freed by' if number == 0 else '':<10}  {one_line(way)}")
+        _told("freed by" if number == 0 else "", way)
+
+
+def _told(name: str, text: str) -> None:
+    columns = width()
+    lines = (
+        [one_line(text)]
+        if columns is None
+        else wrap(one_line(text), max(24, columns - 14), break_on_hyphens=False)
+    )
+    for number, line in enumerate(lines):
+        print(f"  {name if number == 0 else '':<10}  {line}")
 
 
 def _as_json(explanation: Explanation) -> dict[str, Any]:

@@ -115,7 +115,9 @@ def _wait(home: Home, found: Found, ident: str, history: list[Line]) -> Wait | N
     if home.daemon().running:
         return wait
     start = f"starting a daemon, for none runs: cortexd --home {home.root}"
-    return Wait(wait.reason, since, (start, *wait.freed_by)) if wait else Wait("", since, (start,))
+    if wait is not None:
+        return Wait(wait.reason, since, (start, *wait.freed_by))
+    return Wait("", since, (start,)) if found.kind == "task" else None
 
 
 def _wait_of(home: Home, found: Found, ident: str, since: str | None) -> Wait | None:

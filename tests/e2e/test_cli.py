@@ -1,0 +1,225 @@
+"""The command against a running daemon: what a person types, and what comes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cortex.home import Home, create_home
+
+BIN = Path(sys.executable).parent
+DEADLINE_S = 40
+
+
+class Fleet:
+    """A home with its daemon, and the command that means it."""
+
+    def __init__(self, root: Path) -> None:
+        self.home = Home(create_home(root).root)
+        self.environ = {**os.environ, "CORTEX_HOME": str(root), "NO_COLOR": "1"}
+        self._daemon: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        log = (self.home.root / "daemon.log").open("ab")
+        arguments = [str(BIN / "cortexd"), "--home", str(self.home.root)]
+        self._daemon = subprocess.Popen(arguments, stdout=log, stderr=log)
+        log.close()
+        self.until(lambda: self.home.daemon().running and bool(self.home.budget()))
+
+    def stop(self) -> None:
+        if self._daemon is not None:
+            self._daemon.send_signal(signal.SIGTERM)
+            self._daemon.wait(DEADLINE_S)
+            self._daemon = None
+
+    def run(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(BIN / "cortex"), *arguments],
+            env=self.environ,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+        )
+
+    def popen(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [str(BIN / "cortex"), *arguments],
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + DEADLINE_S
+        for _ in self.home.changes(every_s=0.1):
+            if condition():
+                return
+            assert time.monotonic() < end, self.told()
+
+    def told(self) -> str:
+        log = self.home.root / "daemon.log"
+        return log.read_text()[-3000:] if log.exists() else "no daemon ran"
+
+    def submit(self, *arguments: str) -> str:
+        ran = self.run("submit", *arguments, "-o", "name")
+        assert ran.returncode == 0, ran.stderr + self.told()
+        return ran.stdout.strip()
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    fleet = Fleet(tmp_path / "home")
+    fleet.start()
+    try:
+        yield fleet
+    finally:
+        for row in fleet.home.tasks():
+            if not row.get("ended_at"):
+                fleet.home.submit({"kind": "cancel", "task_id": row["id"]})
+        fleet.until(lambda: not fleet.home.pool().get("active_workers"))
+        fleet.stop()
+
+
+def test_a_submitted_command_runs_and_is_told_from_every_side(fleet: Fleet) -> None:
+    ident = fleet.submit("--title", "Greet", "--command", "echo hello there")
+    ran = fleet.run("wait", ident, "--for", "completed", "--timeout", "30s")
+    assert (ran.returncode, ran.stdout) == (0, f"{ident} completed\n"), ran.stderr + fleet.told()
+
+    assert "completed" in fleet.run("get", "tasks").stdout
+    assert "hello there" in fleet.run("logs", ident).stdout
+    described = fleet.run("describe", ident).stdout
+    assert "Greet" in described
+    assert "log.md" in described
+    why = fleet.run("why", ident).stdout
+    assert " → " in why
+    assert "Now: completed" in why
+    row = json.loads(fleet.run("get", ident, "-o", "json").stdout)
+    assert row["status"] == "completed"
+    worker = json.loads(fleet.run("get", "workers", "--task", ident, "-o", "json").stdout)[0]
+    assert worker["tokens_used"] == 0
+
+
+def test_the_files_of_a_live_home_are_what_the_schemas_say(fleet: Fleet) -> None:
+    ident = fleet.submit("--command", "true")
+    failed = fleet.submit("--command", "false", "--retries", "0")
+    fleet.run("wait", ident, failed, "--timeout", "30s")
+    ran = fleet.run("validate")
+    assert ran.returncode == 0, ran.stdout
+
+
+def test_a_failing_task_fails_the_wait_and_can_be_retried(fleet: Fleet, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    ident = fleet.submit("--command", f"test -e {flag}", "--retries", "0")
+    ran = fleet.run("wait", ident, "--for", "completed", "--timeout", "30s")
+    assert ran.returncode == 1, ran.stderr
+    assert "failed" in ran.stderr
+    flag.touch()
+    assert fleet.run("retry", ident).returncode == 0
+    assert fleet.run("wait", ident, "--for", "completed", "--timeout", "30s").returncode == 0
+
+
+def test_a_cancel_ends_the_worker(fleet: Fleet) -> None:
+    ident = fleet.submit("--command", "sleep 600")
+    fleet.until(lambda: bool(fleet.home.pool().get("active_workers")))
+    ran = fleet.run("cancel", ident, "--reason", "not needed")
+    assert ran.stdout == f"{ident} cancelled\n", ran.stderr
+    ran = fleet.run("wait", ident, "--timeout", "30s")
+    assert ran.stdout == f"{ident} cancelled\n"
+    assert "not needed" in fleet.run("why", ident).stdout
+
+
+def test_a_refused_drop_says_why_and_fails(fleet: Fleet, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.json"
+    bad.write_text('{"title": "x", "priority": "urgent"}')
+    ran = fleet.run("submit", str(bad))
+    assert ran.returncode == 1
+    assert "priority" in ran.stderr
+    assert "rejected/" in ran.stderr
+    assert "bad" in fleet.run("get", "rejected").stdout
+
+
+def test_the_same_key_gives_the_same_task(fleet: Fleet) -> None:
+    first = fleet.submit("--command", "true", "--key", "nightly")
+    assert fleet.submit("--command", "true", "--key", "nightly") == first
+
+
+def test_several_tasks_in_one_file_give_several_ids(fleet: Fleet) -> None:
+    lines = "".join(json.dumps({"title": f"n{n}", "command": "true"}) + "\n" for n in range(3))
+    ran = fleet.run("submit", "-", stdin=lines)
+    if ran.returncode:  # one document a file from stdin: JSON Lines need their suffix
+        many = fleet.home.root / "many.jsonl"
+        many.write_text(lines)
+        ran = fleet.run("submit", str(many))
+    assert len(ran.stdout.split()) == 3, ran.stderr
+
+
+def test_a_paused_fleet_starts_nothing_and_why_says_so(fleet: Fleet) -> None:
+    assert fleet.run("pause").stdout == "the fleet paused\n"
+    ident = fleet.submit("--command", "true")
+    fleet.until(lambda: bool(fleet.home.pool().get("queued_workers")))
+    why = fleet.run("why", ident).stdout
+    assert "paused" in why
+    assert "cortex resume" in why
+    assert fleet.run("resume").returncode == 0
+    assert fleet.run("wait", ident, "--timeout", "30s").returncode == 0
+
+
+def test_a_larger_budget_goes_to_the_pool(fleet: Fleet) -> None:
+    before = fleet.home.budget()
+    total = before["total_budget"] + 60_000
+    ran = fleet.run("budget", "--set-total", str(total))
+    assert ran.returncode == 0, ran.stderr
+    fleet.until(lambda: fleet.home.budget()["total_budget"] == total)
+    assert fleet.home.budget()["worker_pool"]["total"] == before["worker_pool"]["total"] + 60_000
+
+
+def test_following_events_sees_what_happens_and_ends_with_the_daemon(fleet: Fleet) -> None:
+    follower = fleet.popen("events", "-f", "--tail", "0")
+    ident = fleet.submit("--command", "true")
+    fleet.run("wait", ident, "--timeout", "30s")
+    fleet.stop()
+    out, err = follower.communicate(timeout=DEADLINE_S)
+    assert f"{ident} accepted" in out
+    assert f"{ident} completed" in out
+    assert follower.returncode == 4
+    assert "no daemon" in err
+    fleet.start()
+
+
+def test_following_a_submission_ends_with_the_task(fleet: Fleet) -> None:
+    ran = fleet.run("submit", "--command", "echo hello", "--follow")
+    assert ran.returncode == 0, ran.stderr + fleet.told()
+    assert "\x1b" not in ran.stdout
+
+
+def test_what_is_submitted_without_a_daemon_is_taken_up_by_the_next(fleet: Fleet) -> None:
+    fleet.stop()
+    ran = fleet.run("submit", "--id", "later", "--command", "true")
+    assert ran.returncode == 0
+    assert "no daemon runs" in ran.stderr
+    assert fleet.run("wait", "later").returncode == 1
+    fleet.start()
+    fleet.until(lambda: fleet.home.task("later") is not None)
+    assert fleet.run("wait", "later", "--timeout", "30s").stdout == "later completed\n"
+
+
+def test_watching_prints_a_line_for_each_change(fleet: Fleet) -> None:
+    watcher = fleet.popen("get", "tasks", "--watch", "-o", "json")
+    ident = fleet.submit("--command", "true")
+    fleet.run("wait", ident, "--timeout", "30s")
+    fleet.stop()
+    out, _ = watcher.communicate(timeout=DEADLINE_S)
+    assert watcher.returncode == 4
+    last = json.loads(out.splitlines()[-1])
+    assert (last["id"], last["status"]) == (ident, "completed")
+    fleet.start()
