@@ -20,7 +20,7 @@ def finding(**fields: Any) -> Finding:
 def test_two_tools_that_see_one_line_become_one_finding_of_both() -> None:
     merged = merge(
         [
-            {"tool": "ruff", "rule": "S602", "cwe": 78, "file": "a.py", "line": 3, "severity": "low"},
+            {"tool": "ruff", "rule": "S602", "cwe": 78, "file": "a.py", "line": 3},
             {"tool": "bandit", "rule": "B602", "cwe": "CWE-78", "path": "a.py", "line_number": 3,
              "severity": "HIGH"},
         ]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 from urllib.parse import quote
 
+from cortex import __version__
 from cortex.model.findings import DEPENDENCY_FAMILY, SEVERITIES, Finding, severity_counts
 
 __all__ = ["ToolRun", "count_words", "findings_markdown", "to_sarif", "tool_runs_markdown"]
@@ -68,6 +69,7 @@ def to_sarif(findings: Sequence[Finding], tool_runs: Iterable[ToolRun] = ()) -> 
         "tool": {
             "driver": {
                 "name": "Cortex",
+                "version": __version__,
                 "informationUri": "https://pypi.org/project/cortexd/",
                 "rules": [_sarif_rule(rule, examples[rule]) for rule in rule_ids],
             },

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,9 @@ _SHELL_SECURITY = {
 }
 
 
+_CALLS = frozenset({"B501", "B506", "B602", "B603", "B604", "B605", "B606", "B607", "B609"})
+# The two marks only say which way a word runs; the overrides and isolates are what hides code.
+_DIRECTION_MARK = re.compile(r"\\u200[ef]")
 _SPELLING = {"aws": "AWS", "gcp": "GCP", "github": "GitHub", "gitlab": "GitLab", "pat": "token"}
 _SPELLING |= {"api": "API", "uri": "URI", "url": "URL", "jwt": "JWT", "npm": "npm", "pypi": "PyPI"}
 
@@ -58,12 +62,14 @@ def read_bandit(output: bytes) -> list[RawFinding]:
         severity = rule.severity if rule else own_severity
         if code in ("B602", "B605") and own_severity == "low":
             severity = "low"
+        if code == "B613" and _DIRECTION_MARK.search(str(result["issue_text"])):
+            severity = "low"
         findings.append(
             _finding(
                 "bandit",
                 code,
                 file=result["filename"],
-                line=int(result["line_number"]),
+                line=_bandit_line(code, result),
                 severity=severity,
                 confidence=confidence,
                 cwe=f"CWE-{rule.cwe}" if rule else _bandit_cwe(result),
@@ -200,6 +206,12 @@ def _finding(tool: str, rule: str, **fields: Any) -> RawFinding:
         severity = SEVERITIES[SEVERITIES.index(severity) + 1]
     fields.update(severity=severity, confidence=confidence)
     return {"tool": tool, "rule": rule, **fields, "file": os.path.normpath(fields["file"])}
+
+
+def _bandit_line(code: str, result: dict[str, Any]) -> int:
+    """Where the call starts, as Ruff has it; Bandit points at the argument, lines further down."""
+    line = int(result["line_number"])
+    return min([line, *map(int, result.get("line_range") or [])]) if code in _CALLS else line
 
 
 def _bandit_cwe(result: dict[str, Any]) -> str | None:
