@@ -1,0 +1,223 @@
+"""Publishes documents by exchange, so that no edit is ever overwritten unseen.
+
+What comes out of `coordination/` must be what was last put in; anything else is somebody's edit and
+is kept in `.state/out/` for the caller to judge. Published files are projections: nothing is
+synced, nothing is read back as truth. Merging edits is not done here.
+"""
+
+import errno
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cortex.model.seams import Disk, FileStat
+
+__all__ = ["LateEdit", "PublishResult", "Publisher"]
+
+_NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+LINGER_S = 5.0
+_MARK_SPAN = 1_000_000
+
+Version = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishResult:
+    """How a publication went. With `edited`, `kept` is where the foreign content lies now, and
+    `has_writer` whether somebody still writes into it (None: the system can't tell)."""
+
+    edited: bool
+    kept: Path | None
+    has_writer: bool | None
+    was_missing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LateEdit:
+    """A document that was written into after it had been exchanged out, and where it lies."""
+
+    document: Path
+    kept: Path
+
+
+@dataclass(slots=True)
+class _Lingering:
+    """Our own last version, out of sight, but perhaps still open in an editor."""
+
+    document: Path
+    kept: Path
+    version: Version
+    since_s: float | None = None
+
+
+class Publisher:
+    """Publishes and remembers what it put in. For one thread.
+
+    What was put in is known by inode, size and mtime; the mtime's last six digits are a checksum
+    of the content, so that a later life recognises it too.
+    """
+
+    def __init__(self, disk: Disk, out: Path) -> None:
+        self._disk = disk
+        self._out = out
+        self._last: dict[Path, Version] = {}
+        self._lingering: list[_Lingering] = []
+        disk.mkdir(out)
+
+    def publish(self, path: Path, chunks: Sequence[bytes], journal_seq: int) -> PublishResult:
+        """Puts the joined chunks at `path`. OSError leaves the published file as it was."""
+        draft = self._out / f".{path.name}.draft"
+        version = self._write_draft(draft, chunks)
+        kept = self._free_name(f"{path.name}.{journal_seq}")
+        was_missing = self._swap(draft, path, kept)
+        last = self._last.get(path)
+        self._last[path] = version
+        if was_missing:
+            return PublishResult(False, None, None, True)
+        stat = self._disk.stat(kept)
+        if self._is_ours(kept, stat, last):
+            self._drop_quiet(path)
+            self._lingering.append(_Lingering(path, kept, stat.version))
+            return PublishResult(False, None, None, False)
+        return PublishResult(True, kept, self._has_writer(kept, stat), False)
+
+    def untouched(self, path: Path) -> bool:
+        """Whether the file is there and as it was published last, in this life or an earlier one.
+        A stat, where this life has published it."""
+        try:
+            stat = self._disk.stat(path)
+        except FileNotFoundError:
+            return False
+        ours = self._is_ours(path, stat, self._last.get(path))
+        if ours:
+            self._last[path] = stat.version
+        return ours
+
+    def sweep(self, monotonic_s: float) -> list[LateEdit]:
+        """Deletes exchanged-out versions that stayed unchanged for 5 s; returns those that an
+        editor wrote into and has closed since. To be called about once a second."""
+        late: list[LateEdit] = []
+        still: list[_Lingering] = []
+        for entry in self._lingering:
+            if entry.since_s is None:
+                entry.since_s = monotonic_s
+            stat = self._stat(entry.kept)
+            if stat is None:
+                continue
+            busy = self._has_writer(entry.kept, stat)
+            if stat.version != entry.version and busy is not True:
+                late.append(LateEdit(entry.document, entry.kept))
+            elif busy is True or monotonic_s - entry.since_s < LINGER_S:
+                still.append(entry)
+            else:
+                self._disk.remove_all([entry.kept])
+        self._lingering = still
+        return late
+
+    def _write_draft(self, draft: Path, chunks: Sequence[bytes]) -> Version:
+        self._disk.remove_all([draft])
+        try:
+            handle = self._disk.create(draft)
+        except FileNotFoundError:
+            self._disk.mkdir(self._out)
+            handle = self._disk.create(draft)
+        try:
+            crc = 0
+            for chunk in chunks:
+                crc = zlib.crc32(chunk, crc)
+                done = self._disk.write(handle, chunk)
+                while done < len(chunk):
+                    done += self._disk.write(handle, chunk[done:])
+            now_ns = self._disk.fstat(handle).mtime_ns
+            self._disk.set_mtime(handle, now_ns - now_ns % _MARK_SPAN + crc % _MARK_SPAN)
+            return self._disk.fstat(handle).version
+        except OSError:
+            self._disk.remove_all([draft])
+            raise
+        finally:
+            self._disk.close(handle)
+
+    def _swap(self, draft: Path, path: Path, kept: Path) -> bool:
+        """Puts the draft in place and the old file at `kept`; True when there was no old file."""
+        while True:
+            try:
+                self._disk.exchange(draft, path)
+            except FileNotFoundError:
+                try:
+                    self._disk.rename_new(draft, path)
+                except FileExistsError:
+                    continue  # made by somebody in between
+                return True
+            except OSError as error:
+                if error.errno not in _NO_EXCHANGE:
+                    raise
+                return self._compare_and_rename(draft, path, kept)
+            self._disk.rename(draft, kept)
+            return False
+
+    def _compare_and_rename(self, draft: Path, path: Path, kept: Path) -> bool:
+        """For file systems without exchange: an edit between the two calls is lost."""
+        try:
+            if self._disk.stat(path).kind == "file":
+                self._disk.link(path, kept)
+            else:
+                self._disk.rename(path, kept)
+        except FileNotFoundError:
+            self._disk.rename(draft, path)
+            return True
+        self._disk.rename(draft, path)
+        return False
+
+    def _free_name(self, name: str) -> Path:
+        candidate = self._out / name
+        number = 1
+        while self._stat(candidate) is not None:
+            number += 1
+            candidate = self._out / f"{name}-{number}"
+        return candidate
+
+    def _is_ours(self, path: Path, stat: FileStat, last: Version | None) -> bool:
+        if stat.kind != "file":
+            return False
+        if last is not None:
+            return stat.version == last
+        crc = zlib.crc32(self._disk.read(path))
+        return stat.mtime_ns % _MARK_SPAN == crc % _MARK_SPAN
+
+    def _drop_quiet(self, document: Path) -> None:
+        """Deletes older versions that nobody can write into any more, before more pile up.
+
+        They left the public name a publication ago, so whoever has one open opened it before;
+        where the system can't tell of writers, `sweep` waits the time out.
+        """
+        still: list[_Lingering] = []
+        for entry in self._lingering:
+            if entry.document == document:
+                stat = self._stat(entry.kept)
+                if stat is None:
+                    continue
+                quiet = stat.version == entry.version
+                if quiet and self._has_writer(entry.kept, stat) is False:
+                    self._disk.remove_all([entry.kept])
+                    continue
+            still.append(entry)
+        self._lingering = still
+
+    def _has_writer(self, path: Path, stat: FileStat) -> bool | None:
+        if stat.kind != "file":
+            return None
+        try:
+            handle = self._disk.open_read(path)
+        except OSError:
+            return None
+        try:
+            return self._disk.has_writer(handle)
+        finally:
+            self._disk.close(handle)
+
+    def _stat(self, path: Path) -> FileStat | None:
+        try:
+            return self._disk.stat(path)
+        except FileNotFoundError:
+            return None
