@@ -13,7 +13,13 @@ from typing import Any, NotRequired, TypedDict
 from urllib.parse import quote
 
 from cortex import __version__
-from cortex.model.findings import DEPENDENCY_FAMILY, SEVERITIES, Finding, severity_counts
+from cortex.model.findings import (
+    DEPENDENCY_FAMILY,
+    SECRET_FAMILY,
+    SEVERITIES,
+    Finding,
+    severity_counts,
+)
 
 __all__ = ["ToolRun", "count_words", "findings_markdown", "to_sarif", "tool_runs_markdown"]
 
@@ -182,11 +188,16 @@ def _sarif_rule(rule: str, finding: Finding) -> dict[str, Any]:
         tags.append(f"external/cwe/{finding['cwe'].lower()}")
     if finding["family"] == DEPENDENCY_FAMILY:
         tags.append("dependency")
+    # A secret's message holds a hint of that one secret; the rule is about all of them.
+    secret = finding["family"] == SECRET_FAMILY
+    words = finding["title"] if secret else finding["message"] or finding["title"]
+    cwe = f" See {finding['cwe']}." if finding["cwe"] else ""
     return {
         "id": rule,
         "name": finding["family"],
         "shortDescription": {"text": finding["title"]},
-        "fullDescription": {"text": finding["message"]},
+        "fullDescription": {"text": words},
+        "help": {"text": f"{finding['title'].rstrip('.')}.{cwe}"},
         "defaultConfiguration": {"level": _LEVELS[finding["severity"]]},
         "properties": {
             "tags": tags,

@@ -111,7 +111,7 @@ def _finding(pin: Pin, advisory: Advisory) -> RawFinding:
         "installed_version": pin.version,
         **({"fixed_version": fix} if fix else {}),
         "title": f"{pin.name} {pin.version} is vulnerable: {advisory.id}",
-        "message": f"{advisory.summary or 'No summary.'} {advice}",
+        "message": f"{(advisory.summary or 'No summary').rstrip('.')}. {advice}",
     }
 
 
