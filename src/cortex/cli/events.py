@@ -68,10 +68,18 @@ def events(
     """
     place = open_home(home)
     seq, at = _since(since)
-    reader = _reader(place, ids or [], seq, at)
-    known = list(reader.read())
     if tail is None and since is None and not ids:
         tail = 20
+    known: list[Line]
+    if tail is not None and since is None and not ids:
+        from cortex.home.journal import last_lines
+
+        # One more than is shown: its seq is where following begins, even for none.
+        known = last_lines(place.paths.journal, tail + 1)
+        reader = _reader(place, [], known[-1].seq if known else 0, "")
+    else:
+        reader = _reader(place, ids or [], seq, at)
+        known = list(reader.read())
     for line in known if tail is None else known[len(known) - min(tail, len(known)) :]:
         _print(line, output)
     if not known and not follow:
@@ -93,18 +101,24 @@ def _since(text: str | None) -> tuple[int, str]:
 
 
 class _Concerning:
-    """Passes the lines that speak of some ids, and of the workers and tasks they lead to."""
+    """Passes the lines that speak of some ids, and of the workers of those that are tasks."""
 
-    def __init__(self, reader: Any, ids: list[str]) -> None:
-        self._reader = reader
+    def __init__(self, home: Home, ids: list[str], seq: int, at: str) -> None:
+        from cortex.home.journal import JournalReader
+
         self._ids = set(ids)
+        for ident in ids:
+            found = home.lookup(ident)
+            self._ids.update(map(str, (found.row.get("workers") if found else None) or ()))
+        self._reader = JournalReader(
+            home.paths.journal, since_seq=seq, since_at=at, mentioning=[*map(_word, self._ids)]
+        )
 
     def read(self) -> Iterator[Line]:
         from cortex.home.journal import ids_of
 
         for line in self._reader.read():
-            spoken_of = ids_of(line)
-            if self._ids & spoken_of:
+            if self._ids & ids_of(line):
                 self._take_workers(line)
                 yield line
 
@@ -112,14 +126,22 @@ class _Concerning:
         for event in line.events:
             worker = event.get("worker")
             if isinstance(worker, dict) and worker.get("task_id") in self._ids:
-                self._ids.add(str(worker.get("id")))
+                ident = str(worker.get("id"))
+                if ident not in self._ids:
+                    self._ids.add(ident)
+                    self._reader.widen([_word(ident)])
+
+
+def _word(ident: str) -> str:
+    return f'"{ident}"'
 
 
 def _reader(home: Home, ids: list[str], seq: int, at: str) -> Any:
     from cortex.home.journal import JournalReader
 
-    reader = JournalReader(home.paths.journal, since_seq=seq, since_at=at)
-    return _Concerning(reader, ids) if ids else reader
+    if ids:
+        return _Concerning(home, ids, seq, at)
+    return JournalReader(home.paths.journal, since_seq=seq, since_at=at)
 
 
 def _follow(home: Home, read: Any, output: Output | None) -> None:

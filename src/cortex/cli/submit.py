@@ -163,8 +163,20 @@ def _drop_files(home: Home, files: list[str], options: dict[str, Any]) -> list[R
     if options:
         name = next(iter(options)).replace("_", "-")
         raise fail_usage(f"--{name} and files exclude each other; write it into the file")
-    contents = [(_read(name), "stdin" if name == "-" else Path(name).name) for name in files]
-    return [home.submit(data, name) for data, name in contents]
+    contents = [(_read(name), name) for name in files]
+    return [
+        home.submit(data, _stdin_name(data) if name == "-" else Path(name).name)
+        for data, name in contents
+    ]
+
+
+def _stdin_name(data: bytes) -> str:
+    """A name whose suffix says what came in: JSON, several lines of it, or YAML."""
+    if not data.lstrip().startswith((b"{", b"[")):
+        return "stdin.yaml"
+    lines = [line for line in data.splitlines() if line.strip()]
+    whole = all(line.rstrip().endswith(b"}") for line in lines)
+    return "stdin.jsonl" if len(lines) > 1 and whole else "stdin.json"
 
 
 def _read(name: str) -> bytes:

@@ -7,15 +7,18 @@ business.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from cortex.model.journal_line import BadLine, Line, decode
 
-__all__ = ["JournalReader", "ids_of", "lines_of"]
+__all__ = ["JournalReader", "ids_of", "last_lines", "lines_of"]
 
 _SEQ = re.compile(rb'\{"seq":(\d+),')
+_AT = re.compile(rb'"at":"([^"]+)"')
 _CHUNK_BYTES = 1 << 20
+# Seq, prev, synced and at stand in the first bytes of every line.
+_HEAD_BYTES = 120
 
 
 def lines_of(
@@ -27,6 +30,45 @@ def lines_of(
     """
     reader = JournalReader(folder, since_seq=since_seq, since_at=since_at, mentioning=mentioning)
     yield from reader.read()
+
+
+def last_lines(folder: Path, count: int) -> list[Line]:
+    """The last `count` lines, oldest first, without reading what lies before them."""
+    found: list[Line] = []
+    for _, segment in sorted(_starts(folder), reverse=True):
+        for raw in _lines_backwards(segment):
+            if len(found) >= count:
+                return found[::-1]
+            try:
+                found.append(decode(raw))
+            except BadLine:
+                continue
+    return found[::-1]
+
+
+def _lines_backwards(path: Path) -> Iterator[bytes]:
+    """The whole lines of a file, last one first."""
+    try:
+        file = path.open("rb")
+    except OSError:
+        return
+    with file:
+        end, rest = file.seek(0, 2), b""
+        while end > 0:
+            start = max(0, end - _CHUNK_BYTES // 16)
+            file.seek(start)
+            rest = file.read(end - start) + rest
+            end = start
+            first, *lines = rest.split(b"\n")
+            yield from (line for line in reversed(lines) if line)
+            rest = first
+        if rest:
+            yield rest
+
+
+def _starts(folder: Path) -> list[tuple[int, Path]]:
+    """Each segment with the seq of its first line."""
+    return [(seq, path) for path in folder.glob("*.jsonl") if (seq := _first_seq(path)) is not None]
 
 
 class JournalReader:
@@ -57,9 +99,7 @@ class JournalReader:
     def _segments(self) -> list[Path]:
         """The segments that may hold new lines, in the order of their seqs."""
         starts = sorted(
-            (seq, path)
-            for path in self._folder.glob("*.jsonl")
-            if path.stem[:10] >= self._since_at[:10] and (seq := _first_seq(path)) is not None
+            start for start in _starts(self._folder) if start[1].stem[:10] >= self._since_at[:10]
         )
         if self._segment is not None:
             known = [path for _, path in starts]
@@ -89,11 +129,20 @@ class JournalReader:
     def _wanted(self, raw: bytes) -> Line | None:
         if self._words and not any(word in raw for word in self._words):
             return None
+        seq = _SEQ.match(raw)
+        if seq is None or int(seq[1]) <= self._last_seq:
+            return None
+        at = _AT.search(raw, 0, _HEAD_BYTES)
+        if at is not None and at[1].decode("ascii", "replace") < self._since_at:
+            return None
         try:
-            line = decode(raw)
+            return decode(raw)
         except BadLine:
             return None
-        return line if line.seq > self._last_seq and line.at >= self._since_at else None
+
+    def widen(self, words: Iterable[str]) -> None:
+        """From now on also lines in which one of these words stands."""
+        self._words += [word.encode() for word in words]
 
 
 def _first_seq(path: Path) -> int | None:

@@ -37,9 +37,12 @@ def test_options_become_a_task_file_in_the_inbox(cortex: Any, sample: Any, tmp_p
 def test_files_and_stdin_are_dropped_as_they_are(cortex: Any, sample: Any, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("title: from yaml\n")
     assert cortex("submit", str(tmp_path / "a.yaml")).code == 0
-    assert cortex("submit", "-", stdin='{"title": "from stdin"}').code == 0
+    for text in ('{"title":\n "from stdin"}', '{"title": "a"}\n{"title": "b"}\n', "title: c\n"):
+        assert cortex("submit", "-", stdin=text).code == 0
     names = sorted(path.name for path in sample.paths.inbox.glob("[!.]*"))
-    assert [Path(name).suffix for name in names] == [".yaml", ".json"]
+    assert names[0].startswith("a-")
+    suffixes = sorted(Path(name).suffix for name in names)
+    assert suffixes == [".json", ".jsonl", ".yaml", ".yaml"]
     assert (sample.paths.inbox / names[0]).read_text() == "title: from yaml\n"
 
 

@@ -99,3 +99,13 @@ def test_top_shows_budget_workers_and_what_waits(cortex: Any, monkeypatch: Any) 
 def test_following_without_a_daemon_ends_with_its_own_exit_code(cortex: Any) -> None:
     assert cortex("events", "-f").code == 4
     assert cortex("logs", "-f", "task-001").code == 4
+
+
+def test_the_last_events_are_found_without_reading_the_first(cortex: Any, sample: Any) -> None:
+    for number in range(2000):
+        sample.log(1000, "person", f"note {number} {'x' * 100}")
+    lines = cortex("events", "--tail", "3").out.splitlines()
+    assert [f"note {number} " in line for number, line in enumerate(lines, 1997)] == [True] * 3
+    assert len(cortex("events").out.splitlines()) == 20
+    assert len(cortex("events", "--tail", "5000").out.splitlines()) == 2011
+    assert cortex("events", "--tail", "0").out == ""
