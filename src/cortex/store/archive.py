@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cortex.model.seams import Disk
+from cortex.store.disk import write_all
 
 __all__ = ["Archive", "Archived", "Kind"]
 
@@ -125,7 +126,7 @@ class Archive:
         found = self._db.execute(
             "SELECT crc, length FROM entry WHERE kind = ? AND id = ?", (kind, row_id)
         ).fetchone()
-        return found == (zlib.crc32(line), len(line))
+        return bool(found == (zlib.crc32(line), len(line)))
 
     def _catch_up(self) -> None:
         on_disk = {
@@ -180,9 +181,7 @@ class Archive:
         try:
             before = self._disk.fstat(handle).size
             try:
-                done = self._disk.write(handle, data)
-                while done < len(data):
-                    done += self._disk.write(handle, data[done:])
+                write_all(self._disk, handle, data)
                 self._disk.fdatasync(handle)
             except OSError:
                 with contextlib.suppress(OSError):

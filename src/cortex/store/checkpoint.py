@@ -13,6 +13,7 @@ from typing import Any
 
 from cortex.model.errors import HomeError
 from cortex.model.seams import Disk
+from cortex.store.disk import write_all
 from cortex.store.journal_scan import JournalPosition
 
 __all__ = ["FORMAT", "Checkpoint", "CheckpointTooNew", "LoadedCheckpoint", "load", "save"]
@@ -58,7 +59,7 @@ def save(
     disk.remove_all([draft])
     handle = disk.create(draft)
     try:
-        _write(disk, handle, data)
+        write_all(disk, handle, data)
         disk.fdatasync(handle)
     except OSError:
         disk.remove_all([draft])
@@ -138,9 +139,3 @@ def _keep_previous(disk: Disk, path: Path, previous: Path) -> None:
     disk.rename(spare, previous)
     # rename does nothing when both are links to one file, which leaves the spare name behind
     disk.remove_all([spare])
-
-
-def _write(disk: Disk, handle: int, data: bytes) -> None:
-    done = disk.write(handle, data)
-    while done < len(data):
-        done += disk.write(handle, data[done:])

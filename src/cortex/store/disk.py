@@ -13,9 +13,9 @@ import signal
 import stat
 from collections.abc import Iterable
 
-from cortex.model.seams import FileKind, FileStat, StrPath
+from cortex.model.seams import Disk, FileKind, FileStat, StrPath
 
-__all__ = ["RealDisk"]
+__all__ = ["RealDisk", "write_all"]
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
@@ -41,6 +41,13 @@ def _file_stat(result: os.stat_result) -> FileStat:
         result.st_ctime_ns,
         result.st_nlink,
     )
+
+
+def write_all(disk: Disk, handle: int, data: bytes) -> None:
+    """Appends all of the data, in as many writes as the system wants; OSError leaves a part."""
+    done = disk.write(handle, data)
+    while done < len(data):
+        done += disk.write(handle, data[done:])
 
 
 class RealDisk:

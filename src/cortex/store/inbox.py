@@ -13,6 +13,7 @@ from typing import Any
 
 from cortex.model.paths import DOCUMENT_NAMES, HomePaths
 from cortex.model.seams import Disk, FileStat
+from cortex.store.disk import write_all
 from cortex.store.drop import (
     MAX_DROP_BYTES,
     Drop,

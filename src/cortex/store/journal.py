@@ -13,6 +13,7 @@ from typing import Any
 
 from cortex.model.journal_line import FIRST_PREV, FORMAT, Line, encode
 from cortex.model.seams import Disk
+from cortex.store.disk import write_all
 from cortex.store.journal_errors import JournalBroken, JournalFull, is_passing
 from cortex.store.journal_scan import JournalPosition, LaterTraces, Scan, raise_if_damaged, scan
 
@@ -142,9 +143,7 @@ def _free_name(disk: Disk, folder: Path, name: str) -> Path:
 def _write_whole(disk: Disk, path: Path, data: bytes) -> None:
     handle = disk.create(path)
     try:
-        done = 0
-        while done < len(data):
-            done += disk.write(handle, data[done:])
+        write_all(disk, handle, data)
         disk.fdatasync(handle)
     finally:
         disk.close(handle)
@@ -291,7 +290,7 @@ class Journal:
             raise JournalFull(path, error) from error
         self._check_untouched(path, segment)
         try:
-            self._write_all(segment, data)
+            write_all(self._disk, segment.handle, data)
         except OSError as error:
             self._cut_back(path, segment, error)
         try:
@@ -333,11 +332,6 @@ class Journal:
             raise self._break(path, f"the segment is gone while in use: {error}") from error
         if named.inode != self._disk.fstat(segment.handle).inode or named.size != segment.size:
             raise self._break(path, "somebody else replaced the segment or wrote into it")
-
-    def _write_all(self, segment: _Segment, data: bytes) -> None:
-        done = self._disk.write(segment.handle, data)
-        while done < len(data):
-            done += self._disk.write(segment.handle, data[done:])
 
     def _cut_back(self, path: Path, segment: _Segment, error: OSError) -> None:
         if not is_passing(error):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cortex.model.seams import Disk, FileStat
+from cortex.store.disk import write_all
 
 __all__ = ["LateEdit", "PublishResult", "Publisher"]
 
@@ -126,9 +127,7 @@ class Publisher:
             crc = 0
             for chunk in chunks:
                 crc = zlib.crc32(chunk, crc)
-                done = self._disk.write(handle, chunk)
-                while done < len(chunk):
-                    done += self._disk.write(handle, chunk[done:])
+                write_all(self._disk, handle, chunk)
             now_ns = self._disk.fstat(handle).mtime_ns
             self._disk.set_mtime(handle, now_ns - now_ns % _MARK_SPAN + crc % _MARK_SPAN)
             return self._disk.fstat(handle).version

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cortex.model.paths import HomePaths
 from cortex.model.seams import Disk
+from cortex.store.disk import write_all
 from cortex.store.drop import Drop, Problem, quoted, short_name
 
 __all__ = ["ERROR_ENDING", "error_document", "finish", "reject", "reject_file"]
@@ -128,9 +129,7 @@ def _write_synced(disk: Disk, path: Path, data: bytes) -> None:
     disk.remove_all([path])
     handle = disk.create(path)
     try:
-        done = disk.write(handle, data)
-        while done < len(data):
-            done += disk.write(handle, data[done:])
+        write_all(disk, handle, data)
         disk.fdatasync(handle)
     finally:
         disk.close(handle)
