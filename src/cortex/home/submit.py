@@ -13,7 +13,6 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +102,7 @@ def find_outcome(paths: HomePaths, receipt: Receipt) -> Outcome | None:
 
 def _linked(paths: HomePaths, receipt: Receipt, published: set[str]) -> list[str]:
     """Tasks that the drop's journal line names, if a reader can find them by now."""
-    from cortex.home.archive import archived, find_archived
+    from cortex.home.archive import find_archived
     from cortex.home.journal import ids_of, lines_of
 
     for line in lines_of(paths.journal, mentioning=[receipt.name]):
@@ -112,9 +111,8 @@ def _linked(paths: HomePaths, receipt: Receipt, published: set[str]) -> list[str
         named = ids_of(line)
         if named:
             return sorted(one for one in named if one in published or find_archived(paths, one))
-        rows = (entry.get("row") or {} for entry in archived(paths, "task"))
-        same = (str(row["id"]) for row in rows if receipt.key and row.get("key") == receipt.key)
-        return list(islice(same, 1))
+        same = find_archived(paths, receipt.key, "key") if receipt.key else None
+        return [str(same["id"])] if same is not None else []
     return []
 
 

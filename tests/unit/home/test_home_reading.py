@@ -127,3 +127,27 @@ def test_following_the_journal_gives_lines_as_they_come(home: Home, sample: Samp
     finally:
         timer.join()
         lines.close()  # type: ignore[attr-defined]
+
+
+def test_the_daemons_index_and_the_files_beyond_it_find_the_same(
+    home: Home, sample: SampleHome
+) -> None:
+    from cortex.home.archive import find_archived
+    from cortex.store.archive import Archive
+    from cortex.store.disk import RealDisk
+
+    archive = Archive(RealDisk(), sample.paths.archive, sample.paths.archive_index)
+    rows = {f"task-9{n:02d}": {"id": f"task-9{n:02d}", "key": f"key-{n}"} for n in range(50)}
+    archive.append("2025-10-30", [("task", ident, row) for ident, row in rows.items()])
+    archive.close()
+    later = {"kind": "task", "id": "task-999", "row": {"id": "task-999", "key": "later"}}
+    with (sample.paths.archive / "2025-10-30.jsonl").open("a") as file:
+        file.write(json.dumps(later) + "\n")
+    for ident, row in [*rows.items(), ("task-999", later["row"])]:
+        assert home.task(ident) == row
+        found = find_archived(sample.paths, str(row["key"]), "key")
+        assert found is not None
+        assert found["id"] == ident
+    assert home.task("task-998") is None
+    sample.paths.archive_index.write_bytes(b"no database")
+    assert home.task("task-907") == rows["task-907"]
