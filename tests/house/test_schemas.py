@@ -9,9 +9,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from cortex.home import create_home
-from cortex.model.documents import FindingRow
 from cortex.model.findings import Finding
 from cortex.model.schemas import all_schemas, schema_text
+from cortex.model.worker_files import FindingRow
 
 REPOSITORY = Path(__file__).parents[2]
 SCHEMAS = all_schemas()

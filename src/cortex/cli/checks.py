@@ -117,7 +117,7 @@ def _read_definition(path: Path, data: bytes) -> MasterDefinition | WorkerTypeDe
 
 
 def _document_model(name: str) -> type[BaseModel] | None:
-    from cortex.model import documents
+    from cortex.model import documents, worker_files
 
     models: dict[str, type[BaseModel]] = dict(
         zip(
@@ -132,10 +132,10 @@ def _document_model(name: str) -> type[BaseModel] | None:
             strict=True,
         )
     )
-    models["results.json"] = documents.ResultsDocument
-    models["spec.json"] = documents.WorkerSpecDocument
+    models["results.json"] = worker_files.ResultsDocument
+    models["spec.json"] = worker_files.WorkerSpecDocument
     if name.startswith("worker-") and name.endswith(".json") and name not in models:
-        return documents.WorkerSpecDocument
+        return worker_files.WorkerSpecDocument
     return models.get(name)
 
 

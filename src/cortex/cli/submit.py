@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from cortex.cli import exits
+from cortex.cli import task_options as opts
 from cortex.cli.options import HomeOption, Output, fail_usage, open_home
 from cortex.cli.printing import print_json
 from cortex.cli.requesting import RefusedError, await_outcome
@@ -31,75 +32,25 @@ EXAMPLES = """
 It is the same as writing the file into coordination/inbox/ yourself.
 """
 
-Many = list[str] | None
-
 
 def submit(
-    files: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="FILE",
-            help="JSON, YAML or JSON Lines; - is stdin.",
-            show_default=False,
-        ),
-    ] = None,
-    title: Annotated[
-        str | None, typer.Option("--title", "-t", metavar="TEXT", help="What it is about.")
-    ] = None,
-    type: Annotated[
-        str | None, typer.Option("--type", metavar="TYPE", help="Routes it, as in security-scan.")
-    ] = None,
-    command: Annotated[
-        str | None,
-        typer.Option(
-            "--command", "-c", metavar="LINE", help="A shell line that is the whole task."
-        ),
-    ] = None,
-    repository: Annotated[
-        Many, typer.Option("--repository", "-r", metavar="PATH", help="Its scope; repeatable.")
-    ] = None,
-    priority: Annotated[
-        str | None,
-        typer.Option("--priority", "-p", metavar="LEVEL", help="low, medium, high or critical."),
-    ] = None,
-    task_id: Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="Your own name for it.")
-    ] = None,
-    key: Annotated[
-        str | None,
-        typer.Option(
-            "--key", metavar="KEY", help="Submitting the same key again makes no new task."
-        ),
-    ] = None,
-    need: Annotated[
-        Many, typer.Option("--need", "-n", metavar="TASK", help="Starts after it; repeatable.")
-    ] = None,
-    token_budget: Annotated[
-        int | None,
-        typer.Option("--token-budget", metavar="N", min=0, help="Tokens for each worker."),
-    ] = None,
-    timeout: Annotated[
-        str | None, typer.Option("--timeout", metavar="TIME", help="Of a worker: 90s, 15m.")
-    ] = None,
-    retries: Annotated[
-        int | None,
-        typer.Option("--retries", metavar="N", min=0, help="Further attempts after a failed one."),
-    ] = None,
-    runtime: Annotated[
-        str | None, typer.Option("--runtime", metavar="NAME", help="auto, tools, command, agent, …")
-    ] = None,
-    deadline: Annotated[
-        str | None,
-        typer.Option("--deadline", metavar="TIME", help="RFC 3339: 2025-11-01T12:00:00Z."),
-    ] = None,
-    hold: Annotated[bool, typer.Option("--hold", help="Start nothing before `resume`.")] = False,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Show the progress until it ends.")
-    ] = False,
-    output: Annotated[
-        Output | None,
-        typer.Option("--output", "-o", metavar="FORM", help="json, or name: the ids alone."),
-    ] = None,
+    files: opts.Files = None,
+    title: opts.Title = None,
+    type: opts.TypeName = None,
+    command: opts.CommandLine = None,
+    repository: opts.Repositories = None,
+    priority: opts.PriorityName = None,
+    task_id: opts.TaskId = None,
+    key: opts.Key = None,
+    need: opts.Needs = None,
+    token_budget: opts.TokenBudget = None,
+    timeout: opts.Timeout = None,
+    retries: opts.Retries = None,
+    runtime: opts.Runtime = None,
+    deadline: opts.Deadline = None,
+    hold: opts.Hold = False,
+    follow: opts.Follow = False,
+    output: opts.Form = None,
     home: HomeOption = None,
 ) -> None:
     """Hand in tasks: files, stdin, or one task made of options.
@@ -134,7 +85,7 @@ def submit(
         raise typer.Exit(_follow(place, ids))
 
 
-def _scope(repositories: Many) -> dict[str, Any] | None:
+def _scope(repositories: list[str] | None) -> dict[str, Any] | None:
     """The scope; local folders by their full path, because the daemon stands elsewhere."""
     if not repositories:
         return None

@@ -12,16 +12,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
-    "FindingRow",
     "HandoffsDocument",
     "JournalLineDocument",
+    "Open",
+    "Priority",
     "Rejection",
-    "ResultsDocument",
     "SchedulesDocument",
     "TaskQueueDocument",
+    "Time",
     "TokenBudgetDocument",
+    "Tokens",
     "WorkerPoolDocument",
-    "WorkerSpecDocument",
 ]
 
 Time = Annotated[
@@ -50,11 +51,13 @@ TaskStatus = Literal[
 StepStatus = Literal["waiting", "ready", "active", "done", "failed", "cancelled"]
 
 
-class _Open(BaseModel):
+class Open(BaseModel):
+    """An object that may have more fields than are named here."""
+
     model_config = ConfigDict(extra="allow")
 
 
-class _Document(_Open):
+class _Document(Open):
     version: Literal["1.0"] = Field(description="Version of the published format.")
     format: int = Field(ge=1, description="Number of the layout; newer ones are refused.")
     updated_at: Time = Field(description="When it was published.")
@@ -66,7 +69,7 @@ class _Document(_Open):
 # --- task-queue.json
 
 
-class DaemonStatus(_Open):
+class DaemonStatus(Open):
     """The daemon as it last saw itself; whether one runs now says its lock."""
 
     status: Literal["running", "stopped", "degraded"]
@@ -76,7 +79,7 @@ class DaemonStatus(_Open):
     paused: bool = Field(False, description="True: the whole fleet starts nothing new.")
 
 
-class WorkerPlan(_Open):
+class WorkerPlan(Open):
     """The plan in numbers."""
 
     total_workers: Count
@@ -85,7 +88,7 @@ class WorkerPlan(_Open):
     estimated_tokens: Tokens
 
 
-class StepRow(_Open):
+class StepRow(Open):
     """One step of a task's plan."""
 
     name: str
@@ -99,7 +102,7 @@ class StepRow(_Open):
     reason: str | None = None
 
 
-class WorkerResult(_Open):
+class WorkerResult(Open):
     """What one worker gave to its task."""
 
     worker_id: str | None = None
@@ -109,7 +112,7 @@ class WorkerResult(_Open):
     findings: Any = None
 
 
-class TaskRow(_Open):
+class TaskRow(Open):
     """One task. Title, type, priority, scope, deadline, execution_mode, retries and hold may be
     edited in place, and status may be set to cancelled, pending (retry) or paused."""
 
@@ -164,7 +167,7 @@ class TaskQueueDocument(_Document):
 # --- worker-pool.json
 
 
-class QueuedWorker(_Open):
+class QueuedWorker(Open):
     """A worker that is requested, queued or blocked."""
 
     id: str
@@ -182,7 +185,7 @@ class QueuedWorker(_Open):
     retry_of: str | None = None
 
 
-class ActiveWorker(_Open):
+class ActiveWorker(Open):
     """A worker that holds tokens: approved, starting or running."""
 
     worker_id: str
@@ -213,7 +216,7 @@ class ActiveWorker(_Open):
     result_location: str | None = None
 
 
-class CompletedWorker(_Open):
+class CompletedWorker(Open):
     """A worker whose results were collected."""
 
     worker_id: str
@@ -227,7 +230,7 @@ class CompletedWorker(_Open):
     summary: str | None = None
 
 
-class FailedWorker(_Open):
+class FailedWorker(Open):
     """A worker that ended in any other way."""
 
     worker_id: str
@@ -251,7 +254,7 @@ class WorkerPoolDocument(_Document):
 # --- token-budget.json
 
 
-class MasterBudgetRow(_Open):
+class MasterBudgetRow(Open):
     """One master's own tokens and its share of the worker pool."""
 
     allocated: Tokens = Field(description="Its own, for this period.")
@@ -261,7 +264,7 @@ class MasterBudgetRow(_Open):
     worker_pool_used: Tokens = 0
 
 
-class WorkerPoolFund(_Open):
+class WorkerPoolFund(Open):
     """total = allocated_to_workers + spent + available, at every instant."""
 
     total: Tokens
@@ -270,7 +273,7 @@ class WorkerPoolFund(_Open):
     available: Tokens
 
 
-class EmergencyReserve(_Open):
+class EmergencyReserve(Open):
     """For critical tasks only; used = allocated + spent."""
 
     total: Tokens
@@ -280,7 +283,7 @@ class EmergencyReserve(_Open):
     trigger_threshold: float = Field(gt=0, le=1)
 
 
-class UsageMetrics(_Open):
+class UsageMetrics(Open):
     """Derived numbers for people."""
 
     total_tokens_used_today: Tokens
@@ -310,7 +313,7 @@ class TokenBudgetDocument(_Document):
 # --- handoffs.json, schedules.json
 
 
-class HandoffContext(_Open):
+class HandoffContext(Open):
     """What the receiver needs to know."""
 
     summary: str | None = None
@@ -318,7 +321,7 @@ class HandoffContext(_Open):
     priority_issues: Any = None
 
 
-class HandoffRow(_Open):
+class HandoffRow(Open):
     """Work that goes from one master to another."""
 
     handoff_id: str
@@ -334,7 +337,7 @@ class HandoffRow(_Open):
     reason: str | None = None
 
 
-class EscalationRow(_Open):
+class EscalationRow(Open):
     """Something that a person must know or decide."""
 
     escalation_id: str
@@ -346,7 +349,7 @@ class EscalationRow(_Open):
     ended_at: Time | None = None
 
 
-class ApprovalRow(_Open):
+class ApprovalRow(Open):
     """A step that waits for a person's yes or no."""
 
     task_id: str | None = None
@@ -363,7 +366,7 @@ class HandoffsDocument(_Document):
     approvals: list[ApprovalRow]
 
 
-class ScheduledWorker(_Open):
+class ScheduledWorker(Open):
     """Work that comes back: cron syntax, or words like daily@09:00."""
 
     id: str | None = None
@@ -379,82 +382,10 @@ class SchedulesDocument(_Document):
     scheduled_workers: list[ScheduledWorker]
 
 
-# --- worker specs, results, refusals, the journal
+# --- refusals, the journal
 
 
-class SpecContext(_Open):
-    """What a worker should know beside its scope."""
-
-    parent_task: str | None = None
-    priority: Priority | None = None
-    deadline: str | None = None
-    step: str | None = None
-    attempt: int | None = None
-    why_again: str | None = Field(None, description="Why the attempt before did not do.")
-
-
-class WorkerSpecDocument(_Open):
-    """worker-specs/WORKER.json: all that one attempt is told."""
-
-    worker_id: str
-    worker_type: str
-    created_by: str
-    created_at: Time
-    task_id: str
-    scope: dict[str, Any]
-    context: SpecContext
-    token_budget: Tokens
-    timeout: str = Field(description="A length like 15m.")
-    deliverables: list[str] = Field(description="Names of files that must lie in artifacts/.")
-    prompt_template: str
-    runtime: str | None = None
-    command: list[str] | str | None = None
-    env: dict[str, str] = Field(default_factory=dict)
-    retry_of: str | None = None
-
-
-class ResultsDocument(_Open):
-    """results.json, which a worker writes at its end (the file that CORTEX_RESULTS names)."""
-
-    status: Literal["completed", "failed", "partial"]
-    summary: str | None = None
-    findings: list[dict[str, Any]] = Field(default_factory=list)
-    artifacts: list[str] = Field(default_factory=list, description="Names inside artifacts/.")
-    files_modified: list[str] = Field(default_factory=list)
-    follow_ups: list[dict[str, Any]] = Field(default_factory=list)
-    tokens_used: int | None = Field(None, ge=0)
-    turn_count: int | None = Field(None, ge=0)
-    error: str | None = None
-    permanent: bool = Field(False, description="True: another attempt would end the same way.")
-
-
-class FindingRow(_Open):
-    """One problem at one place; `file` is relative to `repository`, line 0 is the whole file."""
-
-    fingerprint: str = Field(description="The same while unrelated lines move.")
-    tool: str
-    tools: list[str] = Field(description="All that reported it.")
-    rule: str
-    rules: list[str]
-    title: str
-    message: str
-    severity: Literal["critical", "high", "medium", "low", "info"]
-    confidence: Literal["high", "medium", "low"]
-    cwe: str | None
-    family: str
-    file: str
-    line: int = Field(ge=0)
-    repository: str
-    end_line: int | None = None
-    snippet: str | None = Field(None, description="The source line; never there for secrets.")
-    package: str | None = None
-    installed_version: str | None = None
-    fixed_version: str | None = None
-    aliases: list[str] = Field(default_factory=list)
-    occurrences: list[str] = Field(default_factory=list)
-
-
-class Rejection(_Open):
+class Rejection(Open):
     """rejected/NAME.error.json: why the drop NAME was refused; NAME itself lies beside it."""
 
     file: str
@@ -466,13 +397,13 @@ class Rejection(_Open):
     receipt: str | int | None = None
 
 
-class JournalEvent(_Open):
+class JournalEvent(Open):
     """One event of a transaction; its other fields depend on its name."""
 
     event: str
 
 
-class JournalLineDocument(_Open):
+class JournalLineDocument(Open):
     """One line of coordination/journal/YYYY-MM-DD.jsonl: an atomic transaction."""
 
     seq: int = Field(ge=1)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from cortex.model import definitions, documents, requests, settings
+from cortex.model import definitions, documents, requests, settings, worker_files
 
 __all__ = ["all_schemas", "schema_text"]
 
@@ -31,9 +31,9 @@ _MODELS: dict[str, tuple[str, Any]] = {
     "schedules": ("coordination/schedules.json", documents.SchedulesDocument),
     "task": ("A dropped task", requests.TaskRequest),
     "request": ("Anything that may be dropped into the inbox", requests.Request),
-    "worker-spec": ("worker-specs/WORKER.json", documents.WorkerSpecDocument),
-    "results": ("results.json of a worker", documents.ResultsDocument),
-    "findings": ("findings.json of a task, a list of findings", list[documents.FindingRow]),
+    "worker-spec": ("worker-specs/WORKER.json", worker_files.WorkerSpecDocument),
+    "results": ("results.json of a worker", worker_files.ResultsDocument),
+    "findings": ("findings.json of a task, a list of findings", list[worker_files.FindingRow]),
     "master": ("Front matter of agents/masters/NAME.md", definitions.MasterDefinition),
     "worker-type": (
         "Front matter of agents/prompts/workers/TYPE.md",

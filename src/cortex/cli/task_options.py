@@ -1,0 +1,69 @@
+"""The options of `cortex submit` that make up a task."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cortex.cli.options import Output
+
+_Many = list[str] | None
+
+Files = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="FILE",
+        help="JSON, YAML or JSON Lines; - is stdin.",
+        show_default=False,
+    ),
+]
+Title = Annotated[
+    str | None, typer.Option("--title", "-t", metavar="TEXT", help="What it is about.")
+]
+TypeName = Annotated[
+    str | None, typer.Option("--type", metavar="TYPE", help="Routes it, as in security-scan.")
+]
+CommandLine = Annotated[
+    str | None,
+    typer.Option("--command", "-c", metavar="LINE", help="A shell line that is the whole task."),
+]
+Repositories = Annotated[
+    _Many, typer.Option("--repository", "-r", metavar="PATH", help="Its scope; repeatable.")
+]
+PriorityName = Annotated[
+    str | None,
+    typer.Option("--priority", "-p", metavar="LEVEL", help="low, medium, high or critical."),
+]
+TaskId = Annotated[str | None, typer.Option("--id", metavar="ID", help="Your own name for it.")]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", metavar="KEY", help="Submitting the same key again makes no new task."),
+]
+Needs = Annotated[
+    _Many, typer.Option("--need", "-n", metavar="TASK", help="Starts after it; repeatable.")
+]
+TokenBudget = Annotated[
+    int | None,
+    typer.Option("--token-budget", metavar="N", min=0, help="Tokens for each worker."),
+]
+Timeout = Annotated[
+    str | None, typer.Option("--timeout", metavar="TIME", help="Of a worker: 90s, 15m.")
+]
+Retries = Annotated[
+    int | None,
+    typer.Option("--retries", metavar="N", min=0, help="Further attempts after a failed one."),
+]
+Runtime = Annotated[
+    str | None, typer.Option("--runtime", metavar="NAME", help="auto, tools, command, agent, …")
+]
+Deadline = Annotated[
+    str | None,
+    typer.Option("--deadline", metavar="TIME", help="RFC 3339: 2025-11-01T12:00:00Z."),
+]
+Hold = Annotated[bool, typer.Option("--hold", help="Start nothing before `resume`.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show the progress until it ends.")]
+Form = Annotated[
+    Output | None,
+    typer.Option("--output", "-o", metavar="FORM", help="json, or name: the ids alone."),
+]
