@@ -12,6 +12,7 @@ from typing import Any
 from cortex.runtime.executor import ExitRecord, Launch, Limits, Report
 from cortex.runtime.local import LocalExecutor
 from cortex.runtime.processes import boot_id, stat_or_none
+from cortex.runtime.shim_tree import children_of
 
 DEADLINE_S = 30.0
 
@@ -108,12 +109,25 @@ class ShimHome:
                 raise AssertionError(f"{what}; reports: {self.reports}; {self._nursery_log()}")
             select.select(self.executor.filenos(), [], [], 0.02)
 
+    def no_shim_is_busy(self) -> bool:
+        """True once every shim of the nursery waits for an order."""
+        shims = children_of(str(self.executor.nursery_pid))
+        return all(_waits_in_recv(pid) for pid in shims)
+
     def log(self, worker_id: str) -> str:
         return (self.worker_dir(worker_id) / "log.md").read_text()
 
     def _nursery_log(self) -> str:
         path = self.state_dir / "nursery.log"
         return path.read_text() if path.exists() else "no nursery.log"
+
+
+def _waits_in_recv(pid: int) -> bool:
+    """recvfrom is system call 45 on x86-64 and 207 on ARM (/proc/PID/syscall, proc(5))."""
+    try:
+        return Path(f"/proc/{pid}/syscall").read_text().split()[0] in ("45", "207")
+    except OSError:
+        return True  # gone
 
 
 def is_running(pid: int) -> bool:

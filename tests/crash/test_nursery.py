@@ -17,7 +17,6 @@ from shim_home import ShimHome, is_running
 
 from cortex.runtime.executor import Exited, StartFailed
 from cortex.runtime.processes import Stat
-from cortex.runtime.shim_tree import children_of
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -52,7 +51,7 @@ def test_the_same_start_twice_runs_once(home: ShimHome) -> None:
     home.executor.start([launch, launch])
     home.executor.start([launch])
     home.wait_exit("worker-cmd-001")
-    home.until(lambda: not children_of(str(nursery_pid(home))), "shims stay")
+    home.until(home.no_shim_is_busy, "shims stay")
     assert ran.read_text() == "x\n"
 
 
@@ -62,7 +61,7 @@ def test_a_claim_that_the_daemon_won_keeps_every_shim_from_running(home: ShimHom
     assert not home.executor.claim("worker-cmd-001", folder, 1)
     ran = home.path / "ran"
     home.start("worker-cmd-001", f"echo first >> {ran}")
-    home.until(lambda: not children_of(str(nursery_pid(home))), "shims stay")
+    home.until(home.no_shim_is_busy, "shims stay")
     assert home.look("worker-cmd-001").claim["by"] == "daemon"
     record = home.run("worker-cmd-001", f"echo second >> {ran}", nonce=2)
     assert (ran.read_text(), record.nonce) == ("second\n", 2)
@@ -81,7 +80,7 @@ def test_a_late_shim_cannot_start_what_was_given_up_and_forgotten(home: ShimHome
     finally:
         os.kill(pid, signal.SIGCONT)
     home.run("worker-cmd-003", "true")
-    home.until(lambda: not children_of(str(pid)), "shims stay")
+    home.until(home.no_shim_is_busy, "shims stay")
     assert not ran.exists()
     assert not home.worker_dir("worker-cmd-002").exists()
 
@@ -227,6 +226,34 @@ def test_a_stranger_with_the_pid_of_a_dead_shim_is_never_signalled(home: ShimHom
         stranger.kill()
 
 
+def test_a_free_shim_serves_the_next_worker_and_no_late_signal_reaches_that(
+    home: ShimHome,
+) -> None:
+    home.run("worker-cmd-001", "exit 0")
+    first = home.look("worker-cmd-001").claim
+    home.until(home.no_shim_is_busy, "the shim is not free")
+    home.start("worker-cmd-002", "sleep 300")
+    home.until(lambda: home.look("worker-cmd-002").claim, "no claim")
+    assert home.look("worker-cmd-002").claim["pid"] == first["pid"]
+    # A stop of the first worker that was on its way while the shim took the second.
+    Path(home.attempt_dir("worker-cmd-001"), "stop").touch()
+    os.kill(first["pid"], signal.SIGTERM)
+    assert not home.executor.stop("worker-cmd-001", home.attempt_dir("worker-cmd-001"))
+    signals = Path(f"/proc/{first['pid']}/status")
+    home.until(lambda: "ShdPnd:\t0000000000000000" in signals.read_text(), "signal pending")
+    assert home.look("worker-cmd-002").shim_alive
+    assert home.executor.stop("worker-cmd-002", home.attempt_dir("worker-cmd-002"))
+    assert home.wait_exit("worker-cmd-002").cause == "stop"
+
+
+def test_idle_shims_end_with_the_nursery(home: ShimHome) -> None:
+    home.run("worker-cmd-001", "exit 0")
+    shim = home.look("worker-cmd-001").claim["pid"]
+    home.until(home.no_shim_is_busy, "the shim is not free")
+    home.restart()
+    home.until(lambda: not is_running(shim), "the shim stays")
+
+
 def test_a_hunt_spares_the_same_worker_id_of_another_home(home: ShimHome) -> None:
     env = {"CORTEX_WORKER_ID": "worker-cmd-001", "CORTEX_WORKER_DIR": "/elsewhere/worker-cmd-001"}
     with subprocess.Popen(["sleep", "300"], env=env) as stranger:
@@ -277,7 +304,8 @@ sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(SOURCE)!r}]
 from shim_home import ShimHome
 from cortex.runtime.executor import StartFailed
 home = ShimHome(Path(sys.argv[1]) / "home")
-assert home.run("worker-cmd-001", "exit 0").code == 0
+home.start("worker-cmd-001", "sleep 300")
+home.until(lambda: home.look("worker-cmd-001").claim, "no claim")
 nursery = home.executor.nursery_pid
 _, hard = resource.prlimit(nursery, resource.RLIMIT_NPROC)
 resource.prlimit(nursery, resource.RLIMIT_NPROC, (0, hard))
@@ -288,6 +316,8 @@ assert (report.worker_id, report.error) == ("worker-cmd-002", "EAGAIN"), report
 assert home.look("worker-cmd-002").claim is None
 resource.prlimit(nursery, resource.RLIMIT_NPROC, (hard, hard))
 assert home.run("worker-cmd-002", "exit 2").code == 2
+home.executor.stop("worker-cmd-001", home.attempt_dir("worker-cmd-001"))
+assert home.wait_exit("worker-cmd-001").cause == "stop"
 home.executor.close()
 print("passed")
 """

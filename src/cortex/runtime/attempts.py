@@ -50,7 +50,7 @@ def look(worker_id: str, lock_dir: str, attempt_dir: str, boot_id: str) -> Sight
     lock is freed. In another order a living or a well-ended worker could look lost.
     """
     claim = read_claim(worker_id, lock_dir)
-    held = _is_lock_held(f"{lock_dir}/lock")
+    held = is_lock_held(lock_dir)
     record = read_exit_record(worker_id, attempt_dir)
     shim_alive = held and claim is not None and _is_shim_alive(claim, boot_id)
     return Sighting(claim=claim, lock_held=held, exit=record, shim_alive=shim_alive)
@@ -99,16 +99,17 @@ def forget(lock_dir: str, keep_folder: bool) -> None:
     """Remove the lock first, then the claims: a late shim that wins one sees the lock gone."""
     folder = Path(lock_dir)
     (folder / "lock").unlink(missing_ok=True)
-    for claim in folder.glob("claim.*"):
-        claim.unlink(missing_ok=True)
+    for rest in [*folder.glob("claim.*"), folder / "stop"]:
+        rest.unlink(missing_ok=True)
     if not keep_folder:
         with contextlib.suppress(OSError):  # not empty or gone: no shim can start there
             folder.rmdir()
 
 
-def _is_lock_held(path: str) -> bool:
+def is_lock_held(lock_dir: str) -> bool:
+    """True if a shim or something of its worker's tree may be alive."""
     try:
-        descriptor = os.open(path, _READ_FLAGS)
+        descriptor = os.open(f"{lock_dir}/lock", _READ_FLAGS)
     except OSError:
         return False
     try:

@@ -18,6 +18,7 @@ from cortex.runtime.executor import Launch, Report, Sighting, StartFailed
 from cortex.runtime.hunt import hunt
 from cortex.runtime.nursery_link import NurseryLink, errno_text
 from cortex.runtime.processes import boot_id, pid_namespace, signal_exactly
+from cortex.runtime.shim_record import ask_to_stop
 from cortex.runtime.wake import WakeSocket
 
 __all__ = ["LocalExecutor"]
@@ -95,11 +96,22 @@ class LocalExecutor:
         return attempts.claim_for_daemon(worker_id, lock_dir, nonce, self._boot_id)
 
     def stop(self, worker_id: str, lock_dir: str) -> bool:
-        """SIGTERM to the shim, after boot, pid namespace and start time match."""
+        """SIGTERM to the shim, after boot, pid namespace and start time match.
+
+        False also if the request could not be written (a full disk): ask again later. A shim
+        may serve another worker by the time of the signal; without a stop file of that
+        worker it takes no notice.
+        """
         claim = attempts.read_claim(worker_id, lock_dir)
         if claim is None or claim.get("by") != "shim":
             return False
         if (claim.get("boot_id"), claim.get("pid_namespace")) != (self._boot_id, pid_namespace()):
+            return False
+        if not attempts.is_lock_held(lock_dir):
+            return False
+        try:
+            ask_to_stop(lock_dir)
+        except OSError:
             return False
         return signal_exactly(claim["pid"], claim["start_ticks"], signal.SIGTERM)
 

@@ -1,23 +1,26 @@
-"""A small interpreter that forks one shim for each launch: a fork of the daemon would be slow.
+"""A small interpreter that keeps shims: it forks one where none is free, for a fork of the daemon
+would be slow, and gives a free one its next order.
 
 Started as `python -I -S -E nursery.py WAKE_PATH` with the daemon's socket as stdin; it ends when
-that socket ends, and its shims live on. It keeps no state and decides nothing.
+that socket ends, and busy shims live on. It decides nothing, and only the shims touch files.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import select
 import signal
 import socket
 import sys
 import traceback
+from contextlib import suppress
 
 if __name__ == "__main__":  # -I and -S leave only the standard library on the path
     sys.path.append(os.path.abspath(__file__).rsplit("/", 3)[0])
 
-from cortex.runtime.shim import errno_name, run_attempt
-from cortex.runtime.shim_order import Hints, Order, frame, split_frames
+from cortex.runtime.shim import errno_name, live
+from cortex.runtime.shim_order import Channel, Hints, Order, frame, split_frames
 from cortex.runtime.shim_tree import name_process
 
 TYPE_CHECKING = False
@@ -25,10 +28,133 @@ if TYPE_CHECKING:
     from typing import Any
 
 _SHIM_FAULT = 70  # EX_SOFTWARE, sysexits.h
+_IDLE_SHIMS_AT_MOST = 16
+_IDLE_MS = 5000
+
+
+class Nursery:
+    """The daemon's socket, and a socket for each living shim."""
+
+    def __init__(self, control: socket.socket, hints: Hints) -> None:
+        self._control = control
+        self._hints = hints
+        self._shims: dict[int, tuple[socket.socket, int]] = {}
+        self._idle: list[int] = []
+        self._buffer = bytearray()
+        self._poll = select.poll()
+        self._poll.register(control, select.POLLIN)
+
+    def serve(self) -> None:
+        """Until the daemon closes its end."""
+        while True:
+            ready = [descriptor for descriptor, _event in self._poll.poll(self._wait_ms())]
+            if not ready:
+                self._dismiss(0)
+            # First who is free, then who is wanted.
+            for descriptor in ready:
+                if descriptor in self._shims:
+                    self._hear_shim(descriptor)
+            if self._control.fileno() in ready and not self._hear_daemon():
+                return
+            self._dismiss(_IDLE_SHIMS_AT_MOST)
+
+    def _wait_ms(self) -> int | None:
+        return _IDLE_MS if self._idle else None
+
+    def _hear_daemon(self) -> bool:
+        """Take its orders; False when it is gone."""
+        try:
+            received = self._control.recv(1 << 18)
+        except ConnectionError:
+            return False
+        self._buffer += received
+        for launches in split_frames(self._buffer):
+            answers = [self._employ(launch) for launch in launches]
+            try:
+                self._control.sendall(frame(answers))
+            except OSError:
+                return False  # no daemon any more; every shim that was asked for runs
+        return bool(received)
+
+    def _hear_shim(self, descriptor: int) -> None:
+        try:
+            said = self._shims[descriptor][0].recv(64)
+        except OSError:
+            said = b""
+        if said:
+            self._idle.append(descriptor)
+        else:
+            self._drop(descriptor)
+
+    def _drop(self, descriptor: int) -> None:
+        connection, _pid = self._shims.pop(descriptor)
+        with suppress(ValueError):
+            self._idle.remove(descriptor)
+        self._poll.unregister(descriptor)
+        connection.close()
+
+    def _dismiss(self, kept: int) -> None:
+        """Let idle shims go, but for the `kept` that were busy last."""
+        for descriptor in self._idle[: max(0, len(self._idle) - kept)]:
+            self._drop(descriptor)
+
+    def _employ(self, launch: dict[str, Any]) -> dict[str, Any]:
+        """Give the launch to a shim; what to answer. In a forked child this does not return."""
+        answer = {"worker_id": launch["worker_id"], "nonce": launch["nonce"]}
+        order = frame(launch)
+        while self._idle:
+            descriptor = self._idle.pop()
+            connection, pid = self._shims[descriptor]
+            try:
+                connection.sendall(order)
+            except OSError:
+                self._drop(descriptor)  # it was ended meanwhile
+            else:
+                return answer | {"pid": pid}
+        try:
+            return answer | {"pid": self._fork(launch)}
+        except OSError as problem:
+            number = problem.errno or 0
+            return answer | {"error": errno_name(number), "message": os.strerror(number)}
+
+    def _fork(self, launch: dict[str, Any]) -> int:
+        ours, theirs = socket.socketpair()
+        # A stop request may come before the child is ready for it: it waits in the mask.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._live_as_shim(launch, ours, theirs)
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+            theirs.close()
+        self._shims[ours.fileno()] = (ours, pid)
+        self._poll.register(ours, select.POLLIN)
+        return pid
+
+    def _live_as_shim(
+        self, launch: dict[str, Any], ours: socket.socket, theirs: socket.socket
+    ) -> None:
+        status = _SHIM_FAULT
+        try:
+            # Or nobody would see an end of the nursery while this shim lives.
+            for descriptor in (self._control.fileno(), ours.fileno(), *self._shims):
+                os.close(descriptor)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            live(Order(launch), self._hints, Channel(theirs))
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+        finally:
+            os._exit(status)
 
 
 def main(wake_path: str) -> None:
-    """Serve until the daemon closes its end."""
+    """Serve the daemon whose socket is stdin."""
     control = socket.socket(fileno=os.dup(0))
     os.set_inheritable(control.fileno(), False)
     null = os.open(os.devnull, os.O_RDWR)
@@ -36,61 +162,11 @@ def main(wake_path: str) -> None:
     os.close(null)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shims are reaped by the kernel
     name_process(b"cortex-nursery")
-    hints = Hints(wake_path)
+    nursery = Nursery(control, Hints(wake_path))
     gc.disable()
     gc.collect()
     gc.freeze()
-    _serve(control, hints)
-
-
-def _serve(control: socket.socket, hints: Hints) -> None:
-    buffer = bytearray()
-    while True:
-        try:
-            received = control.recv(1 << 18)
-        except ConnectionError:
-            return
-        if not received:
-            return
-        buffer += received
-        for launches in split_frames(buffer):
-            answers = [_fork_shim(launch, control, hints) for launch in launches]
-            try:
-                control.sendall(frame(answers))
-            except OSError:
-                return  # no daemon any more; every shim that was asked for runs
-
-
-def _fork_shim(launch: dict[str, Any], control: socket.socket, hints: Hints) -> dict[str, Any]:
-    """Fork one shim; what to answer. In the child this does not return."""
-    answer = {"worker_id": launch["worker_id"], "nonce": launch["nonce"]}
-    # A stop request may come before the child is ready for it: it waits in the mask.
-    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
-    try:
-        pid = os.fork()
-    except OSError as problem:
-        number = problem.errno or 0
-        answer |= {"error": errno_name(number), "message": os.strerror(number)}
-    else:
-        if pid == 0:
-            _live_as_shim(launch, control, hints)
-        answer["pid"] = pid
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
-    return answer
-
-
-def _live_as_shim(launch: dict[str, Any], control: socket.socket, hints: Hints) -> None:
-    status = _SHIM_FAULT
-    try:
-        os.close(control.fileno())  # or the daemon would not see the nursery's end
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        run_attempt(Order(launch), hints)
-        status = 0
-    except BaseException:
-        traceback.print_exc()
-        sys.stderr.flush()
-    finally:
-        os._exit(status)
+    nursery.serve()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """One attempt from its claim to its exit record: the process that outlives the daemon.
 
 Runs in a child that the nursery forked; standard library only, nothing imported after the fork.
-It keeps the timeout by CLOCK_MONOTONIC whether or not a daemon runs, and SIGTERM asks it to end
-its worker. It decides nothing: the daemon reads its exit record.
+It keeps the timeout by CLOCK_MONOTONIC whether or not a daemon runs. SIGTERM with a stop file
+beside the lock asks it to end its worker. It decides nothing: the daemon reads its exit record.
+
+A shim whose worker's tree is gone may take another order: a fork costs ten times what a warm
+shim's own work does. So a signal alone asks for nothing, since it may be meant for the last one.
 """
 
 from __future__ import annotations
@@ -17,7 +20,14 @@ from contextlib import suppress
 
 from cortex.runtime.processes import Stat
 from cortex.runtime.shim_log import Log, timestamp
-from cortex.runtime.shim_record import RETRYABLE, Lock, seal_results, win_claim, write_exit_record
+from cortex.runtime.shim_record import (
+    RETRYABLE,
+    Lock,
+    is_stop_asked,
+    seal_results,
+    win_claim,
+    write_exit_record,
+)
 from cortex.runtime.shim_tree import (
     become_subreaper,
     name_process,
@@ -30,14 +40,16 @@ from cortex.runtime.shim_tree import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-    from cortex.runtime.shim_order import Hints, Order
+    from cortex.runtime.shim_order import Channel, Hints, Order
 
 _CHUNK_BYTES = 65536
 _LEFTOVER_GRACE_S = 0.2  # for what ends by itself, such as a `tee` behind the main program
 _LEFTOVER_BOUND_S = 5.0
 _KILL_AGAIN_S = 1.0
+_ORDERS_AT_MOST = 1000  # by one process; whatever grows in it ends with it
 
 
 class Signals:
@@ -45,7 +57,7 @@ class Signals:
 
     def __init__(self) -> None:
         """Install handlers and unblock both; the nursery forks with SIGTERM blocked."""
-        self.stop_requested = False
+        self.terminated = True  # one may have come before the handler did
         self.fileno, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._note_stop)
@@ -53,7 +65,7 @@ class Signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGCHLD))
 
     def _note_stop(self, _number: int, _frame: object) -> None:
-        self.stop_requested = True
+        self.terminated = True
 
     def clear(self) -> None:
         """Take the bytes out; call it before looking at what they may mean."""
@@ -63,6 +75,16 @@ class Signals:
 
 def _note_nothing(_number: int, _frame: object) -> None:
     """SIGCHLD only has to wake the poll."""
+
+
+class Self:
+    """What a shim process is, whichever attempt it serves."""
+
+    def __init__(self) -> None:
+        os.setsid()
+        become_subreaper()
+        self.stat = Stat("self")
+        self.signals = Signals()
 
 
 class Program:
@@ -79,9 +101,13 @@ class Program:
         output, write_end = os.pipe2(os.O_CLOEXEC)
         try:
             self.pid = start_program(order, write_end, lock.for_program)
+        except OSError:
+            os.close(output)
+            raise
         finally:
             os.close(write_end)
         os.set_blocking(output, False)
+        signals.terminated = True  # look for a stop file at least once
         self._output: int | None = output
         self._poll = select.poll()
         self._poll.register(output, select.POLLIN)
@@ -100,15 +126,23 @@ class Program:
         next_kill_s = timeout_at_s
         while not reap_orphans(self.pid):
             now_s = time.monotonic()
-            if self.cause is None and (self._signals.stop_requested or now_s >= timeout_at_s):
-                self.cause = "stop" if self._signals.stop_requested else "timeout"
-                self._ask_to_end()
-                next_kill_s = now_s + self._order.grace_s
-            if self.cause is not None and now_s >= next_kill_s:
+            if self.cause is None:
+                self.cause = self._why_to_end(now_s >= timeout_at_s)
+                if self.cause is not None:
+                    self._ask_to_end()
+                    next_kill_s = now_s + self._order.grace_s
+            elif now_s >= next_kill_s:
                 signal_group(self.pid, signal.SIGKILL)
                 self.ended_descendants += len(signal_descendants(signal.SIGKILL) - {self.pid})
                 next_kill_s = now_s + _KILL_AGAIN_S
             self._wait(next_kill_s - now_s)
+
+    def _why_to_end(self, is_late: bool) -> str | None:
+        if self._signals.terminated:
+            self._signals.terminated = False
+            if is_stop_asked(self._order.lock_dir):
+                return "stop"
+        return "timeout" if is_late else None
 
     def _ask_to_end(self) -> None:
         signal_descendants(signal.SIGTERM)
@@ -160,38 +194,56 @@ class Program:
         """What is still in the pipe; whoever else holds it open is not waited for."""
         for _ in range(64):  # a pipe holds at most 1 MiB (pipe(7))
             if not self._take_output():
-                return
+                break
+        if self._output is not None:
+            os.close(self._output)
 
 
-def run_attempt(order: Order, hints: Hints) -> None:
-    """All of a shim's life. Returns when the exit record is written or the claim was lost."""
-    os.setsid()
+def live(order: Order | None, hints: Hints, channel: Channel) -> None:
+    """All of a shim's life: one order after the other, as long as nothing is left of the last."""
     name_process(b"cortex-shim")
-    me = Stat("self")
+    me = Self()
+    for _ in range(_ORDERS_AT_MOST):
+        if order is None or not run_attempt(order, hints, me, channel.say_idle):
+            return
+        order = channel.next_order()
+
+
+def run_attempt(
+    order: Order, hints: Hints, me: Self, say_idle: Callable[[], None] = lambda: None
+) -> bool:
+    """One attempt; True if this process is as new afterwards. `say_idle` comes before the hint
+    of the end, so that whoever starts the next worker on that hint finds this shim free.
+    """
+    lock = None
     try:
         lock = Lock(order.lock_dir)
-        if not win_claim(order, lock, me):
-            return
+        if not win_claim(order, lock, me.stat):
+            return False
     except FileNotFoundError:
-        return  # the attempt is over: its lock and claims were taken away
+        return False  # the attempt is over: its lock and claims were taken away
     except OSError as problem:
         hints.start_failed(order.worker_id, order.nonce, errno_name(problem.errno or 0))
-        return
-    hints.claimed(order.worker_id, me.pid, me.start_ticks, order.nonce)
-    record = _attempt(order, lock)
-    if write_exit_record(order.attempt_dir, record):
-        lock.free()
-        hints.exited(order.worker_id)
+        return False
+    hints.claimed(order.worker_id, me.stat.pid, me.stat.start_ticks, order.nonce)
+    record = _attempt(order, lock, me.signals)
+    os.chdir("/")
+    if not write_exit_record(order.attempt_dir, record):
+        return False
+    lock.free()
+    is_clean = record["left_descendants"] == 0 and not reap_all()
+    if is_clean:
+        say_idle()
+    hints.exited(order.worker_id)
+    return is_clean
 
 
-def _attempt(order: Order, lock: Lock) -> dict[str, Any]:
+def _attempt(order: Order, lock: Lock, signals: Signals) -> dict[str, Any]:
     """Run the program; the exit record as a document."""
     record = _new_record(order)
     started_s = time.monotonic()
     log = None
     try:
-        signals = Signals()
-        become_subreaper()
         _make_folder(order)
         log = Log(order)
         os.chdir(order.cwd or order.worker_dir)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LONGEST_SOCKET_PATH = 107  # unix(7): sun_path is 108 bytes with its NUL
 _HINT_WAIT_US = 200_000
+IDLE = b"i"
 
 
 class Order:
@@ -91,6 +92,32 @@ def socket_address(path: str) -> str:
         return path
     folder = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     return f"/proc/self/fd/{folder}/{os.path.basename(path)}"
+
+
+class Channel:
+    """A shim's line to its nursery: it says that it is free, and gets its next order."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def say_idle(self) -> None:
+        """One byte; a nursery that is gone does not mind."""
+        with suppress(OSError):
+            self._connection.send(IDLE)
+
+    def next_order(self) -> Order | None:
+        """Wait for it; None when the nursery has no more use for this shim or is gone."""
+        buffer = bytearray()
+        while True:
+            try:
+                received = self._connection.recv(1 << 16)
+            except OSError:
+                return None
+            if not received:
+                return None
+            buffer += received
+            for document in split_frames(buffer):
+                return Order(document)
 
 
 class Hints:

@@ -115,6 +115,16 @@ def link_claim(lock_dir: str, claim: dict[str, Any]) -> bool:
     return True
 
 
+def ask_to_stop(lock_dir: str) -> None:
+    """Put the stop file beside the lock; the SIGTERM after it makes the shim look. OSError."""
+    write_file(f"{lock_dir}/stop", b"")
+
+
+def is_stop_asked(lock_dir: str) -> bool:
+    """True if the daemon asked for the end of this very attempt."""
+    return os.path.exists(f"{lock_dir}/stop")
+
+
 def write_file(path: str, data: bytes) -> None:
     """Write a whole new file; raises OSError, and FileExistsError never."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
