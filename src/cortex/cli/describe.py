@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -99,14 +99,10 @@ def _definition(home: Home, kind: str, name: str, output: Output | None) -> None
     if output is Output.yaml:
         print_yaml(definition)
         return
-    prompt = definition.pop("prompt", "")
-    definition.pop("path", None)
     print(paint(clean(f"{kind[:-1]} {definition['name']}"), "bold", on=colours()))
-    print(f"  file  {path.relative_to(home.root)}")
-    print_yaml_indented(definition)
-    print(paint("Prompt", "bold", on=colours()))
-    for line in clean(prompt).splitlines():
-        print(f"  {line}")
+    print(f"  file  {path.relative_to(home.root)}\n")
+    for line in clean(path.read_text(encoding="utf-8")).splitlines():
+        print(f"  {line}".rstrip())
 
 
 def _named_so(folder: Path, names: Iterable[str]) -> Path | None:
@@ -115,12 +111,3 @@ def _named_so(folder: Path, names: Iterable[str]) -> Path | None:
         if any(line.strip() in wanted for line in path.read_text(encoding="utf-8").splitlines()):
             return path
     return None
-
-
-def print_yaml_indented(value: Any) -> None:
-    """Fields that say something, as indented YAML."""
-    import yaml
-
-    told = {name: item for name, item in value.items() if item not in (None, [], {}, "")}
-    for line in clean(yaml.safe_dump(told, sort_keys=False, allow_unicode=True)).splitlines():
-        print(f"  {line}")

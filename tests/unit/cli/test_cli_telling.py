@@ -27,7 +27,8 @@ def test_describe_shows_masters_and_types_with_their_prompts(cortex: Any) -> Non
     ran = cortex("describe", "master", "security")
     assert ran.code == 0, ran.err
     assert "agents/masters/security-master.md" in ran.out
-    assert "Prompt" in ran.out
+    assert "routes:" in ran.out
+    assert json.loads(cortex("describe", "type", "scan", "-o", "json").out)["timeout"] == 900
 
 
 def test_described_tasks_as_json_carry_their_workers(cortex: Any) -> None:
