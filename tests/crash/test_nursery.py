@@ -10,7 +10,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shim_home import ShimHome, is_running
@@ -212,18 +214,28 @@ def test_a_forgotten_attempt_leaves_no_lock_and_no_claim(home: ShimHome) -> None
     assert not aside.exists()
 
 
+@contextmanager
+def stranger(**changes: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that belongs to nobody here; ended whatever the test found."""
+    with subprocess.Popen(["sleep", "300"], **changes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_a_stranger_with_the_pid_of_a_dead_shim_is_never_signalled(home: ShimHome) -> None:
-    home.start("worker-cmd-001", "sleep 300")
-    home.until(lambda: home.look("worker-cmd-001").claim, "no claim")
+    ready = home.path / "ready"
+    home.start("worker-cmd-001", f"echo up > {ready}; exec sleep 300")
+    home.wait_file(ready)
     claim = home.look("worker-cmd-001").claim
     path = Path(home.attempt_dir("worker-cmd-001")) / "claim.1"
-    with subprocess.Popen(["sleep", "300"]) as stranger:
-        earlier = Stat(stranger.pid).start_ticks - 1
-        path.write_text(json.dumps({**claim, "pid": stranger.pid, "start_ticks": earlier}))
+    with stranger() as other:
+        earlier = Stat(other.pid).start_ticks - 1
+        path.write_text(json.dumps({**claim, "pid": other.pid, "start_ticks": earlier}))
         assert not home.executor.stop("worker-cmd-001", home.attempt_dir("worker-cmd-001"))
         assert home.executor.hunt("worker-cmd-001") >= 1
-        assert stranger.poll() is None
-        stranger.kill()
+        assert other.poll() is None
 
 
 def test_a_free_shim_serves_the_next_worker_and_no_late_signal_reaches_that(
@@ -256,10 +268,9 @@ def test_idle_shims_end_with_the_nursery(home: ShimHome) -> None:
 
 def test_a_hunt_spares_the_same_worker_id_of_another_home(home: ShimHome) -> None:
     env = {"CORTEX_WORKER_ID": "worker-cmd-001", "CORTEX_WORKER_DIR": "/elsewhere/worker-cmd-001"}
-    with subprocess.Popen(["sleep", "300"], env=env) as stranger:
+    with stranger(env=env) as other:
         assert home.executor.hunt("worker-cmd-001") == 0
-        assert stranger.poll() is None
-        stranger.kill()
+        assert other.poll() is None
 
 
 def test_a_hunt_finds_by_its_lock_what_has_no_environment(home: ShimHome) -> None:
