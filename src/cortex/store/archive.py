@@ -8,6 +8,7 @@ import contextlib
 import json
 import re
 import sqlite3
+import threading
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class Archived:
 
 
 class Archive:
-    """Appends to the archive and looks rows up. For one thread.
+    """Appends to the archive and looks rows up; safe from several threads.
 
     `index` None keeps the index in memory. OSError from any call means that the files could not
     be read or written; nothing is half done then.
@@ -56,6 +57,7 @@ class Archive:
         self._disk = disk
         self._folder = folder
         disk.mkdir(folder)
+        self._turn = threading.RLock()
         self._db = _open_index(index)
         self._catch_up()
 
@@ -70,20 +72,8 @@ class Archive:
         skipped, so that repeating after a crash is harmless. A changed row is written again, and
         found instead of the older one.
         """
-        path = self._folder / f"{day}.jsonl"
-        start = self._catch_up_day(day)
-        lines: list[bytes] = []
-        entries: list[tuple[Any, ...]] = []
-        for kind, row_id, row in rows:
-            line = _encode(kind, row_id, row)
-            if not self._has(kind, row_id, line):
-                entries.append(_entry(kind, row_id, row, day, start, line))
-                lines.append(line)
-                start += len(line)
-        if lines:
-            self._write(path, b"".join(lines))
-            self._index(day, entries, start)
-        return len(lines)
+        with self._turn:
+            return self._append(day, rows)
 
     def find(self, row_id: str) -> Archived | None:
         """The archived task or worker of that id."""
@@ -98,13 +88,30 @@ class Archive:
         found = self._select("task_id = ? AND kind = 'worker' ORDER BY id", task_id)
         return [archived for archived in found if archived is not None]
 
+    def _append(self, day: str, rows: Iterable[tuple[Kind, str, Mapping[str, Any]]]) -> int:
+        start = self._catch_up_day(day)
+        lines: list[bytes] = []
+        entries: list[tuple[Any, ...]] = []
+        for kind, row_id, row in rows:
+            line = _encode(kind, row_id, row)
+            if not self._has(kind, row_id, line):
+                entries.append(_entry(kind, row_id, row, day, start, line))
+                lines.append(line)
+                start += len(line)
+        if lines:
+            self._write(self._folder / f"{day}.jsonl", b"".join(lines))
+            self._index(day, entries, start)
+        return len(lines)
+
     def _first(self, where: str, value: str) -> Archived | None:
         return next((archived for archived in self._select(where, value) if archived), None)
 
     def _select(self, where: str, value: str) -> list[Archived | None]:
         columns = "kind, id, day, offset, length, crc"
-        found = self._db.execute(f"SELECT {columns} FROM entry WHERE {where}", (value,)).fetchall()
-        return [self._read(*entry) for entry in found]
+        query = f"SELECT {columns} FROM entry WHERE {where}"
+        with self._turn:
+            found = self._db.execute(query, (value,)).fetchall()
+            return [self._read(*entry) for entry in found]
 
     def _read(
         self, kind: Kind, row_id: str, day: str, offset: int, length: int, crc: int

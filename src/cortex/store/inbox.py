@@ -389,8 +389,8 @@ def _leave_note(work: _Scan, path: Path, name: str) -> None:
     work.disk.remove_all([draft])
     handle = work.disk.create(draft)
     try:
-        work.disk.write(
-            handle, error_document(name, problem, work.at, f"left-alone-{quoted(name)}")
+        write_all(
+            work.disk, handle, error_document(name, problem, work.at, f"left-alone-{quoted(name)}")
         )
     finally:
         work.disk.close(handle)
