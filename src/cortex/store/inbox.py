@@ -181,22 +181,28 @@ class _Scan:
         due = self.found.look_again_s
         self.found.look_again_s = seconds if due is None else min(due, seconds)
 
-    def settled(self, path: Path, stat: FileStat) -> bool:
-        """Whether the file has been unchanged for a second, by its own times or by our looks.
+    def rest_s(self, path: Path, stat: FileStat) -> float:
+        """How long the file must yet stay as it is to count as unchanged for a second: by its own
+        times or by our looks, whichever is quicker. 0.0 when it has.
 
         ctime, because cp -p and the like set mtime to what they please.
         """
         age_s = (self.now_ns - stat.ctime_ns) / 1e9
         if age_s >= SETTLED_S:
-            return True
+            return 0.0
         seen = self.known.get(str(path))
         if seen is None or seen.version != stat.version:
             seen = Seen(stat.version, self.monotonic_s)
         self.found.known[str(path)] = seen
-        rest_s = SETTLED_S - max(age_s if age_s > 0 else 0.0, self.monotonic_s - seen.since_s)
+        rest_s = SETTLED_S - max(age_s, self.monotonic_s - seen.since_s)
+        return 0.0 if rest_s <= 0 else max(rest_s, 0.05)
+
+    def has_rested(self, path: Path, stat: FileStat) -> bool:
+        """Whether it has been unchanged for a second; if not, a look is due when it will."""
+        rest_s = self.rest_s(path, stat)
         if rest_s > 0:
-            self.wait(max(rest_s, 0.05))
-        return rest_s <= 0
+            self.wait(rest_s)
+        return rest_s == 0.0
 
     def claim(self, path: Path, name: str) -> tuple[int, Path]:
         number = self.found.next_number
@@ -230,7 +236,7 @@ def _examine_in_inbox(work: _Scan, path: Path, name: str) -> None:
     try:
         handle = work.disk.open_read(path)
     except PermissionError:
-        if work.settled(path, stat):
+        if work.has_rested(path, stat):
             _claim_unread(work, path, name, stat, _unreadable())
         return
     try:
@@ -249,7 +255,7 @@ def _examine_noted(work: _Scan, path: Path, name: str) -> None:
 def _examine_straight(work: _Scan, path: Path, name: str) -> None:
     """A file right in coordination/: a stranger's until it has been quiet for a second."""
     stat = work.disk.stat(path)
-    if stat.kind == "file" and not work.settled(path, stat):
+    if stat.kind == "file" and not work.has_rested(path, stat):
         return
     if stat.kind == "file" and stat.size <= MAX_DROP_BYTES and _is_document(work, path, name):
         _leave_note(work, path, name)
@@ -262,9 +268,9 @@ def _examine_open(work: _Scan, path: Path, name: str, handle: int) -> None:
     if stat.kind != "file":
         work.wait(SETTLED_S)  # exchanged for something else since the look at its name
         return
-    settled = work.settled(path, stat)
+    rest_s = work.rest_s(path, stat)
     writer = work.disk.has_writer(handle)
-    if writer or (writer is None and not settled):
+    if writer or (writer is None and rest_s > 0):
         work.wait(SETTLED_S)
         return
     if stat.size > MAX_DROP_BYTES:
@@ -272,7 +278,8 @@ def _examine_open(work: _Scan, path: Path, name: str, handle: int) -> None:
         return
     data = work.disk.read_at(handle, MAX_DROP_BYTES + 1, 0)
     content = read_payloads(name, data)
-    if isinstance(content, Problem) and not settled:
+    if isinstance(content, Problem) and rest_s > 0:
+        work.wait(rest_s)
         return  # half-written, perhaps by one who opens and closes it again and again
     if _is_old_note(name, content):
         return
@@ -307,7 +314,7 @@ def _is_old_note(name: str, content: Any) -> bool:
 
 
 def _claim_oddity(work: _Scan, path: Path, name: str, stat: FileStat) -> None:
-    if stat.kind == "folder" and not work.settled(path, stat):
+    if stat.kind == "folder" and not work.has_rested(path, stat):
         return
     problem = Problem(
         f"a {stat.kind} was dropped; it was neither opened nor followed",
