@@ -370,8 +370,10 @@ def fill():
         except OSError as problem:
             assert problem.errno == errno.ENOSPC
 
-home.start("worker-cmd-001", f"while ! [ -e {{go}} ]; do sleep 0.02; done; exit 5")
-home.until(lambda: home.look("worker-cmd-001").claim, "no claim")
+ready = go.with_name("ready")
+wait = f"while ! [ -e {{go}} ]; do sleep 0.02; done"
+home.start("worker-cmd-001", f"echo up > {{ready}}; {{wait}}; exit 5")
+home.wait_file(ready)
 fill()
 home.start("worker-cmd-002", "exit 6")
 home.until(lambda: [r for r in home.reports if isinstance(r, StartFailed)], "no report")
