@@ -151,7 +151,7 @@ def _parse_text(text: str, max_depth: int) -> object:
 
 def _deeper_than(value: object, limit: int) -> bool:
     level = [value]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         level = [
             child
             for node in level
