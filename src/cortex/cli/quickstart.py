@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from cortex.cli import exits
 from cortex.cli.progress import follow_tasks
 from cortex.cli.quickstart_report import heading, print_report, shown_path
-from cortex.cli.quickstart_session import QuickstartError, Session
+from cortex.cli.quickstart_session import DROPS, QuickstartError, Session
 from cortex.cli.terminal import clean, one_line
 from cortex.home import Home, create_home
 from cortex.model.errors import CortexError
@@ -117,6 +117,8 @@ def _quickstart(options: argparse.Namespace, console: Console) -> int:
     try:
         session.start()
         console.print(f"cortexd serves it (process {session.pid}).")
+        if left := session.clear():
+            console.print(f"{_count(left, 'task', 'tasks')} of a killed quickstart cancelled.")
         return _scan(console, session, repositories, folder)
     except _StoppedError as stopped:
         console.print(f"\nStopping ({stopped}).")
@@ -185,8 +187,9 @@ def _write_task(folder: Path, repositories: list[Path]) -> Path:
         "priority": "high",
         "scope": {"repositories": [str(path) for path in repositories]},
     }
-    file = folder / f"scan-{time.strftime('%Y%m%d-%H%M%S')}-{time.monotonic_ns() % 1000:03d}.json"
-    for old in folder.glob("scan-*.json"):
+    unique = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.monotonic_ns() % 1000:03d}"
+    file = folder / DROPS.replace("*", unique)
+    for old in folder.glob(DROPS):
         old.unlink()
     file.write_text(json.dumps(task, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return file

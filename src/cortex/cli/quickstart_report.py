@@ -71,7 +71,8 @@ def shown_path(path: Path | str) -> str:
 
 def _findings(home: Home, task: Row) -> list[Row]:
     path = home.root / str(task.get("result_location") or "") / "findings.json"
-    rows = _read(path)
+    document = _read(path)
+    rows = document.get("findings") if isinstance(document, dict) else None
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
@@ -120,7 +121,7 @@ def _name(names: dict[str, str], repository: object) -> str:
 def _table(*heads: str, right: Sequence[str] = ()) -> Table:
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
     for head in heads:
         table.add_column(head, justify="right" if head in right else "left", overflow="fold")
     return table
@@ -129,7 +130,7 @@ def _table(*heads: str, right: Sequence[str] = ()) -> Table:
 def _indented(console: Console, thing: Any) -> None:
     from rich.padding import Padding
 
-    console.print(Padding(thing, (0, 0, 0, 2)))
+    console.print(Padding(thing, (0, 0, 0, 2), expand=False))
 
 
 def _print_counts(console: Console, findings: Sequence[Row], names: dict[str, str]) -> None:
@@ -182,7 +183,7 @@ def _print_top(
 def _under(text: Any) -> Any:
     from rich.padding import Padding
 
-    return Padding(text, (0, 0, 0, 14))
+    return Padding(text, (0, 0, 0, 14), expand=False)
 
 
 def _print_analyzers(
@@ -209,7 +210,7 @@ def _print_analyzers(
             table.add_row(Text(name, "bold"), *cells)
     _indented(console, table)
     for reason in _reasons(grid, names, len(repositories)):
-        console.print(Text(f"  {reason}", "dim"), soft_wrap=not console.is_terminal)
+        _indented(console, Text(reason, "dim"))
 
 
 def _tally(by_repository: dict[str, Row]) -> str:
@@ -223,6 +224,8 @@ def _state(row: Row | None) -> Any:
     if row is None or row.get("applicable") is False:
         return Text("-", "dim")
     state = str(row.get("state"))
+    if state == "not_audited":
+        return Text("not audited", _STATE_STYLES[state])
     seconds = f" ({row['seconds']:.1f}s)" if row.get("seconds") else ""
     words = f"{row.get('findings')} found" if state == "findings" else state
     return Text(words, _STATE_STYLES.get(state, "")).append(seconds, "dim")
@@ -236,10 +239,11 @@ def _reasons(grid: dict[str, dict[str, Row]], names: dict[str, str], total: int)
             if row.get("state") in ("not_audited", "error") and row.get("applicable") is not False:
                 key = (name, str(row["state"]), one_line(row.get("reason") or "no reason given"))
                 places.setdefault(key, []).append(_name(names, repository))
-    return [
-        f"{name}: {state}{'' if len(where) == total else ' in ' + ', '.join(where)}: {reason}"
-        for (name, state, reason), where in places.items()
-    ]
+    lines = []
+    for (name, state, reason), where in places.items():
+        inside = "" if len(where) == total else f" in {', '.join(where)}"
+        lines.append(f"{name} {state.replace('_', ' ')}{inside}: {reason}")
+    return lines
 
 
 def _print_handoff(home: Home, task: Row, console: Console) -> None:
@@ -248,7 +252,9 @@ def _print_handoff(home: Home, task: Row, console: Console) -> None:
     ident = task.get("handoff_id")
     handoff = next((row for row in home.handoffs() if row.get("handoff_id") == ident), None)
     if handoff is None:
-        console.print("  None was needed.")
+        known = ", ".join(one_line(other) for other in task.get("follow_ups") or [])
+        words = f"No new one: open already as {known}." if known else "None was needed."
+        _indented(console, Text(words))
         return
     offered = str(handoff.get("task_id"))
     line = Text("  ").append(str(ident), "bold")
@@ -267,9 +273,9 @@ def _print_handoff(home: Home, task: Row, console: Console) -> None:
     _indented(console, table)
     if len(children) > _SHOWN_TASKS:
         console.print(f"  and {len(children) - _SHOWN_TASKS} more fix tasks")
-    waits = [row.get("blocked_on") or row.get("waiting_for") for row in [*children, parent]]
+    waits = [row.get("blocked_on") or row.get("waiting_for") for row in children or [parent]]
     for reason in dict.fromkeys(one_line(reason) for reason in waits if reason):
-        console.print(Text(f"  waits for: {reason}", "dim"))
+        _indented(console, Text(f"waits for: {reason}", "dim"))
 
 
 def _print_budget(home: Home, console: Console) -> None:

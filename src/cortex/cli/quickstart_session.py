@@ -6,6 +6,7 @@ SIGTERM. What is shown on the way is not here.
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import shutil
 import subprocess
@@ -18,10 +19,12 @@ from typing import Any
 from cortex.home import Home, Outcome, Receipt
 from cortex.model.errors import CortexError
 
-__all__ = ["QuickstartError", "Session"]
+__all__ = ["DROPS", "QuickstartError", "Session"]
 
 Row = dict[str, Any]
 
+#: What the files are called that a quickstart drops: by it their tasks are known.
+DROPS = "quickstart-*.json"
 _TICK_S = 0.5
 _ACCEPT_S = 30.0
 _CANCEL_S = 30.0
@@ -84,6 +87,14 @@ class Session:
             f"cortexd ended with status {self._daemon.returncode}; the end of {self.log}:\n{tail}"
         )
 
+    def clear(self) -> int:
+        """Cancels what a killed quickstart left in the home; how many tasks that were."""
+        if not any(row.get("status") not in _ENDED for row in self._tasks().values()):
+            for file in self.home.paths.inbox.glob(DROPS):
+                file.unlink(missing_ok=True)
+            return 0
+        return len(self.withdraw())
+
     def drop(self, file: Path) -> str:
         """Copies a task file into the inbox as `cp` would, and returns the id of its task.
 
@@ -111,17 +122,18 @@ class Session:
         return None
 
     def withdraw(self) -> list[str]:
-        """Cancels what is open of the dropped task and of what followed from it, and waits until
-        none of it runs. Returns the ids of the tasks that were open.
+        """Cancels what is open of the tasks that quickstarts dropped and of what followed from
+        them, and waits until none of it runs. Returns the ids of the tasks that were open.
+
+        That includes tasks of an earlier quickstart that was killed.
         """
-        if self._receipt is None or self._ended():
+        waiting = list(self.home.paths.inbox.glob(DROPS))
+        for file in waiting:
+            file.unlink(missing_ok=True)
+        if self._ended():
             return []
-        try:
-            (self.home.paths.inbox / self._receipt.name).unlink()
-        except FileNotFoundError:
+        if self._receipt is not None and self._receipt.name not in {file.name for file in waiting}:
             self._outcome(self._receipt, _ACCEPT_S)
-        else:
-            return []
         tasks = self._tasks()
         open_ids = [ident for ident, row in tasks.items() if row.get("status") not in _ENDED]
         for ident in open_ids:
@@ -134,6 +146,8 @@ class Session:
                         "reason": "the quickstart is over",
                     }
                 )
+        if not open_ids:
+            return []
         deadline = time.monotonic() + _CANCEL_S
         for _ in self.home.follow(every_s=_TICK_S):
             mine = self._tasks()
@@ -147,10 +161,9 @@ class Session:
         return self._daemon is None or self._daemon.poll() is not None
 
     def _tasks(self) -> dict[str, Row]:
-        """The dropped task, its follow-ups, and their children, by id."""
+        """The dropped tasks, their follow-ups, and the children of these, by id."""
         rows = {str(row.get("id")): row for row in self.home.tasks()}
-        name = self._receipt.name if self._receipt else None
-        wanted = [ident for ident, row in rows.items() if row.get("source") == name]
+        wanted = [ident for ident, row in rows.items() if _dropped_here(row)]
         for ident in wanted:  # grows while it is walked
             row = rows.get(ident, {})
             followers = [*row.get("follow_ups", []), *row.get("children", [])]
@@ -172,6 +185,10 @@ class Session:
             self._daemon.kill()
             status = self._daemon.wait()
         return status, _still_alive(family, 5.0)
+
+
+def _dropped_here(row: Row) -> bool:
+    return fnmatch.fnmatchcase(str(row.get("source") or ""), DROPS)
 
 
 def _alive(row: Row) -> bool:
