@@ -1,4 +1,4 @@
-"""Ended tasks and workers after they left the published files: dated JSON Lines with an index.
+"""The archive of ended tasks, workers and handoffs: dated JSON Lines with an index.
 
 The files are the truth; the index (SQLite) can be deleted at any time and is built again from
 them. Which rows leave, and when, is not decided here.
@@ -20,7 +20,7 @@ from cortex.store.disk import write_all
 
 __all__ = ["Archive", "Archived", "Kind"]
 
-Kind = Literal["task", "worker"]
+Kind = Literal["task", "worker", "handoff"]
 
 _FILE_NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.jsonl")
 _SCHEMA_VERSION = 1

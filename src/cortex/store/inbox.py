@@ -89,7 +89,8 @@ def scan(
         disk.mkdir(folder)
     try:
         _look_through(work, limit)
-    except _StopScan as stop:
+    except (_StopScan, OSError) as stop:
+        # What is claimed already is given out in any case: nobody else would find it.
         work.found.faults.append(str(stop))
         work.wait(SETTLED_S)
     work.sync_folders()

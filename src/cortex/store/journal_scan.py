@@ -104,6 +104,8 @@ def scan(
     Raises JournalDamaged when a segment is missing and JournalTooNew for a newer format; a bad
     line is reported as `fault`.
     """
+    if after is not None and after.seq == 0:
+        after = None  # taken before the first line
     found = Scan(folder, sorted(name for name in _names(disk, folder) if _is_segment(name)))
     first = _first_to_read(found, after)
     crc = _check_older(disk, found, first)

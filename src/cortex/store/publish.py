@@ -19,6 +19,7 @@ __all__ = ["LateEdit", "PublishResult", "Publisher"]
 _NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 LINGER_S = 5.0
 _MARK_SPAN = 1_000_000
+_DRAFT_ENDING = ".draft"
 
 Version = tuple[int, int, int, int]
 
@@ -68,10 +69,9 @@ class Publisher:
 
     def publish(self, path: Path, chunks: Sequence[bytes], journal_seq: int) -> PublishResult:
         """Puts the joined chunks at `path`. OSError leaves the published file as it was."""
-        draft = self._out / f".{path.name}.draft"
-        version = self._write_draft(draft, chunks)
         kept = self._free_name(f"{path.name}.{journal_seq}")
-        was_missing = self._swap(draft, path, kept)
+        version = self._write(kept, chunks)
+        was_missing = self._swap(kept, path)
         last = self._last.get(path)
         self._last[path] = version
         if was_missing:
@@ -82,6 +82,21 @@ class Publisher:
             self._lingering.append(_Lingering(path, kept, stat.version))
             return PublishResult(False, None, None, False)
         return PublishResult(True, kept, self._has_writer(kept, stat), False)
+
+    def leftovers(self, documents: Sequence[Path]) -> list[LateEdit]:
+        """What an earlier life kept of these documents and did not hand on: edits. To be called
+        once, before the first publication; our own old versions are deleted."""
+        edits: list[LateEdit] = []
+        for name in sorted(self._disk.listdir(self._out)):
+            kept = self._out / name
+            stat = self._disk.stat(kept)
+            if name.endswith(_DRAFT_ENDING) or self._is_ours(kept, stat, None):
+                self._disk.remove_all([kept])
+                continue
+            document = next((d for d in documents if name.startswith(f"{d.name}.")), None)
+            if document is not None:
+                edits.append(LateEdit(document, kept))
+        return edits
 
     def untouched(self, path: Path) -> bool:
         """Whether the file is there and as it was published last, in this life or an earlier one.
@@ -116,13 +131,11 @@ class Publisher:
         self._lingering = still
         return late
 
-    def _write_draft(self, draft: Path, chunks: Sequence[bytes]) -> Version:
+    def _write(self, target: Path, chunks: Sequence[bytes]) -> Version:
+        """The whole document under a name of its own: what lies there is never half of ours."""
+        draft = target.with_name(f".{target.name}{_DRAFT_ENDING}")
         self._disk.remove_all([draft])
-        try:
-            handle = self._disk.create(draft)
-        except FileNotFoundError:
-            self._disk.mkdir(self._out)
-            handle = self._disk.create(draft)
+        handle = self._create(draft)
         try:
             crc = 0
             for chunk in chunks:
@@ -130,42 +143,54 @@ class Publisher:
                 write_all(self._disk, handle, chunk)
             now_ns = self._disk.fstat(handle).mtime_ns
             self._disk.set_mtime(handle, now_ns - now_ns % _MARK_SPAN + crc % _MARK_SPAN)
-            return self._disk.fstat(handle).version
+            version = self._disk.fstat(handle).version
+            self._disk.rename(draft, target)
         except OSError:
             self._disk.remove_all([draft])
             raise
         finally:
             self._disk.close(handle)
+        return version
 
-    def _swap(self, draft: Path, path: Path, kept: Path) -> bool:
-        """Puts the draft in place and the old file at `kept`; True when there was no old file."""
+    def _create(self, draft: Path) -> int:
+        try:
+            return self._disk.create(draft)
+        except FileNotFoundError:
+            self._disk.mkdir(self._out)
+            return self._disk.create(draft)
+
+    def _swap(self, kept: Path, path: Path) -> bool:
+        """Puts the document at `kept` in place, and the old file at `kept`; True when there was
+        none."""
         while True:
             try:
-                self._disk.exchange(draft, path)
+                self._disk.exchange(kept, path)
             except FileNotFoundError:
                 try:
-                    self._disk.rename_new(draft, path)
+                    self._disk.rename_new(kept, path)
                 except FileExistsError:
                     continue  # made by somebody in between
                 return True
             except OSError as error:
-                if error.errno not in _NO_EXCHANGE:
-                    raise
-                return self._compare_and_rename(draft, path, kept)
-            self._disk.rename(draft, kept)
+                if error.errno in _NO_EXCHANGE:
+                    return self._compare_and_rename(kept, path)
+                self._disk.remove_all([kept])
+                raise
             return False
 
-    def _compare_and_rename(self, draft: Path, path: Path, kept: Path) -> bool:
+    def _compare_and_rename(self, kept: Path, path: Path) -> bool:
         """For file systems without exchange: an edit between the two calls is lost."""
+        aside = self._free_name(f"{kept.name}.old")
         try:
             if self._disk.stat(path).kind == "file":
-                self._disk.link(path, kept)
+                self._disk.link(path, aside)
             else:
-                self._disk.rename(path, kept)
+                self._disk.rename(path, aside)
         except FileNotFoundError:
-            self._disk.rename(draft, path)
+            self._disk.rename(kept, path)
             return True
-        self._disk.rename(draft, path)
+        self._disk.rename(kept, path)
+        self._disk.rename(aside, kept)
         return False
 
     def _free_name(self, name: str) -> Path:

@@ -345,3 +345,11 @@ def test_a_lone_surrogate_survives_the_journal(tmp_path: Path) -> None:
     journal.close()
     assert segment(tmp_path).read_bytes().decode()
     assert next(opened(tmp_path).lines).why == "dropped caf\udce9.json"
+
+
+def test_a_checkpoint_from_before_the_first_line_is_as_good_as_none(tmp_path: Path) -> None:
+    found = opened(tmp_path)
+    position = found.journal.position
+    found.journal.close()
+    write(tmp_path, DAY)
+    assert seqs(opened(tmp_path, after=position)) == [1]

@@ -169,3 +169,15 @@ def test_a_removed_out_folder_is_made_again(path: Path) -> None:
     (path.parents[1] / "out").rmdir()
     ours.publish(path, [b"second"], 2)
     assert path.read_bytes() == b"second"
+
+
+def test_edits_that_an_earlier_life_kept_are_handed_on_once(path: Path) -> None:
+    ours = publisher(path)
+    ours.publish(path, [b"first"], 1)
+    path.write_bytes(b"edit")
+    kept = ours.publish(path, [b"second"], 2).kept
+    ours.publish(path, [b"third"], 3)
+    (path.parents[1] / "out" / ".half.draft").write_bytes(b"{")
+    again = publisher(path)
+    assert again.leftovers([path]) == [LateEdit(path, kept)]
+    assert left(path) == ["task-queue.json.2"]
