@@ -46,7 +46,6 @@ from cortex.runtime.table import runtime_infos
 from cortex.store.archive import Archive
 from cortex.store.disk import RealDisk
 from cortex.store.journal_errors import JournalBroken, JournalFull
-from cortex.store.publish import Publisher
 
 __all__ = ["Daemon", "main"]
 
@@ -73,13 +72,13 @@ class Daemon:
         catalog = self._library.refresh() or Catalog()
         self._context = Context(self._engine, self._effects, paths, settings, catalog, log)
         self._executor = LocalExecutor(paths.state)
-        archive = Archive(paths)
+        archive = Archive(disk, paths.archive, paths.archive_index)
         self._gathering = Gathering(self._context)
         self._masters = MastersController(self._context, self._gathering)
         runtime_dir = runtime_dir_of(paths, settings)
         self._workers = WorkersController(self._context, self._executor, runtime_dir)
         self._intake = Intake(self._context, disk, archive)
-        self._publishing = Publishing(self._context, Publisher(disk, paths.out), self._about())
+        self._publishing = Publishing(self._context, disk, self._about())
         self._housekeeping = Housekeeping(self._context, self._executor, archive)
         self._saving = Saving(self._context, disk, opened.journal, opened.replayed)
         self._watching = Watching((paths.inbox, paths.coordination), self._mailbox.post_look)
@@ -254,6 +253,7 @@ class Daemon:
         self._next_resync = clock + self._context.settings.daemon.resync
         self._workers.resync()
         self._intake.look()
+        self._publishing.resync()
         self._reload()
         self._housekeeping.turn(self._engine.now())
         if self._publishing.daemon["paused"] != self._context.state.paused:

@@ -17,6 +17,9 @@ from cortex.model.state import State
 
 __all__ = ["Engine", "JournalLike"]
 
+#: Characters of a reason: one line that a person reads.
+WHY_AT_MOST = 300
+
 
 class JournalLike(Protocol):
     """What the engine needs of a journal (`store.journal.Journal`)."""
@@ -58,7 +61,8 @@ class Engine:
         """Appends a decision's line and evolves the state by it; durable after `commit`."""
         if not entry.events:
             return
-        seq = self.journal.append(self.clock.now(), entry.by, entry.why, entry.events)
+        why = " ".join(entry.why.split())[:WHY_AT_MOST]
+        seq = self.journal.append(self.clock.now(), entry.by, why, entry.events)
         evolve(self.state, seq, self.journal.last_at, entry.events)
         self.lines += 1
 

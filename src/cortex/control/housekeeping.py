@@ -18,7 +18,7 @@ from cortex.decide.entry import Entry, Now
 from cortex.model.state import OPEN_TASK, TERMINAL_WORKER, Task
 from cortex.model.times import parse_time
 from cortex.runtime.executor import Executor
-from cortex.store.archive import Archive
+from cortex.store.archive import Archive, Kind
 
 __all__ = ["Housekeeping"]
 
@@ -140,17 +140,17 @@ class Housekeeping:
     def _move(self, tasks: list[Task]) -> None:
         context = self._context
         state = context.state
-        rows: list[dict[str, Any]] = []
+        rows: list[tuple[Kind, str, dict[str, Any]]] = []
         workers: list[str] = []
         for task in tasks:
-            rows.append(_archived("task", task.id, project.task_row(task, state)))
+            rows.append(("task", task.id, project.task_row(task, state)))
             for ident in task.workers:
                 worker = state.workers.get(ident)
                 if worker is None:
                     continue
                 completed = worker.status == "completed"
                 row = project.completed_row(worker) if completed else project.failed_row(worker)
-                rows.append(_archived("worker", ident, row))
+                rows.append(("worker", ident, row))
                 workers.append(ident)
         ids = {task.id for task in tasks}
         handoffs = [
@@ -158,7 +158,7 @@ class Housekeeping:
             for handoff in state.handoffs.values()
             if handoff.task_id in ids and handoff.status in ("completed", "rejected")
         ]
-        rows += [_archived("handoff", i, project.handoff_row(state.handoffs[i])) for i in handoffs]
+        rows += [("handoff", i, project.handoff_row(state.handoffs[i])) for i in handoffs]
         escalations = [e.id for e in state.escalations.values() if e.task_id in ids]
         event = {
             "event": "archived",
@@ -184,10 +184,6 @@ class Housekeeping:
         if all(ident in state.ended_tasks for ident in event["tasks"]):
             why = f"{len(event['tasks'])} ended tasks are in the archive"
             self._context.engine.apply(Entry("daemon", why, [event]))
-
-
-def _archived(kind: str, ident: str, row: dict[str, Any]) -> dict[str, Any]:
-    return {"kind": kind, "id": ident, "row": row}
 
 
 def _clear_away(executor: Executor, attempts: Sequence[AttemptPaths]) -> None:

@@ -222,7 +222,7 @@ def _archived_names(request: Any, archive: Archive) -> dict[str, str]:
         if row is not None:
             found[ident] = str(row.row.get("status"))
     if request.key is not None:
-        task_id = archive.find_key(request.key)
-        if task_id is not None:
-            found[f"key:{request.key}"] = task_id
+        known = archive.find_key(request.key)
+        if known is not None:
+            found[f"key:{request.key}"] = known.id
     return found

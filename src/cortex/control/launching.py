@@ -73,7 +73,7 @@ def make_launch(context: Context, task: Task, worker: Worker) -> Launch:
         grace_s=settings.grace,
         log_limit_bytes=settings.log_limit,
         boot_id=worker.boot_id or "",
-        title=f"{worker.id}: {task.title}",
+        title=task.title,
         limits=Limits(
             memory_bytes=settings.memory_limit or None,
             file_bytes=settings.file_limit or None,

@@ -7,10 +7,10 @@ a resync each second or two looks at what lives, because events may be lost.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -28,7 +28,6 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._items: deque[Callable[[], None]] = deque()
-        self._mutex = threading.Lock()
         self._signalled = False
         self._look = False
         self.looked: Callable[[], None] = lambda: None
@@ -46,18 +45,18 @@ class Mailbox:
 
     def wake(self) -> None:
         """Lets the loop take a turn; from any thread, and from signal handlers."""
-        with self._mutex:
-            if self._signalled:
-                return
+        if not self._signalled:
             self._signalled = True
-        os.eventfd_write(self.fileno, 1)
+            os.eventfd_write(self.fileno, 1)
 
     def take(self) -> int:
         """Runs everything that was posted; how many that were."""
-        with self._mutex:
-            if self._signalled:
-                self._signalled = False
-                os.eventfd_read(self.fileno)
+        # First the event, then the mark: a post in between is in the queue already, and one
+        # that comes later sees no mark and writes the event again. No lock, for a signal
+        # handler may interrupt this very function.
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.fileno)
+        self._signalled = False
         if self._look:
             self._look = False
             self.looked()

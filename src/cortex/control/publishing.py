@@ -8,7 +8,7 @@ bytes that nobody changes any more.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,22 @@ from typing import Any
 from cortex.control.context import Context
 from cortex.decide import project
 from cortex.decide.admit import waiting_reason
+from cortex.decide.entry import Entry
 from cortex.decide.project import Vitals
 from cortex.model.layout import encode_row, join
+from cortex.model.seams import Disk
 from cortex.model.state import LIVE, WAITING_WORKER
 from cortex.model.times import format_time
+from cortex.store.drop import Problem
 from cortex.store.publish import Publisher
+from cortex.store.rejecting import reject_file
 
 __all__ = ["Publishing"]
 
+EDIT_REFUSED = Problem(
+    "this version does not take up edits of published files; the file was restored",
+    hint="drop the change into coordination/inbox/ instead: a task, or a cancel, retry or budget",
+)
 #: A publication may take this share of the time, at most.
 _DUTY = 20.0
 _POOL_LISTS = ("active_workers", "queued_workers", "completed_workers", "failed_workers")
@@ -58,9 +66,10 @@ class _Document:
 class Publishing:
     """Keeps the published files at most a moment behind the journal."""
 
-    def __init__(self, context: Context, publisher: Publisher, daemon: dict[str, Any]) -> None:
+    def __init__(self, context: Context, disk: Disk, daemon: dict[str, Any]) -> None:
         self._context = context
-        self._publisher = publisher
+        self._disk = disk
+        self._publisher = Publisher(disk, context.paths.out)
         self.daemon = daemon
         self._changed: dict[tuple[str, str], None] = {}
         self._next = 0.0
@@ -168,10 +177,49 @@ class Publishing:
         took, edits = outcome
         interval = self._context.settings.daemon.publish_interval
         self._next = clock + max(interval, _DUTY * (took + encoding))
-        for path, kept in edits:
-            self._context.log.warning(
-                "an edit of a published file was set aside", file=str(path), kept=str(kept)
-            )
+        self._refuse(edits)
+
+    def resync(self) -> None:
+        """Finds documents that somebody edited or removed; they are published anew."""
+        if self._under_way:
+            return
+        self._under_way = True
+        paths = [document.path for document in self._documents()]
+        publisher, clock = self._publisher, self._context.engine.clock.monotonic()
+        self._context.effects.run(
+            "publish", lambda: _look_after(publisher, paths, clock), self._looked_after
+        )
+
+    def _looked_after(self, outcome: Any) -> None:
+        self._under_way = False
+        if isinstance(outcome, Exception):
+            self._context.log.warning("published files could not be read", error=str(outcome))
+            return
+        changed, late = outcome
+        for document in self._documents():
+            document.rows.dirty = document.rows.dirty or document.path in changed
+        self._refuse(late)
+
+    def _refuse(self, edits: list[_Edit]) -> None:
+        """Keeps an edit whole in rejected/ beside its reason, as nothing takes it up yet."""
+        if not edits:
+            return
+        context = self._context
+        disk, paths, at = self._disk, context.paths, context.engine.now().at
+        for path, _ in edits:
+            context.log.warning("an edit of a published file was refused", file=path.name)
+            event = {"event": "file_edit_refused", "file": path.name}
+            context.engine.apply(Entry("person", f"{path.name} was edited by hand", [event]))
+
+        def work() -> None:
+            for path, kept in edits:
+                reject_file(disk, paths, kept, path.name, EDIT_REFUSED, at, kept.name)
+
+        context.effects.run("publish", work, self._refused)
+
+    def _refused(self, outcome: Any) -> None:
+        if isinstance(outcome, Exception):
+            self._context.log.warning("an edit stays in .state/out/", error=str(outcome))
 
     # --- rows
 
@@ -236,6 +284,7 @@ class Publishing:
 
 
 _NO_VITALS = Vitals()
+_Edit = tuple[Path, Path]
 Work = tuple[Path, dict[str, Any], dict[str, list[bytes]]]
 
 
@@ -243,9 +292,7 @@ def _snapshot(rows: _Rows) -> dict[str, list[bytes]]:
     return {name: list(encoded.values()) for name, encoded in rows.lists.items()}
 
 
-def _publish(
-    publisher: Publisher, work: list[Work], seq: int
-) -> tuple[float, list[tuple[Path, Path]]]:
+def _publish(publisher: Publisher, work: list[Work], seq: int) -> tuple[float, list[_Edit]]:
     """(seconds it took, edits that were found in the place of what was published)."""
     started = time.perf_counter()
     edits = []
@@ -254,3 +301,11 @@ def _publish(
         if result.edited and result.kept is not None:
             edits.append((path, result.kept))
     return time.perf_counter() - started, edits
+
+
+def _look_after(
+    publisher: Publisher, paths: Sequence[Path], monotonic_s: float
+) -> tuple[list[Path], list[_Edit]]:
+    """(documents that are not as they were published, edits that came late)."""
+    changed = [path for path in paths if not publisher.untouched(path)]
+    return changed, [(late.document, late.kept) for late in publisher.sweep(monotonic_s)]

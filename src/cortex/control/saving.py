@@ -105,9 +105,11 @@ def _json(value: Any) -> bytes:
 
 
 def _records(state: State, kind: str) -> dict[str, Any]:
-    return {
+    kinds: dict[str, Any] = {
         "task": state.tasks,
         "worker": state.workers,
         "handoff": state.handoffs,
         "escalation": state.escalations,
-    }[kind]
+    }
+    records: dict[str, Any] = kinds[kind]
+    return records

@@ -6,7 +6,7 @@ How they change is `decide.evolve`; how they look to people is `decide.project`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 __all__ = [
@@ -54,13 +54,37 @@ class Record:
     __slots__: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """All fields under their own names; nested records become objects."""
-        return {name: _plain(getattr(self, name)) for name in self.__slots__}
+        """The fields under their own names; nested records become objects.
+
+        Fields that say nothing (None, False, an empty list or object) are left out where that is
+        their default: the journal stays short, and reading fills them in again.
+        """
+        silent = _silent(type(self))
+        return {
+            name: _plain(value)
+            for name in self.__slots__
+            if (value := getattr(self, name)) or name not in silent
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Any:
         """The record of an object made by `to_json`; unknown names are an error of ours."""
         return cls(**data)
+
+
+_SILENT: dict[str, frozenset[str]] = {}
+
+
+def _silent(kind: type[Record]) -> frozenset[str]:
+    """Names of a record's fields whose default is an empty value."""
+    if kind.__name__ not in _SILENT:
+        _SILENT[kind.__name__] = frozenset(
+            known.name
+            for known in fields(kind)  # type: ignore[arg-type]
+            if (known.default is not MISSING and not known.default)
+            or (known.default_factory in (list, dict))
+        )
+    return _SILENT[kind.__name__]
 
 
 def _plain(value: Any) -> Any:
