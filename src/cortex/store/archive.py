@@ -23,11 +23,11 @@ __all__ = ["Archive", "Archived", "Kind"]
 Kind = Literal["task", "worker", "handoff"]
 
 _FILE_NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.jsonl")
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE entry (
     kind TEXT, id TEXT, day TEXT, offset INTEGER, length INTEGER, crc INTEGER,
-    key TEXT, task_id TEXT, PRIMARY KEY (kind, id)
+    key TEXT, task_id TEXT, PRIMARY KEY (id, kind)
 ) WITHOUT ROWID;
 CREATE INDEX entry_key ON entry (key) WHERE key IS NOT NULL;
 CREATE INDEX entry_task ON entry (task_id) WHERE task_id IS NOT NULL;
