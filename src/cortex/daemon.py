@@ -52,6 +52,7 @@ __all__ = ["Daemon", "main"]
 #: Rounds in which controllers answer each other within one turn.
 ROUNDS_A_TURN = 20
 FULL_AGAIN_S = 0.5
+SWITCH_INTERVAL_S = 0.0005
 
 
 class Daemon:
@@ -92,6 +93,8 @@ class Daemon:
     def run(self) -> None:
         """Serves the home until it is told to stop; workers live on after that."""
         on_signals((signal.SIGTERM, signal.SIGINT), self._stop)
+        # A result of an effect thread should not wait the default 5 ms for the control thread.
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         signal.signal(signal.SIGIO, signal.SIG_IGN)
         self._begin()
         note = self._watching.start()

@@ -105,5 +105,5 @@ def _gather(job: _Job, root: str, limit: int, write: Callable[..., None]) -> Gat
         documents.append((repository, found))
     findings = merge_workers(reports)
     files = report_files(job.row, job.results, findings, documents)
-    write(f"{root}/{job.location}", files)
+    write(f"{root}/{job.location}", files, durable=bool(findings))
     return Gathered(job.task_id, job.run, findings, job.location)

@@ -1,6 +1,8 @@
-"""Writing a task's report folder: small files, each replaced whole, durable before they are named.
+"""Writing a task's report folder: small files, each replaced whole.
 
-What stands in the files is decided elsewhere.
+What stands in the files is decided elsewhere. A report that holds findings is made durable before
+the line that ends its task; a plain one says nothing that the journal does not say, and is not
+worth two syncs a task.
 """
 
 from __future__ import annotations
@@ -12,11 +14,11 @@ from pathlib import Path
 __all__ = ["write_report"]
 
 
-def write_report(folder: str | Path, files: Mapping[str, bytes]) -> None:
+def write_report(folder: str | Path, files: Mapping[str, bytes], *, durable: bool) -> None:
     """Puts the files into the folder, which is made where it is missing; OSError as it comes.
 
-    Every file is synced before it takes its name, so that after a power cut a name means a whole
-    file.
+    With `durable` every file is synced before it takes its name, so that after a power cut a name
+    means a whole file.
     """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
@@ -24,6 +26,7 @@ def write_report(folder: str | Path, files: Mapping[str, bytes]) -> None:
         draft = target / f".{name}.tmp"
         with open(draft, "wb") as handle:
             handle.write(data)
-            handle.flush()
-            os.fdatasync(handle.fileno())
+            if durable:
+                handle.flush()
+                os.fdatasync(handle.fileno())
         draft.replace(target / name)
