@@ -180,7 +180,7 @@ def test_a_larger_budget_goes_to_the_pool(fleet: Fleet) -> None:
 
 
 def test_following_events_sees_what_happens_and_ends_with_the_daemon(fleet: Fleet) -> None:
-    follower = fleet.popen("events", "-f", "--tail", "0")
+    follower = fleet.popen("events", "-f")
     ident = fleet.submit("--command", "true")
     fleet.run("wait", ident, "--timeout", "30s")
     fleet.stop()

@@ -65,14 +65,15 @@ def show_budget(home: Home, output: Output | None, watch: bool) -> None:
     if not running:
         raise typer.Exit(exits.NO_DAEMON)
     last: Row | None = None
-    for _ in home.changes():
+    from cortex.home import DaemonWatch
+
+    daemon = DaemonWatch(home)
+    for _ in home.changes(every_s=2.0):
         now = home.budget()
         if now != last:
             print_json_line(now) if output is Output.json else _show(now, output)
             last = now
-        if not home.daemon().running:
-            note("the daemon has gone")
-            raise typer.Exit(exits.NO_DAEMON)
+        daemon.check()
 
 
 def _show(document: Row, output: Output | None) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cortex.cli import exits
 from cortex.cli.ages import since_instant
 from cortex.cli.narrate import line_text
 from cortex.cli.options import HomeOption, Output, OutputOption, fail_usage, open_home
@@ -145,12 +144,13 @@ def _reader(home: Home, ids: list[str], seq: int, at: str) -> Any:
 
 
 def _follow(home: Home, read: Any, output: Output | None) -> None:
-    for _ in home.changes():
+    from cortex.home import DaemonWatch
+
+    watch = DaemonWatch(home)
+    for _ in home.changes(every_s=2.0):
         for line in read():
             _print(line, output)
-        if not home.daemon().running:
-            note(f"no daemon runs for {home.root}; nothing more will happen")
-            raise typer.Exit(exits.NO_DAEMON)
+        watch.check()
 
 
 def _print(line: Line, output: Output | None) -> None:

@@ -227,10 +227,13 @@ def _watch(
     home: Home, select: _Selection, rows: list[Row], table: Table, output: Output | None
 ) -> None:
     """Prints each row again when something in it changes, until interrupted."""
+    from cortex.home import DaemonWatch
+
     key = select.kind.key
     seen = {row.get(key): json.dumps(row, sort_keys=True) for row in rows}
     headed = bool(rows)
-    for _ in home.changes():
+    watch = DaemonWatch(home)
+    for _ in home.changes(every_s=2.0):
         for row in select.rows(home):
             text = json.dumps(row, sort_keys=True)
             if seen.get(row.get(key)) == text:
@@ -245,6 +248,4 @@ def _watch(
                     print(table.head())
                     headed = True
                 print(table.line(row), flush=True)
-        if not home.daemon().running:
-            note("the daemon has gone")
-            raise typer.Exit(exits.NO_DAEMON)
+        watch.check()

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cortex.cli import exits
 from cortex.cli.options import HomeOption, open_home
 from cortex.cli.terminal import clean, colours, note, paint
 from cortex.cli.verbs import complete_tasks
@@ -117,9 +116,10 @@ def _workers(home: Home, ident: str, everything: bool) -> list[dict[str, Any]]:
 
 
 def _follow(home: Home, ident: str, everything: bool, shown: list[_Log]) -> None:
-    from cortex.home.waiting import has_ended
+    from cortex.home.waiting import DaemonWatch, has_ended
 
     last: _Log | None = None
+    watch = DaemonWatch(home)
     by_id = {log.worker_id: log for log in shown}
     for _ in home.changes(every_s=1.0, also=[log.path for log in shown if log.path]):
         for worker in _workers(home, ident, everything):
@@ -133,9 +133,7 @@ def _follow(home: Home, ident: str, everything: bool, shown: list[_Log]) -> None
         found = home.lookup(ident)
         if found is not None and has_ended(str(found.row.get("status"))):
             return
-        if not home.daemon().running:
-            note(f"no daemon runs for {home.root}; nothing more will be printed")
-            raise typer.Exit(exits.NO_DAEMON)
+        watch.check()
 
 
 def _print(log: _Log, lines: Iterator[str], *, heads: bool) -> None:

@@ -10,12 +10,13 @@ from cortex.home.documents import Row
 from cortex.home.find import find_home
 from cortex.home.liveness import Daemon, daemon_of
 from cortex.home.submit import Outcome, Receipt
-from cortex.home.waiting import DaemonAbsentError, Waited
+from cortex.home.waiting import DaemonAbsentError, DaemonWatch, Waited
 
 __all__ = [
     "Created",
     "Daemon",
     "DaemonAbsentError",
+    "DaemonWatch",
     "Found",
     "Home",
     "Outcome",

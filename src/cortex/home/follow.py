@@ -6,6 +6,7 @@ without events costs two seconds and nothing else.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -58,6 +59,8 @@ def _watch(folders: list[Path], also: Sequence[Path], woken: threading.Event) ->
             if event.event_type not in _OWN_READS:
                 woken.set()
 
+    # It warns on stderr about events that come while it is being stopped.
+    logging.getLogger("watchdog").addHandler(logging.NullHandler())
     observer = Observer()
     try:
         for folder in {*folders, *(path.parent for path in also)}:

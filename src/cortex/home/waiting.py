@@ -18,14 +18,33 @@ from cortex.model.errors import CortexError, HomeError
 if TYPE_CHECKING:
     from cortex.home.client import Home
 
-__all__ = ["DaemonAbsentError", "Waited", "has_ended", "wait_for"]
+__all__ = ["DaemonAbsentError", "DaemonWatch", "Waited", "has_ended", "wait_for"]
 
 #: A daemon may be away so long before waiting on it is given up: a restart.
-ABSENCE_S = 10.0
+ABSENCE_S = 5.0
 
 
 class DaemonAbsentError(CortexError):
     """No daemon serves the home, so what is waited for cannot come."""
+
+
+class DaemonWatch:
+    """Tells while something is followed that the daemon has gone, but not for a restart."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._seen_s: float | None = None
+
+    def check(self) -> None:
+        """Call it every second or two. DaemonAbsentError if none runs, or none has for a while."""
+        now_s = time.monotonic()
+        if self._home.daemon().running:
+            self._seen_s = now_s
+        elif self._seen_s is None or now_s - self._seen_s > ABSENCE_S:
+            raise DaemonAbsentError(
+                f"no daemon runs for {self._home.root}, so nothing moves on; "
+                f"start one with `cortexd --home {self._home.root}`"
+            )
 
 
 @dataclass(slots=True)
@@ -65,22 +84,15 @@ def wait_for(
 def wait_until(home: Home, look: Callable[[], Waited], timeout_s: float | None) -> Waited:
     """Looks again at each change until it is decided, the time is over or the daemon is gone."""
     end = None if timeout_s is None else time.monotonic() + timeout_s
-    seen_daemon: float | None = None
+    watch = DaemonWatch(home)
     waited = look()
     if waited.reached or waited.missed:
         return waited
     for _ in home.changes(every_s=1.0):
         waited = look()
-        now = time.monotonic()
-        if waited.reached or waited.missed or (end is not None and now >= end):
+        if waited.reached or waited.missed or (end is not None and time.monotonic() >= end):
             return waited
-        if home.daemon().running:
-            seen_daemon = now
-        elif seen_daemon is None or now - seen_daemon > ABSENCE_S:
-            raise DaemonAbsentError(
-                f"no daemon runs for {home.root}, so nothing moves on; "
-                f"start one with `cortexd --home {home.root}`"
-            )
+        watch.check()
     return waited
 
 
