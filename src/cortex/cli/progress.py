@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,8 +71,10 @@ def follow_tasks(
     """
     view = _view(console)
     start = present = open_at = time.monotonic()
-    with view:
-        for _ in home.follow(every_s=_TICK_S):
+    # Closed here: left to the garbage collector, its end would swallow a Ctrl-C that arrives in it.
+    changes: Any = home.follow(every_s=_TICK_S)
+    with view, closing(changes):
+        for _ in changes:
             seen = _look(home, task_ids)
             view.show(seen)
             now = time.monotonic()

@@ -34,6 +34,7 @@ __all__ = ["main"]
 Row = dict[str, Any]
 
 _INTERRUPTED = 130
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: What a copy of this project leaves out: what is hidden, made at run time, or fetched.
 _LEFT_OUT = ("__pycache__", "*.egg-info", "coordination", "worker-specs", "logs", "build", "dist")
 _NEEDED_BYTES = 50 * 1024 * 1024
@@ -89,15 +90,12 @@ def _complain(text: str) -> int:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Turns Ctrl-C, SIGTERM and a closed terminal into _StoppedError, once."""
+    """Turns Ctrl-C, SIGTERM and a closed terminal into _StoppedError."""
 
     def stop(number: int, _frame: object) -> None:
-        for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(other, signal.SIG_IGN)
         raise _StoppedError(signal.Signals(number).name)
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, stop) for number in numbers}
+    before = {number: signal.signal(number, stop) for number in _STOPPING}
     try:
         yield
     finally:
@@ -234,7 +232,7 @@ def _show_files(console: Console, home: Home, task: Row, log: Path) -> None:
 
 def _end(console: Console, session: Session) -> None:
     """Withdraws what is open, ends the daemon, and says so; Ctrl-C cannot cut this short."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
     if session.pid is None:
         return

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +115,19 @@ class Session:
 
     def _outcome(self, receipt: Receipt, limit_s: float) -> Outcome | None:
         deadline = time.monotonic() + limit_s
-        for _ in self.home.follow(every_s=_TICK_S):
-            self.check()
-            found = self.home.find_submitted(receipt)
-            if found is not None or time.monotonic() > deadline:
-                return found
+        with closing(self._changes()) as changes:
+            for _ in changes:
+                self.check()
+                found = self.home.find_submitted(receipt)
+                if found is not None or time.monotonic() > deadline:
+                    return found
         return None
+
+    def _changes(self) -> Any:
+        """As `Home.follow`. Close it: left to the garbage collector, its end would swallow the
+        exception of a signal that arrives in it.
+        """
+        return self.home.follow(every_s=_TICK_S)
 
     def withdraw(self) -> list[str]:
         """Cancels what is open of the tasks that quickstarts dropped and of what followed from
@@ -149,13 +157,17 @@ class Session:
         if not open_ids:
             return []
         deadline = time.monotonic() + _CANCEL_S
-        for _ in self.home.follow(every_s=_TICK_S):
-            mine = self._tasks()
-            over = all(row.get("status") in _ENDED for row in mine.values())
-            live = [row for row in self.home.workers() if _alive(row) and row["task_id"] in mine]
-            if (over and not live) or time.monotonic() > deadline or self._ended():
-                break
+        with closing(self._changes()) as changes:
+            for _ in changes:
+                if self._is_quiet() or time.monotonic() > deadline or self._ended():
+                    break
         return open_ids
+
+    def _is_quiet(self) -> bool:
+        """Whether all tasks of quickstarts have ended, and no worker of theirs lives."""
+        mine = self._tasks()
+        live = [row for row in self.home.workers() if _alive(row) and row.get("task_id") in mine]
+        return not live and all(row.get("status") in _ENDED for row in mine.values())
 
     def _ended(self) -> bool:
         return self._daemon is None or self._daemon.poll() is not None
