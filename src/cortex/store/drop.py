@@ -62,10 +62,9 @@ class Drop:
 
 def is_left_alone(name: str) -> bool:
     """Names of editors and copy tools that are not finished with a file."""
-    if name[0] == "." or name.endswith(_IGNORED_ENDINGS):
-        return True
-    # Emacs' #autosave#, and the digits that vim creates to probe a folder (4913 and on).
-    return name[0] == "#" or (name.isascii() and name.isdigit())
+    # `#` is Emacs' #autosave#. The empty 4913 with which vim probes a folder is gone long before
+    # an empty file is refused.
+    return name[0] in ".#" or name.endswith(_IGNORED_ENDINGS)
 
 
 def quoted(name: str) -> str:

@@ -94,7 +94,7 @@ def leftovers(disk: Disk, paths: HomePaths) -> list[Drop]:
     return found
 
 
-def _look_through(work: "ScanUnderWay", limit: int) -> None:
+def _look_through(work: ScanUnderWay, limit: int) -> None:
     for name in sorted(work.disk.listdir(work.paths.inbox)):
         if not is_left_alone(name):
             work.look(work.paths.inbox / name, name, _examine_in_inbox, limit)
@@ -104,7 +104,7 @@ def _look_through(work: "ScanUnderWay", limit: int) -> None:
         return
     for name in sorted(names):
         if _may_be_straight_drop(name):
-            noted = f"{name}{ERROR_ENDING}" in names
+            noted = _note_name(name) in names
             work.look(
                 work.paths.coordination / name,
                 name,
@@ -120,6 +120,10 @@ def _may_be_straight_drop(name: str) -> bool:
         and name not in DOCUMENT_NAMES
         and not is_left_alone(name)
     )
+
+
+def _note_name(name: str) -> str:
+    return short_name(name, 255 - len(ERROR_ENDING)) + ERROR_ENDING
 
 
 def _examine_in_inbox(work: ScanUnderWay, path: Path, name: str) -> None:
@@ -141,7 +145,7 @@ def _examine_in_inbox(work: ScanUnderWay, path: Path, name: str) -> None:
 
 def _examine_noted(work: ScanUnderWay, path: Path, name: str) -> None:
     """A file beside a note about it is looked at again only once it has changed after the note."""
-    note = work.disk.stat(path.with_name(name + ERROR_ENDING))
+    note = work.disk.stat(path.with_name(_note_name(name)))
     if work.disk.stat(path).ctime_ns > note.mtime_ns:
         _examine_straight(work, path, name)
 
@@ -233,7 +237,7 @@ def _leave_note(work: ScanUnderWay, path: Path, name: str) -> None:
         "this looks like a document of Cortex, not like a task; it was left alone",
         hint="edit the document of that kind in place, or drop single tasks into inbox/",
     )
-    note = path.with_name(short_name(name, 255 - len(ERROR_ENDING)) + ERROR_ENDING)
+    note = path.with_name(_note_name(name))
     draft = path.with_name(".note.tmp")
     work.disk.remove_all([draft])
     handle = work.disk.create(draft)

@@ -152,13 +152,21 @@ def test_a_clock_that_went_back_does_not_hold_a_file_for_ever(inbox: Inbox) -> N
 
 @pytest.mark.parametrize(
     "name",
-    [".hidden.json", "a.json~", ".a.json.swp", "b.swp", "c.json.tmp", "d.part", "4913", "#e.json#"],
+    [".hidden.json", "a.json~", ".a.json.swp", "b.swp", "c.json.tmp", "d.part", "#e.json#"],
 )
 def test_files_of_editors_and_copiers_are_left_alone(inbox: Inbox, name: str) -> None:
     path = inbox.drop(name)
     inbox.later_s = 10
     assert inbox.none().look_again_s is None
     assert path.read_bytes() == TASK
+
+
+def test_an_editors_probe_of_the_folder_is_no_drop(inbox: Inbox) -> None:
+    probe = inbox.drop("4913", b"")
+    inbox.none()
+    probe.unlink()
+    inbox.later_s = 2
+    assert inbox.none().faults == []
 
 
 def test_yaml_and_json_lines_are_read_by_their_endings(inbox: Inbox) -> None:
