@@ -42,6 +42,18 @@ def _worker_ended(event: Event) -> str:
     )
 
 
+def _step_changed(event: Event) -> str:
+    """Steps that go as they should are told by their workers."""
+    if event.get("status") in ("ready", "active", "done"):
+        return ""
+    return f"{event.get('task_id')} step {event.get('step')} {event.get('status')}"
+
+
+def _task_planned(event: Event) -> str:
+    steps = len(event.get("steps") or [])
+    return f"{event.get('task_id')} planned as {steps} step{'s' if steps != 1 else ''}"
+
+
 def _tokens(event: Event, name: str) -> str:
     value = event.get(name)
     return f"{value:,}" if isinstance(value, int) else str(value)
@@ -55,23 +67,24 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
     "task_blocked": lambda event: f"{event.get('task_id')} blocked",
     "task_unblocked": lambda event: f"{event.get('task_id')} can go on",
     "task_waiting": lambda event: f"{event.get('task_id')} waits: {event.get('waiting_for')}",
-    "task_planned": lambda event: (
-        f"{event.get('task_id')} planned as {len(event.get('steps') or [])} steps"
-    ),
+    "task_planned": _task_planned,
     "task_ended": lambda event: f"{event.get('task_id')} {event.get('status')}",
     "task_linked": lambda event: f"{event.get('source', 'a drop')} is {event.get('task_id')}",
-    "step_changed": lambda event: (
-        f"{event.get('task_id')} step {event.get('step')} {event.get('status')}"
-    ),
+    "step_changed": _step_changed,
+    "worker_collecting": lambda _event: "",  # its end stands in the same line
     "priority_changed": lambda event: f"{event.get('task_id')} now {event.get('priority')}",
     "worker_requested": _worker_requested,
     "worker_ended": _worker_ended,
-    "worker_cleaned": lambda _event: "",
+    "worker_cleaned": lambda event: f"{event.get('worker_id')} cleaned up",
     "tokens_reserved": lambda event: (
         f"{_tokens(event, 'tokens')} reserved from the {event.get('fund')}"
+        if event.get("tokens")
+        else ""
     ),
     "tokens_returned": lambda event: f"{event.get('worker_id')} gives its tokens back",
-    "tokens_settled": lambda event: f"{_tokens(event, 'used')} tokens spent",
+    "tokens_settled": lambda event: (
+        f"{_tokens(event, 'used')} tokens spent" if event.get("used") else ""
+    ),
     "handoff_created": _handoff_created,
     "handoff_changed": lambda event: f"{event.get('handoff_id')} {event.get('status')}",
     "escalation_raised": _escalation_raised,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortex.cli.ages import age, ago
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["anything", "events", "handoff", "task", "worker", "workers_of"]
 
 _RECENT = 10
+_MOST_FILES = 25
 
 
 def _head(text: str) -> None:
@@ -83,7 +85,7 @@ def task(home: Home, row: Row, explanation: Explanation) -> None:
                 "tokens",
                 f"{row.get('tokens_used', 0):,} used of {plan.get('estimated_tokens', 0):,}",
             ),
-            ("findings", row.get("findings")),
+            ("findings", _counts(row.get("findings"))),
             ("came from", row.get("caused_by") or row.get("parent")),
             ("led to", row.get("follow_ups")),
             ("handoff", row.get("handoff_id")),
@@ -97,7 +99,13 @@ def task(home: Home, row: Row, explanation: Explanation) -> None:
     if workers:
         _head("Workers")
         _table(_WORKER_COLUMNS, workers)
-    _files(home, [row.get("result_location"), *(one.get("result_location") for one in workers)])
+    _files(home, row.get("result_location"), [one.get("result_location") for one in workers])
+
+
+def _counts(found: object) -> object:
+    if isinstance(found, dict):
+        return ", ".join(f"{count} {severity}" for severity, count in found.items() if count)
+    return found
 
 
 def _took(row: Row) -> str | None:
@@ -133,7 +141,7 @@ def worker(home: Home, row: Row, explanation: Explanation) -> None:
             ("findings", row.get("findings")),
         ]
     )
-    _files(home, [row.get("result_location")])
+    _files(home, row.get("result_location"), [])
 
 
 def _progress(row: Row) -> str | None:
@@ -196,19 +204,26 @@ def workers_of(home: Home, row: Row) -> list[Row]:
     return rows
 
 
-def _files(home: Home, locations: Iterable[object]) -> None:
-    """What lies in the result folders that a person would look at."""
-    names = [
-        path
-        for location in locations
-        if isinstance(location, str) and ".." not in location
-        for path in sorted((home.root / location).glob("*"))
-        if path.is_file() or (path.name == "artifacts" and any(path.iterdir()))
-    ]
+def _files(home: Home, location: object, folders: Iterable[object]) -> None:
+    """What lies in a result folder that a person would look at, and the folders of workers."""
+    names: list[str] = []
+    for path in _inside(home, location).rglob("*") if location else ():
+        if path.is_file() and not path.name.startswith("."):
+            names.append(str(path.relative_to(home.root)))
+    names.sort()
+    names += [f"{folder}/" for folder in folders if folder and _inside(home, folder).is_dir()]
     if names:
         _head("Files")
-        for path in names:
-            print(clean(f"  {path.relative_to(home.root)}"))
+        for name in names[:_MOST_FILES]:
+            print(clean(f"  {name}"))
+        if len(names) > _MOST_FILES:
+            print(f"  … {len(names) - _MOST_FILES} more")
+
+
+def _inside(home: Home, location: object) -> Path:
+    """The folder of a published location, which never lies outside of the home."""
+    parts = Path(str(location)).parts
+    return home.paths.logs / "none" if ".." in parts else home.root.joinpath(*parts)
 
 
 def events(explanation: Explanation) -> None:

@@ -59,7 +59,7 @@ def explain(home: Home, ident: str) -> Explanation:
         spoken_of = ids_of(line)
         if own & spoken_of:
             explanation.history.append(line)
-        elif _made_one_of(line, explanation.ancestors):
+        elif not explanation.history and _made_one_of(line, explanation.ancestors):
             explanation.chain.append(line)
     status = str(found.row.get("status"))
     if not has_ended(status):

@@ -24,6 +24,14 @@ def test_the_chain_leads_from_the_dropped_file_over_the_parent_to_the_task(home:
     assert explanation.history[0].why == "worker-scan-001 found 3 things to fix"
 
 
+def test_what_came_after_the_subject_is_not_told_as_its_cause(
+    home: Home, sample: SampleHome
+) -> None:
+    end = {"event": "task_ended", "task_id": "task-001", "status": "completed"}
+    sample.log(900, "security-master", "all steps are done", end)
+    assert "all steps are done" not in [line.why for line in explain(home, "task-002").chain]
+
+
 def test_a_blocked_task_says_what_to_configure_and_since_when(home: Home) -> None:
     wait = explain(home, "task-002").wait
     assert wait is not None
