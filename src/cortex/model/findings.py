@@ -191,15 +191,15 @@ def merge(findings: Iterable[Mapping[str, Any]]) -> list[Finding]:
     return rank(_joined(group) for group in members.values())
 
 
-def rank_key(finding: Mapping[str, Any]) -> tuple[int, int, int, str, str, int, str, str]:
-    """Sort key: severity, how many tools agree, confidence, then place and rule."""
+def rank_key(finding: Mapping[str, Any]) -> tuple[int, int, str, str, int, int, str, str]:
+    """Sort key: severity, how many tools agree, then place; confidence and rule break ties."""
     return (
         _SEVERITY_PLACE.get(str(finding.get("severity")), len(SEVERITIES)),
         -len(finding.get("tools") or ()),
-        _CONFIDENCE_PLACE.get(str(finding.get("confidence")), len(CONFIDENCES)),
         str(finding.get("repository", "")),
         str(finding.get("file", "")),
         int(finding.get("line") or 0),
+        _CONFIDENCE_PLACE.get(str(finding.get("confidence")), len(CONFIDENCES)),
         str(finding.get("rule", "")),
         str(finding.get("fingerprint", "")),
     )
