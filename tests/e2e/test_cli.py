@@ -99,7 +99,7 @@ def test_a_submitted_command_runs_and_is_told_from_every_side(fleet: Fleet) -> N
     assert "hello there" in fleet.run("logs", ident).stdout
     described = fleet.run("describe", ident).stdout
     assert "Greet" in described
-    assert "log.md" in described
+    assert "agents/logs/workers/" in described
     why = fleet.run("why", ident).stdout
     assert " → " in why
     assert "Now: completed" in why
