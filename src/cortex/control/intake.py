@@ -6,6 +6,7 @@ decided in the control thread, and a file leaves the inbox only after that line 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,11 +57,16 @@ class Intake:
 
     def start(self) -> None:
         """Takes up what an earlier daemon had claimed; before the first turn, so it may block."""
+        self._take_left_over()
+
+    def _take_left_over(self) -> None:
+        """Takes up what is claimed and lies in `.intake/`, but for what is being cleared away."""
         left = leftovers(self._disk, self._context.paths)
         state = self._context.state
         numbers = [state.receipt_floor, *state.receipts, *(drop.number for drop in left)]
-        self._next_number = max(numbers) + 1
-        self._take_all([_read(drop, self._archive) for drop in left])
+        self._next_number = max(self._next_number, max(numbers) + 1)
+        new = [drop for drop in left if drop.number not in self._open]
+        self._take_all([_read(drop, self._archive) for drop in new])
 
     def look(self) -> None:
         """Something may have been dropped."""
@@ -107,6 +113,8 @@ class Intake:
         if isinstance(outcome, Exception):
             self._context.log.error("the inbox could not be read", error=repr(outcome))
             self._due = clock + 1.0
+            with contextlib.suppress(OSError):
+                self._take_left_over()
             return
         found, reads = outcome
         self._known, self._next_number = found.known, found.next_number

@@ -23,6 +23,7 @@ from cortex.model.settings import Settings
 from cortex.model.state import State
 from cortex.store import checkpoint
 from cortex.store.journal import Journal, recover
+from cortex.store.publish import Publisher
 
 __all__ = ["Opened", "make_folders", "only_daemon", "open_state", "runtime_dir_of"]
 
@@ -93,7 +94,7 @@ def open_state(disk: Disk, paths: HomePaths) -> Opened:
         paths.journal,
         ballast=paths.ballast,
         after=after,
-        later_traces=lambda seq: _later_trace(paths, seq),
+        later_traces=lambda seq: _later_trace(disk, paths, seq),
     )
     count = 0
     for line in recovered.lines:
@@ -102,13 +103,20 @@ def open_state(disk: Disk, paths: HomePaths) -> Opened:
     if recovered.torn is not None:
         notes.append(f"a torn line at the journal's end was set aside: {recovered.torn}")
     state.touched.clear()
+    recovered.journal.ensure_ballast()
     return Opened(state, recovered.journal, tuple(notes), count)
 
 
-def _later_trace(paths: HomePaths, seq: int) -> str | None:
-    """A published file that names a line which the journal has lost proves that it was durable."""
+def _later_trace(disk: Disk, paths: HomePaths, seq: int) -> str | None:
+    """A published file that names a line which the journal has lost proves that it was durable.
+
+    Only a file that is as the daemon left it counts: anybody may write any number into an edit.
+    """
+    publisher = Publisher(disk, paths.out)
     for path in paths.documents:
         try:
+            if not publisher.untouched(path):
+                continue
             published = json.loads(path.read_bytes()).get("journal_seq")
         except (OSError, ValueError, AttributeError):
             continue

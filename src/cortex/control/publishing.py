@@ -90,7 +90,12 @@ class Publishing:
         self._schedules = _Document(paths.schedules, _Rows({"scheduled_workers": {}}))
 
     def start(self) -> None:
-        """Marks everything as changed: the files are made anew from the state."""
+        """Marks everything as changed: the files are made anew from the state.
+
+        Edits that an earlier life had set aside and not yet told of are refused now.
+        """
+        left = self._publisher.leftovers([document.path for document in self._documents()])
+        self._refuse([(late.document, late.kept) for late in left])
         state = self._context.state
         for kind, records in (
             ("task", state.tasks),
