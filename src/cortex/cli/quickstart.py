@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import shlex
 import shutil
 import signal
 import sys
@@ -195,7 +196,8 @@ def _write_task(folder: Path, repositories: list[Path]) -> Path:
 
 def _show_drop(console: Console, home: Home, file: Path) -> None:
     heading(console, "A task is a file, and handing it in is a copy")
-    command = f"  cp {shown_path(file)} \\\n     {shown_path(home.paths.inbox)}/"
+    source, target = (shlex.quote(shown_path(path)) for path in (file, home.paths.inbox))
+    command = f"  cp {source} \\\n     {target}/"
     console.print(clean(command), style="cyan", markup=False, soft_wrap=True)
     for line in file.read_text(encoding="utf-8").splitlines():
         console.print(f"  {clean(line)}", style="dim", markup=False, soft_wrap=True)
@@ -226,7 +228,7 @@ def _show_files(console: Console, home: Home, task: Row, log: Path) -> None:
     places["log"] = log
     width = max(len(label) for label in places)
     for label, path in places.items():
-        line = f"  {one_line(label):<{width}}  {one_line(shown_path(path))}"
+        line = f"  {one_line(label):<{width}}  {one_line(shlex.quote(shown_path(path)))}"
         console.print(line, markup=False, soft_wrap=True)
 
 
