@@ -52,6 +52,8 @@ __all__ = ["Daemon", "main"]
 #: Rounds in which controllers answer each other within one turn.
 ROUNDS_A_TURN = 20
 FULL_AGAIN_S = 0.5
+#: With nothing alive there is nothing to follow, and only lost events and edits to be found.
+IDLE_REST = 2
 SWITCH_INTERVAL_S = 0.0005
 
 
@@ -253,7 +255,8 @@ class Daemon:
         clock = self._clock.monotonic()
         if clock < self._next_resync:
             return
-        self._next_resync = clock + self._context.settings.daemon.resync
+        rest = 1 if self._context.state.live else IDLE_REST
+        self._next_resync = clock + rest * self._context.settings.daemon.resync
         self._workers.resync()
         self._intake.look()
         self._publishing.resync()

@@ -119,8 +119,8 @@ class Intake:
         found, reads = outcome
         self._known, self._next_number = found.known, found.next_number
         self._tell(found.faults)
-        resync = self._context.settings.daemon.resync
-        wait = resync if found.look_again_s is None else min(found.look_again_s, resync)
+        # Without a file that waits, the next event or resync asks for the next look.
+        wait = 3600.0 if found.look_again_s is None else found.look_again_s
         self._due = clock if self._again else clock + wait
         self._take_all(reads)
 

@@ -14,9 +14,6 @@ from cortex.model.paths import DOCUMENT_NAMES
 
 __all__ = ["Watching"]
 
-#: Events after which a file may be ready; opening and reading it are not among them.
-_TELLING = ("created", "moved", "closed", "deleted")
-
 
 class Watching:
     """Calls `woken` (from another thread) when something in one of the folders changed."""
@@ -28,20 +25,34 @@ class Watching:
 
     def start(self) -> str | None:
         """Starts watching; a sentence where that cannot be had, else None."""
-        from watchdog.events import FileSystemEvent, FileSystemEventHandler
+        from watchdog.events import (
+            FileClosedEvent,
+            FileCreatedEvent,
+            FileDeletedEvent,
+            FileMovedEvent,
+            FileSystemEvent,
+            FileSystemEventHandler,
+        )
         from watchdog.observers import Observer
 
         woken = self._woken
 
         class Handler(FileSystemEventHandler):
             def on_any_event(self, event: FileSystemEvent) -> None:
-                if event.event_type in _TELLING and _concerns(event):
+                if _concerns(event):
                     woken()
 
+        # Opening and reading make no file ready: without them the daemon's own looks wake nobody.
+        telling: list[type[FileSystemEvent]] = [
+            FileClosedEvent,
+            FileCreatedEvent,
+            FileDeletedEvent,
+            FileMovedEvent,
+        ]
         observer = Observer()
         try:
             for folder in self._folders:
-                observer.schedule(Handler(), str(folder), recursive=False)
+                observer.schedule(Handler(), str(folder), event_filter=telling)
             observer.start()
         except OSError as error:
             return f"no file events here ({error}); drops are found by looking every second"
