@@ -88,13 +88,13 @@ class Daemon:
         self._loop = Loop(self._clock, self._mailbox, self._turn, self._dues, self._slow_turn)
         self._next_resync = 0.0
         self._full_until = 0.0
+        on_signals((signal.SIGTERM, signal.SIGINT), self._stop)
         self._greet(opened, runtime_dir)
 
     # --- life
 
     def run(self) -> None:
         """Serves the home until it is told to stop; workers live on after that."""
-        on_signals((signal.SIGTERM, signal.SIGINT), self._stop)
         # A result of an effect thread should not wait the default 5 ms for the control thread.
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         signal.signal(signal.SIGIO, signal.SIG_IGN)
