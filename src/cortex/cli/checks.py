@@ -61,7 +61,9 @@ def check_home(paths: HomePaths) -> tuple[list[Problem], int]:
     files += sorted(paths.worker_specs.glob("*.json"))
     files += sorted(path for path in paths.inbox.glob("[!.]*") if path.is_file())
     files = [path for path in files if path.exists()]
-    problems = [problem for path in files for problem in check_file(path)]
+    # A daemon may take a drop or a spec away meanwhile; that is no problem.
+    found = [(path, check_file(path)) for path in files]
+    problems = [problem for path, wrong in found if path.exists() for problem in wrong]
     return [*problems, *_between_definitions(paths)], len(files)
 
 

@@ -9,7 +9,7 @@ import pytest
 @pytest.mark.parametrize(
     ("ident", "told"),
     [
-        ("task-001", ["Scan three repositories", "scan-site", "worker-scan-002", "worker-scan-002/\n"]),
+        ("task-001", ["Scan three repositories", "scan-site", "worker-scan-002/\n"]),
         ("worker-scan-001", ["completed", "7,200/8,000", "/srv/git/app"]),
         ("worker-scan-003", ["queued", "1 of 1 workers of this type run"]),
         ("handoff-001", ["security-master", "3 findings to fix in app", "task-002"]),
