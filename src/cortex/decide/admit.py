@@ -69,9 +69,9 @@ class Slots:
         if kind == "plan-of":
             return int(name.rpartition("/")[2])
         if kind == "master":
-            return limits.per_master.get(name, limits.per_master.get(f"{name}-master"))
+            return limits.per_master.get(name)
         if kind == "type":
-            return limits.per_type.get(name, limits.per_type.get(name.removesuffix("-worker")))
+            return limits.per_type.get(name)
         if kind == "repository":
             return limits.per_repository or None
         return None
@@ -142,7 +142,7 @@ def next_admission(
                     queue.set_aside(ident, limit)
                     moved = True
                     break
-                entry = _grant_or_pass(state, queue, settings, ident, now)
+                entry = _grant_or_pass(state, queue, slots, ident, now)
                 if entry is not None:
                     return entry
                 held_back = held_back or _could_free(state, state.workers[ident])
@@ -180,12 +180,12 @@ def _could_free(state: State, worker: Worker) -> bool:
 
 
 def _grant_or_pass(
-    state: State, queue: AdmissionQueue, settings: Settings, ident: str, now: Now
+    state: State, queue: AdmissionQueue, slots: Slots, ident: str, now: Now
 ) -> Entry | None:
     """A grant for this worker or one behind it, else the word that it waits; None: all said."""
     first = state.workers[ident]
-    for worker in _with_backfill(state, queue, first):
-        grant = _grant(state, worker, settings)
+    for worker in _with_backfill(state, queue, slots, first):
+        grant = _grant(state, worker, slots.settings)
         if grant is not None:
             return grant
     if first.priority == "low":
@@ -196,10 +196,13 @@ def _grant_or_pass(
     return None
 
 
-def _with_backfill(state: State, queue: AdmissionQueue, first: Worker) -> Iterator[Worker]:
+def _with_backfill(
+    state: State, queue: AdmissionQueue, slots: Slots, first: Worker
+) -> Iterator[Worker]:
     yield first
     for ident in queue.following(first.id, _BACKFILL):
-        yield state.workers[ident]
+        if slots.held_by(state.workers[ident]) is None:
+            yield state.workers[ident]
 
 
 def _grant(state: State, worker: Worker, settings: Settings) -> Entry | None:
@@ -207,9 +210,13 @@ def _grant(state: State, worker: Worker, settings: Settings) -> Entry | None:
     budget = state.budget
     if worker.fund.startswith("master:"):
         fund = budget.masters.get(worker.fund.removeprefix("master:"))
-        if fund is None or fund.allocated - fund.used - fund.reserved < tokens:
+        if fund is None:
             return None
-        return _approval(worker, worker.fund, tokens, f"{worker.fund} pays {tokens}")
+        if fund.allocated - fund.used - fund.reserved >= tokens:
+            return _approval(worker, worker.fund, tokens, f"{worker.fund} pays {tokens}")
+        if worker.uses_tokens:
+            return None
+        return _approval(worker, worker.fund, 0, f"{worker.fund} is short, and it uses no tokens")
     if tokens <= budget.pool_available:
         return _approval(worker, "pool", tokens, f"the pool has {budget.pool_available} tokens")
     if not worker.uses_tokens:
@@ -268,6 +275,9 @@ def waiting_reason(state: State, worker: Worker) -> str:
         return "the fleet is paused; `cortex resume` lets it go on"
     if worker.status == "blocked" and worker.reason:
         return worker.reason
+    task = state.tasks.get(worker.task_id)
+    if task is not None and task.status == "paused":
+        return f"{task.id} is paused; `cortex resume {task.id}` lets it go on"
     direct = worker.fund.startswith("master:")
     if direct or needed_tokens(worker) > state.budget.pool_available:
         return pool_short(state, worker)

@@ -40,7 +40,7 @@ class AdmissionQueue:
     _heaps: dict[Source, list[tuple[str, int, str]]] = field(default_factory=dict)
     _where: dict[str, Source] = field(default_factory=dict)
     _rank: dict[str, tuple[str, int, str]] = field(default_factory=dict)
-    _rises: list[tuple[float, str]] = field(default_factory=list)
+    _rises: list[tuple[float, str, int]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self._where)
@@ -59,7 +59,7 @@ class AdmissionQueue:
         self._put(worker.id, Source(level, worker.master, worker.lane))
         if level < _HIGHEST_BY_AGE:
             due = worker.queued_wall + (level - base + 1) * self.aging_s
-            heapq.heappush(self._rises, (due, worker.id))
+            heapq.heappush(self._rises, (due, worker.id, level + 1))
 
     def _put(self, worker_id: str, source: Source) -> None:
         self._where[worker_id] = source
@@ -76,16 +76,18 @@ class AdmissionQueue:
         self._put(worker_id, Source(source.level, source.master, source.lane, limit))
 
     def age(self, now_wall: float) -> None:
-        """Lifts every worker whose time has come by one level."""
+        """Lifts every worker whose time has come by one level.
+
+        A rise names the level it leads to: one that waited here before has left its old rises.
+        """
         while self._rises and self._rises[0][0] <= now_wall:
-            due, worker_id = heapq.heappop(self._rises)
+            due, worker_id, level = heapq.heappop(self._rises)
             source = self._where.get(worker_id)
-            if source is None:
+            if source is None or source.level >= level:
                 continue
-            risen = Source(source.level + 1, source.master, source.lane, source.limit)
-            self._put(worker_id, risen)
-            if risen.level < _HIGHEST_BY_AGE:
-                heapq.heappush(self._rises, (due + self.aging_s, worker_id))
+            self._put(worker_id, Source(level, source.master, source.lane, source.limit))
+            if level < _HIGHEST_BY_AGE:
+                heapq.heappush(self._rises, (due + self.aging_s, worker_id, level + 1))
 
     def next_rise(self) -> float | None:
         """Wall time at which the next worker is lifted."""

@@ -23,7 +23,7 @@ from pydantic import (
 
 from cortex.model.errors import RequestError
 from cortex.model.ids import is_user_id, priority_of, worker_type_name
-from cortex.model.times import parse_duration, parse_time
+from cortex.model.times import format_time, parse_duration, parse_time
 
 __all__ = [
     "KINDS",
@@ -51,8 +51,7 @@ def _duration(value: Any) -> Any:
 
 
 def _time(value: str) -> str:
-    parse_time(value)
-    return value
+    return format_time(parse_time(value))
 
 
 def _one_line(value: str) -> str:

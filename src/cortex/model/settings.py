@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from cortex.model.errors import SettingsError
+from cortex.model.ids import master_key, worker_type_name
 from cortex.model.times import parse_duration
 
 __all__ = [
@@ -42,6 +43,24 @@ Duration = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Tokens = Annotated[int, Field(ge=0, le=10**15)]
 Positive = Annotated[int, Field(ge=1, le=100_000)]
+
+
+def _by(name_of: Callable[[str], str]) -> Callable[[Any], Any]:
+    """Brings a table's keys into the form that decisions look them up by."""
+
+    def rename(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        named = {name_of(key): inner for key, inner in value.items()}
+        if len(named) < len(value):
+            raise ValueError(f"names one thing twice; keep one of each: {', '.join(value)}")
+        return named
+
+    return rename
+
+
+_ByMaster = BeforeValidator(_by(master_key))
+_ByType = BeforeValidator(_by(worker_type_name))
 
 
 class _Section(BaseModel):
@@ -104,10 +123,10 @@ class Limits(_Section):
     agents: Positive = Field(10, description="agents in all")
     agents_per_task: Positive = Field(3, description="agents of one task; a critical one: agents")
     tools: int = Field(0, ge=0, le=100_000, description="tools and commands; 0: max(4, cores)")
-    per_master: dict[str, Positive] = Field(
+    per_master: Annotated[dict[str, Positive], _ByMaster] = Field(
         default_factory=dict, description="by master, as in { security = 4 }"
     )
-    per_type: dict[str, Positive] = Field(
+    per_type: Annotated[dict[str, Positive], _ByType] = Field(
         default_factory=dict, description="by worker type, as in { scan = 3 }"
     )
     per_repository: int = Field(0, ge=0, le=100_000, description="of one repository; 0: no limit")
@@ -188,7 +207,7 @@ class Settings(_Section):
     workers: Workers = Workers()
     scan: Scan = Scan()
     retention: Retention = Retention()
-    masters: dict[str, MasterSettings] = Field(default_factory=dict)
+    masters: Annotated[dict[str, MasterSettings], _ByMaster] = Field(default_factory=dict)
 
     def tools_limit(self, cores: int) -> int:
         """How many tools and commands run at once on a machine of so many cores."""
