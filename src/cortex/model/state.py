@@ -56,14 +56,14 @@ class Record:
     def to_json(self) -> dict[str, Any]:
         """The fields under their own names; nested records become objects.
 
-        Fields that say nothing (None, False, an empty list or object) are left out where that is
-        their default: the journal stays short, and reading fills them in again.
+        Fields that say nothing (None, 0, False, an empty list or object) are left out where exactly
+        that is their default: the journal stays short, and reading fills them in again.
         """
         silent = _silent(type(self))
         return {
             name: _plain(value)
             for name in self.__slots__
-            if (value := getattr(self, name)) or name not in silent
+            if (value := getattr(self, name)) or silent.get(name) is not type(value)
         }
 
     @classmethod
@@ -72,18 +72,21 @@ class Record:
         return cls(**data)
 
 
-_SILENT: dict[str, frozenset[str]] = {}
+_SILENT: dict[str, dict[str, type]] = {}
 
 
-def _silent(kind: type[Record]) -> frozenset[str]:
-    """Names of a record's fields whose default is an empty value."""
+def _silent(kind: type[Record]) -> dict[str, type]:
+    """A record's fields whose default is an empty value, and the type of that: 0 is not None."""
     if kind.__name__ not in _SILENT:
-        _SILENT[kind.__name__] = frozenset(
-            known.name
-            for known in fields(kind)  # type: ignore[arg-type]
-            if (known.default is not MISSING and not known.default)
-            or (known.default_factory in (list, dict))
-        )
+        found: dict[str, type] = {}
+        for known in fields(kind):  # type: ignore[arg-type]
+            if known.default_factory is not MISSING:
+                empty = known.default_factory()
+            else:
+                empty = known.default
+            if empty is not MISSING and not empty:
+                found[known.name] = type(empty)
+        _SILENT[kind.__name__] = found
     return _SILENT[kind.__name__]
 
 
