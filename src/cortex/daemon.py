@@ -262,9 +262,6 @@ class Daemon:
         self._publishing.resync()
         self._reload()
         self._housekeeping.turn(self._engine.now())
-        if self._publishing.daemon["paused"] != self._context.state.paused:
-            self._publishing.daemon["paused"] = self._context.state.paused
-            self._publishing.refresh()
 
     def _decide(self) -> None:
         now = self._engine.now()

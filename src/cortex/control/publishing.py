@@ -237,6 +237,9 @@ class Publishing:
                 self._worker(ident)
             elif kind == "handoff":
                 self._plain("handoffs", ident, self._context.state.handoffs, project.handoff_row)
+            elif kind == "fleet":
+                self.daemon["paused"] = self._context.state.paused
+                self._tasks.rows.dirty = True
             elif kind == "escalation":
                 records = self._context.state.escalations
                 self._plain("escalations", ident, records, project.escalation_row)

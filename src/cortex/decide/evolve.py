@@ -351,6 +351,9 @@ def _escalation_ended(state: State, event: Event, at: str) -> None:
 
 def _fleet_paused(state: State, event: Event, _at: str) -> None:
     state.paused = event["paused"]
+    state.touch("fleet", "")
+    for ident in state.waiting:
+        _touch_worker(state, state.workers[ident])
 
 
 def _archived(state: State, event: Event, _at: str) -> None:

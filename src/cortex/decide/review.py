@@ -83,7 +83,7 @@ def review(state: State, observed: Observed, settings: Settings, now: Now) -> En
         if step.worker_id == worker.id and step.status == "active":
             events.append(_step_event(task, step, worker, verdict, settings, now))
     why = verdict.summary if verdict.status == "completed" else verdict.reason
-    return Entry(worker.master, f"{worker.id} {verdict.status}: {why or 'done'}"[:300], events)
+    return Entry(worker.master, f"{worker.id} {verdict.status}: {why or 'done'}", events)
 
 
 def _ended(worker: Worker, observed: Observed, verdict: Verdict, used: int) -> Event:

@@ -1,6 +1,7 @@
 """Where everything lies inside a home folder. Names only: nothing here touches the disk."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 __all__ = ["DOCUMENT_NAMES", "HomePaths"]
@@ -21,128 +22,128 @@ class HomePaths:
 
     root: Path
 
-    @property
+    @cached_property
     def settings(self) -> Path:
         return self.root / "cortex.toml"
 
-    @property
+    @cached_property
     def coordination(self) -> Path:
         return self.root / "coordination"
 
-    @property
+    @cached_property
     def inbox(self) -> Path:
         return self.coordination / "inbox"
 
-    @property
+    @cached_property
     def intake(self) -> Path:
         """Claimed drops that are not durable yet; on the inbox's file system, so rename works."""
         return self.inbox / ".intake"
 
-    @property
+    @cached_property
     def rejected(self) -> Path:
         return self.coordination / "rejected"
 
-    @property
+    @cached_property
     def journal(self) -> Path:
         return self.coordination / "journal"
 
-    @property
+    @cached_property
     def archive(self) -> Path:
         return self.coordination / "archive"
 
-    @property
+    @cached_property
     def task_queue(self) -> Path:
         return self.coordination / "task-queue.json"
 
-    @property
+    @cached_property
     def worker_pool(self) -> Path:
         return self.coordination / "worker-pool.json"
 
-    @property
+    @cached_property
     def token_budget(self) -> Path:
         return self.coordination / "token-budget.json"
 
-    @property
+    @cached_property
     def handoffs(self) -> Path:
         return self.coordination / "handoffs.json"
 
-    @property
+    @cached_property
     def schedules(self) -> Path:
         return self.coordination / "schedules.json"
 
-    @property
+    @cached_property
     def documents(self) -> tuple[Path, ...]:
         return tuple(self.coordination / name for name in DOCUMENT_NAMES)
 
-    @property
+    @cached_property
     def state(self) -> Path:
         return self.root / ".state"
 
-    @property
+    @cached_property
     def checkpoint(self) -> Path:
         return self.state / "checkpoint.json"
 
-    @property
+    @cached_property
     def previous_checkpoint(self) -> Path:
         return self.state / "checkpoint.previous.json"
 
-    @property
+    @cached_property
     def ballast(self) -> Path:
         return self.state / "ballast"
 
-    @property
+    @cached_property
     def out(self) -> Path:
         """What publishing took out of coordination/, kept while an editor may write into it."""
         return self.state / "out"
 
-    @property
+    @cached_property
     def archive_index(self) -> Path:
         return self.state / "archive.db"
 
-    @property
+    @cached_property
     def attempts(self) -> Path:
         return self.state / "attempts"
 
-    @property
+    @cached_property
     def lock(self) -> Path:
         return self.state / "lock"
 
-    @property
+    @cached_property
     def pid(self) -> Path:
         return self.state / "pid"
 
-    @property
+    @cached_property
     def worker_specs(self) -> Path:
         return self.root / "worker-specs"
 
-    @property
+    @cached_property
     def agents(self) -> Path:
         return self.root / "agents"
 
-    @property
+    @cached_property
     def masters(self) -> Path:
         return self.agents / "masters"
 
-    @property
+    @cached_property
     def prompts(self) -> Path:
         return self.agents / "prompts" / "workers"
 
-    @property
+    @cached_property
     def personas(self) -> Path:
         return self.agents / "personas"
 
-    @property
+    @cached_property
     def logs(self) -> Path:
         return self.agents / "logs"
 
-    @property
+    @cached_property
     def worker_logs(self) -> Path:
         return self.logs / "workers"
 
-    @property
+    @cached_property
     def task_logs(self) -> Path:
         return self.logs / "tasks"
 
-    @property
+    @cached_property
     def schemas(self) -> Path:
         return self.root / "schemas"
