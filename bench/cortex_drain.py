@@ -25,12 +25,19 @@ __all__ = ["Idle", "Run", "drain_cortex"]
 _LOOK_S = 0.02
 _STALL_S = 60.0
 _IDLE_S = 5.0
+_SETTLE_S = 60.0
+#: Processor time in one second below which a daemon counts as idle.
+_QUIET_NS = 10_000_000
+_QUIET_IN_A_ROW_S = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """What an idle daemon costs, its nursery included."""
+    """What an idle daemon costs, its nursery included. `settled_s`: how long after the last task it
+    had nothing more to do, None if it was busy for a minute still.
+    """
 
+    settled_s: float | None
     seconds: float
     wakeups_per_s: float
     cpu_ms_per_s: float
@@ -167,18 +174,32 @@ def _await(
 
 
 def _watch_idle(pid: int) -> Idle:
-    """Waits until the last publication is surely over, then looks twice, five seconds apart."""
-    time.sleep(3.0)
+    """Waits until what follows a drain (archiving, removing folders) is over, then looks twice."""
     family = [pid, *_children(pid)]
+    settled_s = _settle(family)
     switches, cpu_ns, begin = _switches(family), _cpu_ns(family), time.monotonic()
     time.sleep(_IDLE_S)
     seconds = time.monotonic() - begin
     return Idle(
+        settled_s,
         seconds,
         (_switches(family) - switches) / seconds,
         (_cpu_ns(family) - cpu_ns) / 1e6 / seconds,
         _resident_kb(pid) / 1024,
     )
+
+
+def _settle(family: list[int]) -> float | None:
+    """Seconds until the first of three quiet seconds in a row; None if there were none."""
+    begin = time.monotonic()
+    quiet_s = 0
+    while time.monotonic() - begin < _SETTLE_S:
+        cpu_ns = _cpu_ns(family)
+        time.sleep(1.0)
+        quiet_s = quiet_s + 1 if _cpu_ns(family) - cpu_ns < _QUIET_NS else 0
+        if quiet_s == _QUIET_IN_A_ROW_S:
+            return time.monotonic() - begin - quiet_s
+    return None
 
 
 def _children(pid: int) -> list[int]:

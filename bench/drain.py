@@ -201,10 +201,20 @@ def _flatness(sizes: list[int], folder: Path) -> None:
         print(f"{size:>8,} {run.seconds:>8.2f} {each_ms:>10.2f} {_shown(cpu):>14} {ratio:>13.2f}")
         idle = run.idle or idle
     if idle is not None:
+        _print_idle(idle)
+
+
+def _print_idle(idle: Idle) -> None:
+    if idle.settled_s is None:
         print(
-            f"\nIdle after that, over {idle.seconds:.0f} s: {idle.wakeups_per_s:.1f} wakeups and "
-            f"{idle.cpu_ms_per_s:.2f} ms CPU a second, {idle.resident_mb:.0f} MB resident"
+            "\nNot idle a minute after the last task; what follows is not that of an idle daemon."
         )
+    else:
+        print(f"\nIdle {idle.settled_s:.0f} s after the last task.")
+    print(
+        f"Then, over {idle.seconds:.0f} s: {idle.wakeups_per_s:.1f} wakeups and "
+        f"{idle.cpu_ms_per_s:.2f} ms CPU a second, {idle.resident_mb:.0f} MB resident"
+    )
 
 
 def _median_speed(runs: list[Run]) -> float:
