@@ -41,8 +41,9 @@ DOCS = REPOSITORY / "docs"
 PAGES = sorted(
     [*REPOSITORY.glob("*.md"), *DOCS.rglob("*.md"), *(REPOSITORY / "changes").glob("*.md")]
 )
-#: `masters.NAME.…` is a key of the budget or of the settings; the room has lower-case modules.
-ROOMS = "model|decide|store|home|runtime|control|masters(?=[./][a-z]{7,})|cli|worker"
+#: `masters.NAME.…` is also a key of the budget and of the settings.
+_MASTERS = r"masters(?=[./](?:controller|library|reconcile))"
+ROOMS = rf"model|decide|store|home|runtime|control|{_MASTERS}|cli|worker"
 
 
 def name_of(path: Path) -> str:
@@ -242,7 +243,7 @@ def test_example_requests_are_accepted() -> None:
 
 def test_example_definitions_can_be_read() -> None:
     master, worker_type = blocks("docs/masters.md", "markdown")
-    assert read_master(master, Path("content-master.md")).routes == ["content"]
+    assert read_master(master, Path("welcome-master.md")).routes == ["welcome"]
     assert read_worker_type(worker_type, Path("spelling-worker.md")).timeout == 300
     (rule,) = yaml.safe_load(blocks("docs/masters.md", "yaml")[0])["follow_ups"]
     assert FollowUps.model_validate(rule).to == "development-master"
