@@ -246,10 +246,13 @@ class _Screen:
 
     def _draw(self) -> RenderableType:
         from rich.console import Group
+        from rich.padding import Padding
 
         if self._seen is None:
             return Group()
-        return Group(self._tasks(self._seen), self._workers(self._seen))
+        # Room for the `^C` that a terminal echoes: it would wrap and shift what is drawn next.
+        view = Group(self._tasks(self._seen), self._workers(self._seen))
+        return Padding(view, (0, 3, 0, 0))
 
     def _tasks(self, seen: _Seen) -> Table:
         from rich.table import Table
