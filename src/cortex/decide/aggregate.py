@@ -49,7 +49,8 @@ def dead_steps(task: Task) -> list[Event]:
         blocking = failed.intersection(step.needs)
         if step.status == "waiting" and blocking:
             reason = f"needs {sorted(blocking)[0]}, which did not succeed"
-            failed.add(step.name)
+            if not step.optional:
+                failed.add(step.name)
             events.append(
                 {
                     "event": "step_changed",
@@ -106,7 +107,7 @@ def conclude(state: State, task: Task, gathered: Gathered, catalog: Catalog, now
         "aggregated_by": task.assigned_to,
     }
     if failed:
-        first = failed[0]
+        first = next((step for step in failed if step.status == "failed"), failed[0])
         attempts = f"after {first.attempt + 1} attempts" if first.attempt else "at once"
         event["reason"] = f"step {first.name} failed {attempts}: {first.reason or 'no reason'}"
         event["reason"] = event["reason"][:500]

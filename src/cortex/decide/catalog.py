@@ -69,8 +69,10 @@ class Catalog:
         """
         kind = self.types.get(step.worker_type)
         if kind is None:
-            near = difflib.get_close_matches(step.worker_type, self.types, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(self.types))}"
+            bare = [name.removesuffix("-worker") for name in self.types]
+            near = difflib.get_close_matches(step.worker_type.removesuffix("-worker"), bare, 1)
+            known = ", ".join(sorted(self.types))
+            hint = f"did you mean {near[0]}-worker?" if near else f"known: {known}"
             return Missing(f"worker type {step.worker_type} has no file; {hint}")
         wanted = step.runtime if step.runtime != "auto" else kind.runtime
         if wanted == "auto":

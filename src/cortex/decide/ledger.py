@@ -170,7 +170,8 @@ def violations(state: State) -> list[str]:
     parts += budget.pool_total + budget.reserve_total
     if budget.total != parts:
         broken.append(f"total {budget.total} is not masters + pool + reserve = {parts}")
-    if budget.pool_total != sum(fund.share for fund in budget.masters.values()):
+    shares = sum(fund.share for fund in budget.masters.values())
+    if budget.masters and budget.pool_total != shares:
         broken.append("the shares of the worker pool do not add up to it")
     held = _held(state)
     for name, fund in budget.masters.items():

@@ -6,6 +6,7 @@ type, else one worker for the whole. Only the shape is decided here; tokens and 
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -57,9 +58,11 @@ def _whole(task: Task, worker_type: str, retries: int) -> Step:
 
 
 def _own_step(task: Task, row: dict[str, Any], retries: int) -> Step:
-    scope = {**task.scope, **row.get("scope", {})}
-    if "repository" in row.get("scope", {}):
-        scope.pop("repositories", None)
+    own = row.get("scope", {})
+    scope = {**task.scope, **own}
+    for named, instead in (("repository", "repositories"), ("repositories", "repository")):
+        if named in own:
+            scope.pop(instead, None)
     return Step(
         name=row["name"],
         worker_type=row["worker_type"],
@@ -82,51 +85,66 @@ def _repositories(task: Task) -> list[str]:
 
 def _from_plan(task: Task, plan: MasterPlan, retries: int) -> list[Step]:
     """The master's steps; `for_each` makes one per repository, and needs follow all of them."""
-    made: dict[str, list[str]] = {}
-    steps: list[Step] = []
+    repositories = _repositories(task)
+    names = _names(plan, repositories)
+    rest = {k: v for k, v in task.scope.items() if k != "repositories"}
+    each = [{**rest, "repository": repository} for repository in repositories]
+    return [
+        Step(
+            name=name,
+            worker_type=template.worker_type,
+            needs=[other for need in template.needs for other in names[need]],
+            optional=template.optional,
+            runtime=task.runtime,
+            env=dict(task.env),
+            scope=scope,
+            token_budget=task.token_budget,
+            timeout_s=task.timeout_s,
+            retries=retries if template.retries is None else template.retries,
+        )
+        for template in plan.steps
+        for name, scope in zip(
+            names[template.name],
+            each if template.for_each and each else [dict(task.scope)],
+            strict=True,
+        )
+    ]
+
+
+def _names(plan: MasterPlan, repositories: list[str]) -> dict[str, list[str]]:
+    """The names of the steps that each template becomes, unique in the plan.
+
+    One per repository is called after it (`scan-flask`), short and fit for a file name.
+    """
+    taken = {template.name for template in plan.steps}
+    names: dict[str, list[str]] = {}
     for template in plan.steps:
-        repositories = _repositories(task) if template.for_each else []
-        scopes: list[dict[str, Any]] = [dict(task.scope)]
-        names = [template.name]
-        if repositories:
-            rest = {k: v for k, v in task.scope.items() if k != "repositories"}
-            scopes = [{**rest, "repository": repository} for repository in repositories]
-            names = _names(template.name, repositories)
-        made[template.name] = names
-        for name, scope in zip(names, scopes, strict=True):
-            steps.append(
-                Step(
-                    name=name,
-                    worker_type=template.worker_type,
-                    needs=[other for need in template.needs for other in made.get(need, [need])],
-                    optional=template.optional,
-                    runtime=task.runtime,
-                    env=dict(task.env),
-                    scope=scope,
-                    token_budget=task.token_budget,
-                    timeout_s=task.timeout_s,
-                    retries=retries if template.retries is None else template.retries,
-                )
-            )
-    return steps
-
-
-def _names(prefix: str, repositories: list[str]) -> list[str]:
-    """`scan-flask`, …: unique, short, and fit for a file name."""
-    names: list[str] = []
-    for repository in repositories:
-        last = repository.rstrip("/").rpartition("/")[2].removesuffix(".git")
-        name = f"{prefix}-{_UNSAFE.sub('-', last).strip('-.') or 'repository'}"[:60]
-        number = 2
-        while name in names:
-            name, number = f"{name.rstrip('0123456789-')}-{number}", number + 1
-        names.append(name)
+        names[template.name] = [template.name]
+        if template.for_each and repositories:
+            names[template.name] = []
+            for repository in repositories:
+                name = _free(_name(template.name, repository), taken)
+                taken.add(name)
+                names[template.name].append(name)
     return names
 
 
+def _name(prefix: str, repository: str) -> str:
+    last = repository.rstrip("/").rpartition("/")[2].removesuffix(".git")
+    return f"{prefix}-{_UNSAFE.sub('-', last).strip('-.') or 'repository'}"[:58]
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, or it with the first number from 2 that nobody has."""
+    numbered = (f"{name}-{number}" for number in itertools.count(2))
+    return next(found for found in itertools.chain([name], numbered) if found not in taken)
+
+
 def missing_for(steps: list[Step], catalog: Catalog) -> str | None:
-    """What must be configured before these steps can run, or None."""
+    """What must be configured before those of these steps can run that are not done, or None."""
     for step in steps:
+        if step.status == "done":
+            continue
         found = catalog.runtime_for(step)
         if isinstance(found, Missing):
             return found.reason
@@ -158,7 +176,7 @@ def ready_steps(task: Task, now: Now) -> tuple[list[Step], float | None]:
 
 
 def request_workers(
-    state: State, task: Task, steps: list[Step], catalog: Catalog, settings: Settings, now: Now
+    state: State, task: Task, steps: list[Step], catalog: Catalog, now: Now
 ) -> list[Event]:
     """Events that ask for one worker per step. Steps whose runtime is missing are left out."""
     events: list[Event] = []
@@ -180,7 +198,7 @@ def request_workers(
                     "status": "ready",
                 }
             )
-        worker = _worker(task, step, runtime, catalog, settings, now)
+        worker = _worker(task, step, runtime, catalog, now)
         worker.id = f"{prefix}-{numbers[prefix]:03d}"
         worker.order = order
         worker.retry_of = _last_attempt(state, task, step)
@@ -201,13 +219,11 @@ def _worker(
     step: Step,
     runtime: RuntimeInfo,
     catalog: Catalog,
-    settings: Settings,
     now: Now,
 ) -> Worker:
     kind = catalog.types[step.worker_type]
     master = task.assigned_to or "coordinator-master"
-    mode = settings.masters.get(master_key(master))
-    direct = task.execution_mode == "direct" or (mode is not None and not mode.worker_mode)
+    direct = task.execution_mode == "direct"
     plan = catalog.plan_for(master, task.type)
     return Worker(
         id="",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any
 
 from cortex.decide.catalog import Catalog
+from cortex.model.definitions import WorkerTypeDefinition
 from cortex.model.state import Task, Worker
 from cortex.model.times import format_duration
 
@@ -38,7 +40,7 @@ def worker_spec(task: Task, worker: Worker, catalog: Catalog) -> dict[str, Any]:
         "token_budget": worker.token_budget,
         "timeout": format_duration(worker.timeout_s).replace(" ", ""),
         "deliverables": list(kind.deliverables) if kind else [],
-        "prompt_template": f"agents/prompts/workers/{worker.worker_type}.md",
+        "prompt_template": f"agents/prompts/workers/{_file_name(kind, worker.worker_type)}",
         "runtime": worker.runtime,
     }
     if step.command is not None:
@@ -49,3 +51,8 @@ def worker_spec(task: Task, worker: Worker, catalog: Catalog) -> dict[str, Any]:
         spec["retry_of"] = worker.retry_of
         spec["context"]["why_again"] = step.reason
     return spec
+
+
+def _file_name(kind: WorkerTypeDefinition | None, worker_type: str) -> str:
+    """The type's own file: somebody's subagent keeps the name that it came with."""
+    return PurePath(kind.path).name if kind and kind.path else f"{worker_type}.md"

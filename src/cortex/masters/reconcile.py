@@ -17,7 +17,7 @@ from cortex.decide.handoffs import accept_handoff
 from cortex.decide.plan import make_steps, missing_for, ready_steps, request_workers
 from cortex.model.ids import master_key
 from cortex.model.settings import Settings
-from cortex.model.state import TERMINAL_TASK, State, Task
+from cortex.model.state import TERMINAL_TASK, State, Step, Task
 
 __all__ = ["Decision", "reconcile_handoff", "reconcile_task"]
 
@@ -48,7 +48,7 @@ def reconcile_task(
     if task.status == "blocked":
         return _unblock(state, task, catalog, settings)
     if task.status == "in_progress":
-        return _advance(state, task, catalog, settings, now)
+        return _advance(state, task, catalog, now)
     if task.status == "aggregating":
         return Decision(gather=True)
     return NOTHING
@@ -103,14 +103,21 @@ def _block(task: Task, reason: str, master: str | None) -> Decision:
 
 
 def _plan(state: State, task: Task, catalog: Catalog, settings: Settings, now: Now) -> Decision:
-    if task.steps:
-        planned = {
-            "event": "task_planned",
-            "task_id": task.id,
-            "steps": [step.to_json() for step in task.steps],
-        }
-        return Decision(Entry(task.assigned_to or "", f"{task.id} goes on where it was", [planned]))
-    return _planned(state, task, catalog, settings, now, task.assigned_to or "", [])
+    name, reason = _master_for(task, catalog, settings)
+    if name is None:
+        return _block(task, reason, task.assigned_to)
+    return _planned(state, task, catalog, settings, now, name, [])
+
+
+def _draft(task: Task, master: str, catalog: Catalog, settings: Settings) -> Task:
+    """The task as its master would run it: the steps that a retry kept, or new ones."""
+    draft = copy(task)
+    draft.assigned_to = master
+    mode = settings.masters.get(master_key(master))
+    if mode is not None and not mode.worker_mode:
+        draft.execution_mode = "direct"
+    draft.steps = task.steps or make_steps(draft, catalog, settings)
+    return draft
 
 
 def _planned(
@@ -125,13 +132,11 @@ def _planned(
     """Routing, the plan and the first workers in one line; or blocked with what is missing."""
     if task.children:
         return _plan_parent(state, task, master, events)
-    draft = copy(task)
-    draft.assigned_to = master
-    draft.steps = make_steps(draft, catalog, settings)
+    draft = _draft(task, master, catalog, settings)
     missing = missing_for(draft.steps, catalog)
     if missing is not None:
         return _blocked_with(task, missing, master, events)
-    return Decision(_plan_line(state, draft, catalog, settings, now, events))
+    return Decision(_plan_line(state, draft, catalog, now, events))
 
 
 def _blocked_with(task: Task, reason: str, master: str, events: list[Event]) -> Decision:
@@ -160,7 +165,6 @@ def _plan_line(
     state: State,
     task: Task,
     catalog: Catalog,
-    settings: Settings,
     now: Now,
     events: list[Event],
 ) -> Entry:
@@ -169,10 +173,11 @@ def _plan_line(
     planned = {
         "event": "task_planned",
         "task_id": task.id,
+        "execution_mode": task.execution_mode,
         "steps": [step.to_json() for step in steps],
     }
     ready, _ = ready_steps(task, now)
-    workers = request_workers(state, task, ready, catalog, settings, now)
+    workers = request_workers(state, task, ready, catalog, now)
     count = sum(1 for event in workers if event["event"] == "worker_requested")
     why = f"{len(steps)} step{'s' if len(steps) > 1 else ''}, {count} can start; "
     why += f"the pool has {state.budget.pool_available} tokens"
@@ -186,9 +191,7 @@ def _unblock(state: State, task: Task, catalog: Catalog, settings: Settings) -> 
         if conclude_parent(state, task) is None:
             reason = _open_children(state, task)
     elif name is not None:
-        draft = copy(task)
-        draft.assigned_to = name
-        reason = missing_for(make_steps(draft, catalog, settings), catalog) or ""
+        reason = missing_for(_draft(task, name, catalog, settings).steps, catalog) or ""
     if not reason:
         event = {"event": "task_unblocked", "task_id": task.id}
         return Decision(Entry(name or "coordinator-master", "what it lacked is there now", [event]))
@@ -197,21 +200,29 @@ def _unblock(state: State, task: Task, catalog: Catalog, settings: Settings) -> 
     return _block(task, reason, task.assigned_to)
 
 
-def _advance(state: State, task: Task, catalog: Catalog, settings: Settings, now: Now) -> Decision:
+def _advance(state: State, task: Task, catalog: Catalog, now: Now) -> Decision:
     dead = dead_steps(task)
     if dead:
         return Decision(Entry(task.assigned_to or "", str(dead[0]["reason"]), dead))
     ready, soonest = ready_steps(task, now)
     if ready:
-        events = request_workers(state, task, ready, catalog, settings, now)
-        if events:
-            names = ", ".join(step.name for step in ready)
-            return Decision(Entry(task.assigned_to or "", f"{names} can start"[:200], events))
-        return Decision(again_in_s=10.0)
+        return _start(state, task, ready, catalog, now)
     if settled(task):
         event = {"event": "task_aggregating", "task_id": task.id}
         return Decision(Entry(task.assigned_to or "", "no step can move any more", [event]))
     return Decision(again_in_s=soonest)
+
+
+def _start(state: State, task: Task, ready: list[Step], catalog: Catalog, now: Now) -> Decision:
+    """Asks for workers; steps whose type or runtime has gone wait, and the task says for what."""
+    events = request_workers(state, task, ready, catalog, now)
+    missing = missing_for(ready, catalog)
+    if task.waiting_for != missing:
+        events.append({"event": "task_waiting", "task_id": task.id, "waiting_for": missing})
+    if not events:
+        return NOTHING
+    names = ", ".join(step.name for step in ready)
+    return Decision(Entry(task.assigned_to or "", (missing or f"{names} can start")[:200], events))
 
 
 def reconcile_handoff(state: State, handoff_id: str, catalog: Catalog) -> Decision:
