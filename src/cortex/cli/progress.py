@@ -246,13 +246,13 @@ class _Screen:
 
     def _draw(self) -> RenderableType:
         from rich.console import Group
-        from rich.padding import Padding
+        from rich.constrain import Constrain
 
         if self._seen is None:
             return Group()
         # Room for the `^C` that a terminal echoes: it would wrap and shift what is drawn next.
         view = Group(self._tasks(self._seen), self._workers(self._seen))
-        return Padding(view, (0, 3, 0, 0))
+        return Constrain(view, self._console.width - 3)
 
     def _tasks(self, seen: _Seen) -> Table:
         from rich.table import Table
