@@ -39,8 +39,9 @@ def evolve(state: State, seq: int, at: str, events: list[Event]) -> None:
     Raises InvalidTransitionError or KeyError for events that cannot follow from this state: the
     journal was written by another history, and going on would invent facts.
     """
+    moment = f"{at[:19]}Z"  # files tell whole seconds; the journal's own time orders lines
     for event in events:
-        EVENTS[event["event"]](state, event, at)
+        EVENTS[event["event"]](state, event, moment)
     state.seq = seq
     state.at = at
 

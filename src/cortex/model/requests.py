@@ -289,6 +289,9 @@ def _refusal(error: ValidationError, model: type[BaseModel]) -> RequestError:
     place = [str(part) for part in first["loc"]]
     message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     hint = "correct the field and drop the file again"
+    value = first.get("input")
+    if place and isinstance(value, str | int | float) and repr(value)[:40] not in message:
+        message = f"is {repr(value)[:80]}; {message[0].lower()}{message[1:]}"
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(place[-1], model.model_fields, 1)
         message = "unknown field"
