@@ -60,9 +60,9 @@ def review(state: State, observed: Observed, settings: Settings, now: Now) -> En
     worker = state.workers[observed.worker_id]
     task = state.tasks.get(worker.task_id)
     verdict = _verdict(worker, observed, settings)
-    used, overrun, reported = _tokens(worker, observed)
-    if verdict.status == "completed" and overrun:
-        verdict = Verdict("budget_exhausted", f"reported {reported} tokens of {worker.reserved}")
+    used, known = _tokens(worker, observed)
+    if verdict.status == "completed" and known > used:
+        verdict = Verdict("budget_exhausted", f"reported {known} tokens of {worker.reserved}")
     events: list[Event] = []
     if worker.status != "collecting":
         events.append({"event": "worker_collecting", "worker_id": worker.id})
@@ -73,9 +73,9 @@ def review(state: State, observed: Observed, settings: Settings, now: Now) -> En
         "returned": worker.reserved - used,
         "accepted": verdict.accepted,
     }
-    if overrun:
-        settled["overrun"] = overrun
-        settled["tokens_reported"] = reported
+    if known > used:
+        settled["tokens_reported"] = known
+        settled["overrun"] = max(0, worker.tokens_used - worker.reserved)
     events.append(settled)
     events.append(_ended(worker, observed, verdict, used))
     if task is not None and task.status not in ("completed", "failed", "cancelled"):
@@ -157,16 +157,21 @@ def _by_results(observed: Observed, settings: Settings) -> Verdict:
     return Verdict("completed", summary=summary, partial=partial, accepted=True)
 
 
-def _tokens(worker: Worker, observed: Observed) -> tuple[int, int, int]:
-    """(used, overrun, as reported): self-reported numbers are clamped to what was reserved."""
+def _tokens(worker: Worker, observed: Observed) -> tuple[int, int]:
+    """(used, as known): used is clamped to what was reserved.
+
+    Known is the larger of what was metered and what the worker says of itself; only the metered
+    part above the reservation is an overrun of the books.
+    """
     if observed.never_started:
-        return 0, 0, 0
+        return 0, 0
     if observed.lost:
-        return worker.reserved if worker.uses_tokens and worker.runtime != "tools" else 0, 0, 0
+        used = worker.reserved if worker.uses_tokens and worker.runtime != "tools" else 0
+        return used, used
     reported = (observed.results or {}).get("tokens_used")
     known = reported if isinstance(reported, int) and not isinstance(reported, bool) else 0
     known = max(known, worker.tokens_used, 0)
-    return min(known, worker.reserved), max(0, known - worker.reserved), known
+    return min(known, worker.reserved), known
 
 
 def _step_event(
