@@ -290,3 +290,12 @@ def test_a_release_takes_the_changes_into_the_changelog(tmp_path: Path) -> None:
     )
     assert [path.name for path in (tmp_path / "changes").iterdir()] == ["README.md"]
     assert subprocess.run(command, capture_output=True).returncode == 1
+
+
+def test_the_how_tos_are_in_the_formats_that_they_show() -> None:
+    task = parse_request(yaml.safe_load(blocks("docs/how-to.md", "yaml")[0]))
+    assert isinstance(task, TaskRequest)
+    assert len(task.workers) == 4
+    Settings.model_validate(tomllib.loads(blocks("docs/how-to.md", "toml")[0]))
+    for script in blocks("docs/how-to.md", "bash"):
+        subprocess.run(["bash", "-n", "-c", script], check=True)
