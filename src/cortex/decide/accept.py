@@ -75,7 +75,7 @@ def _accept(state: State, request: Request, file: _File, now: Now) -> Entry:
     if isinstance(request, TaskRequest):
         return _task(state, request, file, now)
     if isinstance(request, HandoffAnswer):
-        return _handoff(state, request)
+        return _handoff(state, request, now)
     if isinstance(request, BudgetRequest):
         why = request.reason or f"a person set the total budget to {request.total_budget:,}"
         return Entry("person", why, budget.change_total(state, request.total_budget))
@@ -204,7 +204,7 @@ def _verb(state: State, request: VerbRequest) -> Entry:
     raise RequestError(f"{task.id} is not paused ({task.status})", field="task_id")
 
 
-def _handoff(state: State, request: HandoffAnswer) -> Entry:
+def _handoff(state: State, request: HandoffAnswer, now: Now) -> Entry:
     handoff = state.handoffs.get(request.handoff_id)
     if handoff is None:
         raise RequestError(f"{request.handoff_id} is no handoff here", field="handoff_id")
@@ -217,4 +217,4 @@ def _handoff(state: State, request: HandoffAnswer) -> Entry:
     reason = request.reason or f"a person {request.status} it"
     if request.status == "accepted":
         return Entry("person", reason, accept_handoff(state, handoff))
-    return Entry("person", reason, reject_handoff(state, handoff, reason))
+    return Entry("person", reason, reject_handoff(state, handoff, reason, now))

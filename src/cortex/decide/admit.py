@@ -18,6 +18,7 @@ from typing import Any
 
 from cortex.decide import budget as budgets
 from cortex.decide.entry import Entry, Now, due_at
+from cortex.decide.escalate import is_escalated, raise_escalation
 from cortex.decide.queue import AdmissionQueue, Source
 from cortex.model.ids import PRIORITIES, master_key
 from cortex.model.settings import Settings
@@ -302,7 +303,7 @@ def _queue_events(state: State, worker: Worker, reason: str, now: Now) -> list[d
     events: list[dict[str, Any]] = [
         {"event": "worker_queued", "worker_id": worker.id, "reason": reason}
     ]
-    if worker.priority != "critical" or _escalated(state, worker.task_id):
+    if worker.priority != "critical" or is_escalated(state, worker.task_id):
         return events
     waiting = [
         state.workers[ident]
@@ -310,26 +311,9 @@ def _queue_events(state: State, worker: Worker, reason: str, now: Now) -> list[d
         if ident in state.waiting
     ]
     short = sum(needed_tokens(other) for other in waiting) - state.budget.pool_available
-    events.append(
-        {
-            "event": "escalation_raised",
-            "escalation": {
-                "id": f"escalation-{state.counters.get('escalation', 0) + 1:03d}",
-                "subject": "critical work is short of tokens",
-                "reason": f"short by {short:,}: {len(waiting)} workers of {worker.task_id} wait",
-                "created_at": now.at,
-                "task_id": worker.task_id,
-            },
-        }
-    )
-    return events
-
-
-def _escalated(state: State, task_id: str) -> bool:
-    return any(
-        escalation.task_id == task_id and escalation.status == "open"
-        for escalation in state.escalations.values()
-    )
+    reason = f"short by {short:,}: {len(waiting)} workers of {worker.task_id} wait"
+    subject = "critical work is short of tokens"
+    return [*events, raise_escalation(state, subject, reason, worker.task_id, now)]
 
 
 def _refuse(state: State, worker: Worker, now: Now) -> Entry:

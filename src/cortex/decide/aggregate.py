@@ -11,12 +11,21 @@ from typing import Any
 
 from cortex.decide.catalog import Catalog
 from cortex.decide.entry import Entry, Now
+from cortex.decide.escalate import close_escalations
 from cortex.decide.findings import Finding, Group, group, severity_counts
-from cortex.decide.handoffs import completed_handoffs
+from cortex.decide.handoffs import completed_handoffs, failed_handoffs
 from cortex.model.definitions import FollowUps
 from cortex.model.state import OPEN_TASK, TERMINAL_TASK, Handoff, State, Task
 
-__all__ = ["Gathered", "conclude", "conclude_parent", "dead_steps", "settled", "worker_results"]
+__all__ = [
+    "Gathered",
+    "conclude",
+    "conclude_parent",
+    "dead_steps",
+    "open_children",
+    "settled",
+    "worker_results",
+]
 
 Event = dict[str, Any]
 _ENDED = ("done", "failed", "cancelled")
@@ -111,8 +120,10 @@ def conclude(state: State, task: Task, gathered: Gathered, catalog: Catalog, now
         attempts = f"after {first.attempt + 1} attempts" if first.attempt else "at once"
         event["reason"] = f"step {first.name} failed {attempts}: {first.reason or 'no reason'}"
         event["reason"] = event["reason"][:500]
-    events = [event]
-    if not failed:
+    events = [event, *close_escalations(state, task.id)]
+    if failed:
+        events += failed_handoffs(state, task, event["reason"], now)
+    else:
         events += completed_handoffs(state, task)
         events += _follow_up(state, task, gathered, catalog, now, event)
     return Entry(
@@ -191,7 +202,9 @@ def _handed_over(
         for n, found in enumerate(groups)
     ]
     count = sum(found.count for found in groups)
-    title = rule.title.format(count=count, groups=len(groups))
+    title = rule.title.format(
+        findings=_counted(count, "finding"), tasks=_counted(len(groups), "task")
+    )
     parent = Task(
         id=parent_id,
         title=title,
@@ -225,6 +238,10 @@ def _handed_over(
     ended["handoff_id"] = handoff_id
     accepted = [{"event": "task_accepted", "task": made.to_json()} for made in (parent, *children)]
     return [*accepted, {"event": "handoff_created", "handoff": handoff.to_json()}]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _child(
@@ -276,14 +293,18 @@ def _issue(finding: Finding) -> dict[str, Any]:
     }
 
 
-def conclude_parent(state: State, task: Task) -> Entry | None:
-    """The line that ends a parent whose children have all ended, or None while one is open."""
+def open_children(state: State, task: Task) -> list[Task]:
+    """The children of a parent that have not ended."""
     children = [state.tasks[ident] for ident in task.children if ident in state.tasks]
-    if any(child.status not in TERMINAL_TASK for child in children):
-        return None
+    return [child for child in children if child.status not in TERMINAL_TASK]
+
+
+def conclude_parent(state: State, task: Task, now: Now) -> Entry:
+    """The line that ends a parent whose children have all ended."""
+    children = [state.tasks[ident] for ident in task.children if ident in state.tasks]
     failed = [child.id for child in children if child.status != "completed"]
     status = "failed" if failed else "completed"
-    reason = f"{failed[0]} did not complete" if failed else None
+    reason = f"{failed[0]} did not complete" if failed else ""
     events: list[Event] = [
         {"event": "task_planned", "task_id": task.id, "steps": []},
         {"event": "task_aggregating", "task_id": task.id},
@@ -291,13 +312,16 @@ def conclude_parent(state: State, task: Task) -> Entry | None:
             "event": "task_ended",
             "task_id": task.id,
             "status": status,
-            "reason": reason,
+            "reason": reason or None,
             "summary": f"{len(children) - len(failed)} of {len(children)} tasks completed",
             "follow_ups": task.follow_ups,
             "aggregated_by": task.assigned_to,
         },
+        *close_escalations(state, task.id),
     ]
-    if not failed:
+    if failed:
+        events += failed_handoffs(state, task, reason, now)
+    else:
         events += completed_handoffs(state, task)
     return Entry(
         task.assigned_to or "coordinator-master", reason or "all its tasks are done", events

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cortex.decide.escalate import close_escalations
 from cortex.model.errors import RequestError
 from cortex.model.state import (
     TERMINAL_TASK,
@@ -14,14 +15,9 @@ from cortex.model.state import (
     Worker,
 )
 
-__all__ = ["cancel_task", "end_waiting_task", "reopen_task"]
+__all__ = ["cancel_task", "cancel_work", "reopen_task"]
 
 Event = dict[str, Any]
-
-
-def end_waiting_task(task: Task, status: str, reason: str) -> list[Event]:
-    """The end of a task that has no worker to end."""
-    return [{"event": "task_ended", "task_id": task.id, "status": status, "reason": reason}]
 
 
 def cancel_task(state: State, task: Task, reason: str, cascade: bool = False) -> list[Event]:
@@ -44,21 +40,7 @@ def _cancel(
         return
     seen.add(task.id)
     if task.status not in TERMINAL_TASK:
-        for ident in task.workers:
-            worker = state.workers.get(ident)
-            if worker is not None and worker.status not in TERMINAL_WORKER:
-                events += cancel_worker(worker, reason)
-        for step in task.steps:
-            if step.status in ("waiting", "ready", "active"):
-                events.append(
-                    {
-                        "event": "step_changed",
-                        "task_id": task.id,
-                        "step": step.name,
-                        "status": "cancelled",
-                    }
-                )
-        events += end_waiting_task(task, "cancelled", reason)
+        events += cancel_work(state, task, reason)
         events += [
             {
                 "event": "handoff_changed",
@@ -73,6 +55,29 @@ def _cancel(
     for ident in followers:
         if ident in state.tasks:
             _cancel(state, state.tasks[ident], reason, cascade, events, seen)
+
+
+def cancel_work(state: State, task: Task, reason: str) -> list[Event]:
+    """Events that cancel one open task with its steps and workers, and nothing that hangs on it."""
+    events: list[Event] = []
+    for ident in task.workers:
+        worker = state.workers.get(ident)
+        if worker is not None and worker.status not in TERMINAL_WORKER:
+            events += cancel_worker(worker, reason)
+    for step in task.steps:
+        if step.status in ("waiting", "ready", "active"):
+            events.append(
+                {
+                    "event": "step_changed",
+                    "task_id": task.id,
+                    "step": step.name,
+                    "status": "cancelled",
+                }
+            )
+    events.append(
+        {"event": "task_ended", "task_id": task.id, "status": "cancelled", "reason": reason}
+    )
+    return events + close_escalations(state, task.id)
 
 
 def cancel_worker(worker: Worker, reason: str) -> list[Event]:
@@ -112,11 +117,9 @@ def reopen_task(state: State, task: Task) -> list[Event]:
             raise RequestError(
                 f"{ident} of {task.id} is still ending; retry in a moment", field="task_id"
             )
-    if task.assigned_to is None:
-        raise RequestError(f"{task.id} never had a master; drop its file again", field="task_id")
     events: list[Event] = [{"event": "task_reopened", "task_id": task.id}]
     for ident in task.children:
         child = state.tasks.get(ident)
-        if child is not None and child.status in ("failed", "cancelled") and child.assigned_to:
+        if child is not None and child.status in ("failed", "cancelled"):
             events += reopen_task(state, child)
     return events

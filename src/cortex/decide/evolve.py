@@ -163,7 +163,6 @@ def _task_paused(state: State, event: Event, _at: str) -> None:
 def _task_resumed(state: State, event: Event, _at: str) -> None:
     task = state.tasks[event["task_id"]]
     status, task.resume_to = task.resume_to or "pending", None
-    task.hold = False
     _set_status(state, task, status)
 
 
@@ -178,11 +177,12 @@ def _task_reopened(state: State, event: Event, _at: str) -> None:
     task = state.tasks[event["task_id"]]
     task.run += 1
     task.reason = task.ended_at = None
+    task.hold = False
     for step in task.steps:
         if step.status not in ("done",):
             step.status, step.attempt, step.worker_id = "waiting", 0, None
             step.reason = step.not_before = None
-    _set_status(state, task, "assigned")
+    _set_status(state, task, "assigned" if task.assigned_to else "pending")
 
 
 def _priority_changed(state: State, event: Event, _at: str) -> None:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from cortex.decide.ending import end_waiting_task
+from cortex.decide.ending import cancel_work
+from cortex.decide.entry import Now
+from cortex.decide.escalate import raise_escalation
 from cortex.model.state import TERMINAL_TASK, Handoff, State, Task
 
-__all__ = ["accept_handoff", "completed_handoffs", "linked_tasks", "reject_handoff"]
+__all__ = [
+    "accept_handoff",
+    "completed_handoffs",
+    "failed_handoffs",
+    "linked_tasks",
+    "reject_handoff",
+]
 
 Event = dict[str, Any]
 
@@ -26,13 +34,14 @@ def accept_handoff(state: State, handoff: Handoff) -> list[Event]:
         {"event": "handoff_changed", "handoff_id": handoff.id, "status": "accepted"}
     ]
     for task in linked_tasks(state, handoff):
-        if task.status == "pending":
+        if task.status in ("pending", "paused"):
             events.append({"event": "task_released", "task_id": task.id})
+        if task.status == "pending":
             events.append({"event": "task_routed", "task_id": task.id, "master": handoff.to_agent})
     return events
 
 
-def reject_handoff(state: State, handoff: Handoff, reason: str) -> list[Event]:
+def reject_handoff(state: State, handoff: Handoff, reason: str, now: Now) -> list[Event]:
     """The handoff is rejected, its tasks are cancelled, and a person is told why."""
     events: list[Event] = [
         {
@@ -44,8 +53,10 @@ def reject_handoff(state: State, handoff: Handoff, reason: str) -> list[Event]:
     ]
     for task in linked_tasks(state, handoff):
         if task.status not in TERMINAL_TASK:
-            events += end_waiting_task(task, "cancelled", f"{handoff.id} was rejected: {reason}")
-    return events
+            events += cancel_work(state, task, f"{handoff.id} was rejected: {reason}")
+    subject = f"{handoff.to_agent} rejected {handoff.id} of {handoff.from_agent}"
+    about = handoff.source_task or handoff.task_id
+    return [*events, raise_escalation(state, subject, reason, about, now)]
 
 
 def completed_handoffs(state: State, task: Task) -> list[Event]:
@@ -54,4 +65,24 @@ def completed_handoffs(state: State, task: Task) -> list[Event]:
         {"event": "handoff_changed", "handoff_id": handoff.id, "status": "completed"}
         for handoff in state.handoffs.values()
         if handoff.task_id == task.id and handoff.status == "accepted"
+    ]
+
+
+def failed_handoffs(state: State, task: Task, reason: str, now: Now) -> list[Event]:
+    """A handoff whose task failed stays accepted, and a person is told once each time."""
+    failed = [
+        handoff
+        for handoff in state.handoffs.values()
+        if handoff.task_id == task.id and handoff.status == "accepted"
+    ]
+    return [
+        raise_escalation(
+            state,
+            f"{handoff.id} was accepted by {handoff.to_agent}, and its task failed",
+            f"{task.id} failed: {reason}"[:500],
+            task.id,
+            now,
+            ahead=position,
+        )
+        for position, handoff in enumerate(failed)
     ]

@@ -34,8 +34,8 @@ TASK_EDGES: Edges = _edges(
         "paused": "pending blocked awaiting_approval assigned planning in_progress aggregating "
         "cancelled",
         "completed": "",
-        "failed": "assigned",
-        "cancelled": "assigned",
+        "failed": "assigned pending",
+        "cancelled": "assigned pending",
     }
 )
 

@@ -10,7 +10,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
-from cortex.decide.aggregate import conclude_parent, dead_steps, settled
+from cortex.decide.aggregate import conclude_parent, dead_steps, open_children, settled
 from cortex.decide.catalog import Catalog
 from cortex.decide.entry import Entry, Now, seconds_left
 from cortex.decide.handoffs import accept_handoff
@@ -131,7 +131,7 @@ def _planned(
 ) -> Decision:
     """Routing, the plan and the first workers in one line; or blocked with what is missing."""
     if task.children:
-        return _plan_parent(state, task, master, events)
+        return _plan_parent(state, task, master, events, now)
     draft = _draft(task, master, catalog, settings)
     missing = missing_for(draft.steps, catalog)
     if missing is not None:
@@ -145,18 +145,17 @@ def _blocked_with(task: Task, reason: str, master: str, events: list[Event]) -> 
     return Decision(Entry(master, reason, [*events, *blocked.events]))
 
 
-def _plan_parent(state: State, task: Task, master: str, events: list[Event]) -> Decision:
+def _plan_parent(state: State, task: Task, master: str, events: list[Event], now: Now) -> Decision:
     """A parent has no workers of its own: it is over when its tasks are."""
-    done = conclude_parent(state, task)
-    if done is not None:
-        return Decision(Entry(done.by, done.why, [*events, *done.events]))
-    return _blocked_with(task, _open_children(state, task), master, events)
+    left = open_children(state, task)
+    if left:
+        return _blocked_with(task, _not_done(task, left), master, events)
+    done = conclude_parent(state, task, now)
+    return Decision(Entry(done.by, done.why, [*events, *done.events]))
 
 
-def _open_children(state: State, task: Task) -> str:
-    children = [state.tasks[ident] for ident in task.children if ident in state.tasks]
-    left = [child for child in children if child.status not in TERMINAL_TASK]
-    text = f"{len(left)} of its {len(children)} tasks"
+def _not_done(task: Task, left: list[Task]) -> str:
+    text = f"{len(left)} of its {len(task.children)} tasks"
     stuck = next((child for child in left if child.blocked_on), None)
     return f"{text}; {stuck.id}: {stuck.blocked_on}" if stuck else f"{text} are not done yet"
 
@@ -188,8 +187,8 @@ def _unblock(state: State, task: Task, catalog: Catalog, settings: Settings) -> 
     """Level-triggered: the cause is looked for again each time, and said anew when it changed."""
     name, reason = _master_for(task, catalog, settings)
     if name is not None and task.children:
-        if conclude_parent(state, task) is None:
-            reason = _open_children(state, task)
+        left = open_children(state, task)
+        reason = _not_done(task, left) if left else ""
     elif name is not None:
         reason = missing_for(_draft(task, name, catalog, settings).steps, catalog) or ""
     if not reason:

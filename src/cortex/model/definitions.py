@@ -77,13 +77,21 @@ class MasterPlan(_Definition):
     max_parallel: int | None = Field(None, ge=1)
 
 
+def _title(value: str) -> str:
+    try:
+        value.format(findings="2 findings", tasks="1 task")
+    except (KeyError, IndexError, ValueError, AttributeError):
+        raise ValueError("only {findings} and {tasks} may stand in braces") from None
+    return value
+
+
 class FollowUps(_Definition):
     """Tasks that are created by the line that ends a task."""
 
     types: Names
     when: Literal["findings"] = "findings"
     min_severity: Literal["critical", "high", "medium", "low", "info"] = "medium"
-    title: str = "Fix {count} findings in {groups} groups"
+    title: Annotated[str, AfterValidator(_title)] = "Fix {findings} in {tasks}"
     type: str = "remediation"
     item_type: str = "fix"
     to: MasterName

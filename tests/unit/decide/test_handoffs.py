@@ -1,0 +1,258 @@
+"""Follow-ups and handoffs: made by the line that ends a task, answered once, never doubled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex.decide.catalog import Catalog
+from cortex.model.definitions import read_master
+from cortex.model.errors import RequestError
+from cortex.model.state import Handoff, Task
+from tests.unit.decide.fleet import Fleet, finding, settings
+from tests.unit.deciding import builtin_catalog
+
+
+def asking_catalog(accept: bool = False, **rule: Any) -> Catalog:
+    """The built-in masters; a person answers for development, and security's rule is changed."""
+    catalog = builtin_catalog()
+    masters = dict(catalog.masters)
+    development = masters["development-master"]
+    masters["development-master"] = development.model_copy(update={"accept_handoffs": accept})
+    security = masters["security-master"]
+    changed = security.follow_ups[0].model_copy(update=rule)
+    masters["security-master"] = security.model_copy(update={"follow_ups": [changed]})
+    return replace(catalog, masters=masters)
+
+
+def scanned(fleet: Fleet, *rows: dict[str, Any], **fields: Any) -> Task:
+    """A scan that has ended with these findings."""
+    task = fleet.dropped(**{"type": "scan", "scope": {"repository": "/srv/a"}, **fields})
+    fleet.admit()
+    fleet.finish(task.workers[0])
+    fleet.gather(task, *rows)
+    return task
+
+
+def handed_over(fleet: Fleet, task: Task) -> tuple[Handoff, Task, list[Task]]:
+    handoff = fleet.state.handoffs[task.handoff_id or ""]
+    parent = fleet.state.tasks[handoff.task_id]
+    return handoff, parent, [fleet.state.tasks[ident] for ident in parent.children]
+
+
+SQL, XSS = finding("sql", "a.py"), finding("xss", "b.py", cwe="CWE-79", severity="critical")
+
+
+# --- follow-ups
+
+
+def test_one_line_ends_the_task_and_makes_its_follow_ups_and_handoff() -> None:
+    fleet = Fleet(catalog=asking_catalog())
+    task = scanned(fleet, SQL, XSS)
+    (line,) = (line for line in fleet.lines if any(e["event"] == "task_ended" for e in line.events))
+    assert [event["event"] for event in line.events] == [
+        "task_ended",
+        "task_accepted",
+        "task_accepted",
+        "task_accepted",
+        "handoff_created",
+    ]
+    handoff, parent, fixes = handed_over(fleet, task)
+    assert (handoff.from_agent, handoff.to_agent) == ("security-master", "development-master")
+    assert handoff.source_task == parent.caused_by == task.id
+    assert task.follow_ups == [parent.id]
+    assert [fix.parent for fix in fixes] == [parent.id] * 2
+    assert [fix.priority for fix in fixes] == ["critical", "high"], "most urgent first"
+    assert handoff.context["worker_results"] == ["worker-scan-001"]
+    assert [issue["rule"] for issue in handoff.context["priority_issues"]] == ["xss", "sql"]
+    assert handoff.context["summary"].startswith("Fix 2 findings in 2 tasks. 2 findings")
+
+
+def test_findings_below_the_rules_severity_make_no_task() -> None:
+    fleet = Fleet(catalog=asking_catalog())
+    task = scanned(fleet, finding("style", "a.py", severity="low"))
+    assert (task.status, task.follow_ups, task.handoff_id) == ("completed", [], None)
+    assert task.findings_count == {"low": 1}
+
+
+def test_the_same_finding_tomorrow_is_linked_to_the_open_task() -> None:
+    fleet = Fleet(catalog=asking_catalog())
+    first = scanned(fleet, SQL)
+    _, _, (fix,) = handed_over(fleet, first)
+    second = scanned(fleet, finding("sql", "other.py"))
+    assert second.follow_ups == [fix.id]
+    assert second.handoff_id is None
+    assert fix.linked == [second.id]
+    assert len(fleet.state.handoffs) == 1
+
+
+def test_a_finding_that_comes_back_after_its_fix_ended_is_a_new_task() -> None:
+    fleet = Fleet(catalog=asking_catalog())
+    first = scanned(fleet, SQL)
+    _, parent, (fix,) = handed_over(fleet, first)
+    fleet.drop(kind="cancel", task_id=parent.id)
+    second = scanned(fleet, SQL)
+    _, _, (again,) = handed_over(fleet, second)
+    assert (again.key, again.id != fix.id) == (fix.key, True)
+
+
+def test_new_groups_beside_known_ones_get_a_task_each_and_no_more() -> None:
+    fleet = Fleet(catalog=asking_catalog())
+    _, _, (sql,) = handed_over(fleet, scanned(fleet, SQL))
+    second = scanned(fleet, SQL, XSS)
+    _, parent, (xss,) = handed_over(fleet, second)
+    assert second.follow_ups == [sql.id, parent.id]
+    assert xss.context["cwe"] == "CWE-79"
+
+
+def test_fan_out_is_bounded_and_the_rest_is_one_task() -> None:
+    fleet = Fleet(catalog=asking_catalog(max_items=3))
+    rows = [finding(f"r{n}", f"f{n}.py", cwe=f"CWE-{n + 100}") for n in range(20)]
+    _, parent, fixes = handed_over(fleet, scanned(fleet, *rows))
+    assert len(fixes) == 4
+    assert fixes[-1].title == "17 findings of 17 other kinds"
+    assert parent.title == "Fix 20 findings in 4 tasks"
+
+
+def test_follow_ups_of_follow_ups_end_at_the_depth_limit() -> None:
+    fleet = Fleet(catalog=asking_catalog(max_depth=1))
+    _, parent, _ = handed_over(fleet, scanned(fleet, SQL))
+    assert parent.depth == 1
+    deep = fleet.dropped(type="scan", scope={"repository": "/srv/b"})
+    deep.depth = 1
+    fleet.admit()
+    fleet.finish(deep.workers[0])
+    fleet.gather(deep, SQL, repository="/srv/b")
+    assert (deep.status, deep.follow_ups) == ("completed", [])
+
+
+def test_a_failed_task_makes_no_follow_ups() -> None:
+    fleet = Fleet(settings(workers={"retries": 0}), catalog=asking_catalog())
+    task = fleet.dropped(type="scan", scope={"repositories": ["/srv/a", "/srv/b"]})
+    fleet.admit()
+    fleet.finish(task.workers[0])
+    fleet.fail(task.workers[1])
+    fleet.gather(task, SQL)
+    assert (task.status, task.follow_ups) == ("failed", [])
+    assert task.findings_count == {"high": 1}
+
+
+def test_a_title_that_names_an_unknown_field_is_refused_when_the_file_is_read() -> None:
+    """Found at the end of a scan it would stop the daemon."""
+    text = """---
+name: odd
+follow_ups:
+  - {types: [scan], to: development, title: "Fix {number} things"}
+---
+"""
+    with pytest.raises(Exception, match=r"odd\.md:3: follow_ups.*title.*only"):
+        read_master(text, Path("odd.md"))
+
+
+# --- the answer
+
+
+def test_a_master_that_accepts_handoffs_takes_the_same_tasks_over() -> None:
+    fleet = Fleet(catalog=asking_catalog(accept=True))
+    task = scanned(fleet, SQL, XSS)
+    handoff, parent, fixes = handed_over(fleet, task)
+    assert handoff.status == "accepted"
+    assert [fix.assigned_to for fix in fixes] == ["development-master"] * 2
+    assert parent.status == "blocked"
+    assert parent.blocked_on == "2 of its 2 tasks are not done yet"
+    for fix in fixes:
+        fleet.run_through(fix)
+    assert (parent.status, parent.summary) == ("completed", "2 of 2 tasks completed")
+    assert handoff.status == "completed"
+
+
+def test_a_pending_handoff_says_whom_its_tasks_wait_for() -> None:
+    fleet = Fleet(catalog=asking_catalog())
+    handoff, parent, fixes = handed_over(fleet, scanned(fleet, SQL))
+    assert handoff.status == "pending"
+    for task in (parent, *fixes):
+        assert (task.status, task.hold) == ("pending", True)
+        assert task.waiting_for == f"development-master to accept {handoff.id}"
+
+
+def test_a_person_accepts_for_the_receiver() -> None:
+    fleet = Fleet(catalog=asking_catalog())
+    handoff, _, (fix,) = handed_over(fleet, scanned(fleet, SQL))
+    fleet.drop(kind="handoff", handoff_id=handoff.id, status="accepted")
+    assert (handoff.status, handoff.accepted_at) == ("accepted", fleet.now.at)
+    assert (fix.assigned_to, fix.status) == ("development-master", "in_progress")
+
+
+def test_a_rejected_handoff_cancels_its_tasks_and_tells_a_person() -> None:
+    fleet = Fleet(catalog=asking_catalog())
+    task = scanned(fleet, SQL)
+    handoff, parent, fixes = handed_over(fleet, task)
+    fleet.drop(kind="handoff", handoff_id=handoff.id, status="rejected", reason="no time")
+    assert (handoff.status, handoff.reason) == ("rejected", "no time")
+    assert [t.status for t in (parent, *fixes)] == ["cancelled", "cancelled"]
+    (told,) = fleet.state.escalations.values()
+    assert told.task_id == task.id
+    assert "no time" in told.reason
+
+
+def test_a_rejected_handoff_ends_workers_of_tasks_that_a_person_had_released() -> None:
+    fleet = Fleet(catalog=asking_catalog())
+    handoff, _, (fix,) = handed_over(fleet, scanned(fleet, SQL))
+    fleet.drop(kind="resume", task_id=fix.id)
+    fleet.admit()
+    worker = fleet.state.workers[fix.workers[0]]
+    fleet.run(worker)
+    fleet.drop(kind="handoff", handoff_id=handoff.id, status="rejected")
+    assert fix.status == "cancelled"
+    assert worker.status == "ending"
+    assert fix.step("main").status == "cancelled"
+
+
+@pytest.mark.parametrize("answer", ["accepted", "rejected"])
+def test_an_answer_that_comes_too_late_is_refused(answer: str) -> None:
+    fleet = Fleet(catalog=asking_catalog())
+    handoff, _, _ = handed_over(fleet, scanned(fleet, SQL))
+    fleet.drop(kind="handoff", handoff_id=handoff.id, status="rejected")
+    with pytest.raises(RequestError, match="is rejected already; the answer comes too late"):
+        fleet.drop(kind="handoff", handoff_id=handoff.id, status=answer)
+
+
+def test_an_answer_to_an_unknown_handoff_is_refused() -> None:
+    with pytest.raises(RequestError, match="handoff-404 is no handoff here"):
+        Fleet().drop(kind="handoff", handoff_id="handoff-404", status="accepted")
+
+
+def test_an_accepted_handoff_whose_task_failed_stays_accepted_and_is_escalated() -> None:
+    fleet = Fleet(settings(workers={"retries": 0}), catalog=asking_catalog(accept=True))
+    handoff, parent, (fix,) = handed_over(fleet, scanned(fleet, SQL))
+    fleet.admit()
+    fleet.fail(fix.workers[0])
+    fleet.gather(fix)
+    assert (parent.status, handoff.status) == ("failed", "accepted")
+    (told,) = fleet.state.escalations.values()
+    assert told.task_id == parent.id
+    assert handoff.id in told.subject
+
+
+def test_a_paused_follow_up_becomes_the_receivers_when_it_is_resumed() -> None:
+    fleet = Fleet(catalog=asking_catalog())
+    handoff, _, (fix,) = handed_over(fleet, scanned(fleet, SQL))
+    fleet.drop(kind="pause", task_id=fix.id)
+    fleet.drop(kind="handoff", handoff_id=handoff.id, status="accepted")
+    fleet.drop(kind="resume", task_id=fix.id)
+    assert (fix.assigned_to, fix.status) == ("development-master", "in_progress")
+
+
+def test_a_handoff_to_a_master_that_is_switched_off_waits_in_its_tasks() -> None:
+    fleet = Fleet(
+        settings(masters={"development": {"enabled": False}}), catalog=asking_catalog(accept=True)
+    )
+    _, _, (fix,) = handed_over(fleet, scanned(fleet, SQL))
+    assert fix.status == "blocked"
+    assert fix.blocked_on is not None and "masters.development.enabled" in fix.blocked_on
+    fleet.settings = settings()
+    fleet.reconcile()
+    assert fix.status == "in_progress"
