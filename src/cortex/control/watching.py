@@ -6,6 +6,7 @@ limit is reached, a file system without inotify) the daemon says so and lives by
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ class Watching:
             FileDeletedEvent,
             FileMovedEvent,
         ]
+        # At its end it warns of its own late reads, through the standard library's logging.
+        logging.getLogger("watchdog").addHandler(logging.NullHandler())
         observer = Observer()
         try:
             for folder in self._folders:

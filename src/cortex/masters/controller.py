@@ -22,6 +22,7 @@ __all__ = ["MastersController"]
 #: Keys reconciled in one turn, so that a turn stays short however much was dropped at once.
 KEYS_A_TURN = 100
 ADMISSIONS_A_TURN = 100
+FAULT_AGAIN_S = 30.0
 
 
 class MastersController:
@@ -112,7 +113,12 @@ class MastersController:
         for worker_id in task.workers:
             if worker_id in context.state.waiting:
                 self._index(worker_id)
-        decision = reconcile_task(context.state, task, context.catalog, context.settings, now)
+        try:
+            decision = reconcile_task(context.state, task, context.catalog, context.settings, now)
+        except Exception:
+            # Nothing was applied yet: one key that cannot be decided must not stop the others.
+            context.log.exception("a task cannot be reconciled; tried again", task=ident)
+            decision = Decision(again_in_s=FAULT_AGAIN_S)
         self._apply(decision, ("task", ident))
         if decision.gather:
             self._gathering.request(task)

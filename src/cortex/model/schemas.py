@@ -33,7 +33,7 @@ _MODELS: dict[str, tuple[str, Any]] = {
     "request": ("Anything that may be dropped into the inbox", requests.Request),
     "worker-spec": ("worker-specs/WORKER.json", worker_files.WorkerSpecDocument),
     "results": ("results.json of a worker", worker_files.ResultsDocument),
-    "findings": ("findings.json of a task, a list of findings", list[worker_files.FindingRow]),
+    "findings": ("findings.json of a task", worker_files.FindingsDocument),
     "master": ("Front matter of agents/masters/NAME.md", definitions.MasterDefinition),
     "worker-type": (
         "Front matter of agents/prompts/workers/TYPE.md",

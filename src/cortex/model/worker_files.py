@@ -12,7 +12,7 @@ from pydantic import Field
 
 from cortex.model.documents import Open, Priority, Time, Tokens
 
-__all__ = ["FindingRow", "ResultsDocument", "WorkerSpecDocument"]
+__all__ = ["FindingRow", "FindingsDocument", "ResultsDocument", "WorkerSpecDocument"]
 
 
 class SpecContext(Open):
@@ -85,3 +85,15 @@ class FindingRow(Open):
     fixed_version: str | None = None
     aliases: list[str] = Field(default_factory=list)
     occurrences: list[str] = Field(default_factory=list)
+
+
+class FindingsDocument(Open):
+    """findings.json of a task: what all of its workers found, joined and ranked."""
+
+    task_id: str
+    title: str
+    counts: dict[str, int] = Field(description="How many findings there are of each severity.")
+    analyzers: list[dict[str, Any]] = Field(
+        description="One row an analyzer; `state` is clean, findings, not_audited or error."
+    )
+    findings: list[FindingRow] = Field(description="Most urgent first.")

@@ -34,6 +34,10 @@ _LANGUAGES = {
     ".ini": "ini", ".cfg": "ini", ".env": "dotenv", ".tf": "terraform", ".proto": "protobuf",
 }  # fmt: skip
 _NAMED = {"dockerfile": "dockerfile", "makefile": "make", "jenkinsfile": "groovy", ".env": "dotenv"}
+_INTERPRETERS = {
+    "sh": "shell", "bash": "shell", "dash": "shell", "ksh": "shell", "python": "python",
+    "node": "javascript", "ruby": "ruby", "php": "php", "lua": "lua",
+}  # fmt: skip
 _SKIPPED_DIRS = frozenset({
     ".git", ".hg", ".svn", ".venv", "venv", ".tox", ".nox", ".eggs", "node_modules", "htmlcov",
     "bower_components", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".cache",
@@ -195,7 +199,26 @@ def _language(path: Path) -> str | None:
     name = path.name.lower()
     if name in _NAMED or name.startswith(("dockerfile.", ".env.")):
         return _NAMED.get(name) or ("dockerfile" if name.startswith("docker") else "dotenv")
-    return _LANGUAGES.get(path.suffix.lower())
+    if path.suffix:
+        return _LANGUAGES.get(path.suffix.lower())
+    return _by_first_line(path)
+
+
+def _by_first_line(path: Path) -> str | None:
+    """The language of a program without an ending, by its `#!` line."""
+    try:
+        with path.open("rb") as file:
+            first = file.readline(128)
+    except OSError:
+        return None
+    if not first.startswith(b"#!"):
+        return None
+    words = first[2:].decode("ascii", "replace").replace("/", " ").split()
+    for word in reversed(words):
+        name = word.rstrip("0123456789.")
+        if name in _INTERPRETERS:
+            return _INTERPRETERS[name]
+    return None
 
 
 def _place(relative: str, limited_to: Sequence[str]) -> str:
