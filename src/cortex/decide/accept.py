@@ -6,6 +6,7 @@ work are given by the caller, because the state holds only what is open or recen
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,16 +29,23 @@ __all__ = ["accept_all"]
 
 Event = dict[str, Any]
 BY = "inbox"
+#: A person's `task-N` moves the count behind N; more digits would leave no room to count on.
+_DIGITS = 9
+_USES_UP_NUMBERS = re.compile(rf"task-0*[1-9][0-9]{{{_DIGITS},}}")
 
 
 @dataclass(slots=True)
 class _File:
-    """What the requests before this one in the same file make, before any of it is applied."""
+    """What the requests before this one in the same file make, before any of it is applied.
+
+    `named` are the ids that any of them asks for; none of these is given to another.
+    """
 
     source: str
     archived: Mapping[str, str]
     ids: dict[str, str] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    named: frozenset[str] = frozenset()
     made: int = 0
 
 
@@ -54,7 +62,8 @@ def accept_all(
     `archived` maps ids (and `key:…`) of archived tasks that the requests name to their status or,
     for a key, to the task's id.
     """
-    file = _File(source, archived)
+    named = (request.id for request in requests if isinstance(request, TaskRequest))
+    file = _File(source, archived, named=frozenset(ident for ident in named if ident))
     entries = []
     for position, request in enumerate(requests):
         try:
@@ -110,19 +119,32 @@ def _check_names(state: State, request: TaskRequest, file: _File) -> None:
             field="id",
             hint="leave the id out or choose another; `retry` runs the same task again",
         )
+    if request.id is not None and _USES_UP_NUMBERS.fullmatch(request.id):
+        raise RequestError(
+            f"{request.id} would use up the numbers that tasks are counted with",
+            field="id",
+            hint=f"a task-N has at most {_DIGITS} digits; or choose another name",
+        )
     for need in request.needs:
         if status_of(need) is None:
             raise RequestError(
                 f"needs {need!r}, which is no task here", field="needs", hint="drop that one first"
             )
+        archived = file.archived.get(need) if need not in state.tasks else None
+        if archived not in (None, "completed"):
+            raise RequestError(
+                f"needs {need!r}, which is archived as {archived}",
+                field="needs",
+                hint="leave it out, or drop that work again and need the new task",
+            )
 
 
 def _next_id(state: State, file: _File) -> str:
-    """The next free number; ids that earlier requests of the file took are passed over."""
+    """The next free number; ids that requests of the file name are passed over."""
     while True:
         file.made += 1
         ident = f"task-{state.counters.get('task', 0) + file.made:03d}"
-        if ident not in file.ids:
+        if ident not in file.named:
             return ident
 
 
@@ -157,7 +179,8 @@ def _record(state: State, request: TaskRequest, file: _File, now: Now) -> Task:
 def _title(task_type: str, request: TaskRequest) -> str:
     if request.command is not None:
         words = request.command
-        return (words if isinstance(words, str) else " ".join(words)).split("\n")[0][:80]
+        text = words if isinstance(words, str) else " ".join(words)
+        return text.strip().split("\n")[0][:80]
     scope = request.scope
     names = scope.repositories or ([scope.repository] if scope.repository else [])
     if not names:

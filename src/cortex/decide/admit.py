@@ -18,7 +18,7 @@ from typing import Any
 
 from cortex.decide import budget as budgets
 from cortex.decide.entry import Entry, Now, due_at
-from cortex.decide.escalate import is_escalated, raise_escalation
+from cortex.decide.escalate import close_escalations, is_escalated, raise_escalation
 from cortex.decide.queue import AdmissionQueue, Source
 from cortex.model.ids import PRIORITIES, master_key
 from cortex.model.settings import Settings
@@ -188,7 +188,7 @@ def _grant_or_pass(
     for worker in _with_backfill(state, queue, slots, first):
         grant = _grant(state, worker, slots.settings)
         if grant is not None:
-            return grant
+            return Entry(grant.by, grant.why, [*grant.events, *_relief(state, worker)])
     if first.priority == "low":
         return _refuse(state, first, now)
     reason = pool_short(state, first)
@@ -314,6 +314,14 @@ def _queue_events(state: State, worker: Worker, reason: str, now: Now) -> list[d
     reason = f"short by {short:,}: {len(waiting)} workers of {worker.task_id} wait"
     subject = "critical work is short of tokens"
     return [*events, raise_escalation(state, subject, reason, worker.task_id, now)]
+
+
+def _relief(state: State, worker: Worker) -> list[dict[str, Any]]:
+    """Closes the word that critical work is short, once the last of it is granted."""
+    if worker.priority != "critical":
+        return []
+    others = set(state.tasks[worker.task_id].workers) - {worker.id}
+    return [] if others & state.waiting.keys() else close_escalations(state, worker.task_id)
 
 
 def _refuse(state: State, worker: Worker, now: Now) -> Entry:

@@ -312,9 +312,12 @@ def test_critical_work_that_nothing_pays_for_is_escalated_once() -> None:
     fleet.drop(kind="budget", total_budget=201_000)
     fleet.admit()
     assert fleet.workers_of(task, "queued")
-    assert [e.reason for e in fleet.state.escalations.values()] == [
-        f"short by 115,000: 2 workers of {task.id} wait"
-    ]
+    (told,) = fleet.state.escalations.values()
+    assert (told.reason, told.status) == (f"short by 115,000: 2 workers of {task.id} wait", "open")
+    fleet.drop(kind="budget", total_budget=400_000)
+    fleet.admit()
+    assert len(fleet.workers_of(task, "approved")) == 2
+    assert told.status == "closed"
 
 
 def test_a_runtime_without_tokens_never_waits_for_them() -> None:
