@@ -11,7 +11,7 @@ from typing import Any
 
 from cortex.decide.budget import total_used
 from cortex.model.state import Escalation, Handoff, State, Step, Task, Worker
-from cortex.model.times import format_duration, format_time
+from cortex.model.times import format_time, write_duration
 
 __all__ = [
     "Vitals",
@@ -93,7 +93,7 @@ def task_row(task: Task, state: State, waiting_for: str | None = None) -> Row:
             "command": task.command,
             "runtime": None if task.runtime == "auto" else task.runtime,
             "token_budget": task.token_budget,
-            "timeout": format_duration(task.timeout_s) if task.timeout_s else None,
+            "timeout": write_duration(task.timeout_s) if task.timeout_s else None,
             "retries": task.retries,
             "hold": task.hold or None,
             "run": task.run if task.run > 1 else None,
@@ -163,7 +163,7 @@ def queued_row(worker: Worker, waiting_for: str | None = None) -> Row:
         "estimated_tokens": worker.token_budget,
         "priority": worker.priority,
         "justification": worker.justification,
-        "timeout": format_duration(worker.timeout_s),
+        "timeout": write_duration(worker.timeout_s),
         "status": worker.status,
         "task_id": worker.task_id,
         "step": worker.step,

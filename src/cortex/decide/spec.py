@@ -8,7 +8,7 @@ from typing import Any
 from cortex.decide.catalog import Catalog
 from cortex.model.definitions import WorkerTypeDefinition
 from cortex.model.state import Task, Worker
-from cortex.model.times import format_duration
+from cortex.model.times import write_duration
 
 __all__ = ["worker_folder", "worker_spec"]
 
@@ -38,7 +38,7 @@ def worker_spec(task: Task, worker: Worker, catalog: Catalog) -> dict[str, Any]:
             **task.context,
         },
         "token_budget": worker.token_budget,
-        "timeout": format_duration(worker.timeout_s).replace(" ", ""),
+        "timeout": write_duration(worker.timeout_s),
         "deliverables": list(kind.deliverables) if kind else [],
         "prompt_template": f"agents/prompts/workers/{_file_name(kind, worker.worker_type)}",
         "runtime": worker.runtime,

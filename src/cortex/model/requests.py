@@ -293,9 +293,11 @@ def _refusal(error: ValidationError, model: type[BaseModel]) -> RequestError:
     if place and isinstance(value, str | int | float) and repr(value)[:40] not in message:
         message = f"is {repr(value)[:80]}; {message[0].lower()}{message[1:]}"
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(place[-1], model.model_fields, 1)
+        is_step = model is TaskRequest and place[0] == "workers"
+        known = (StepRequest if is_step else model).model_fields
+        near = difflib.get_close_matches(place[-1], known, 1)
         message = "unknown field"
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(model.model_fields)}"
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
     if first["type"] == "missing":
         message = "is missing"
     if len(problems) > 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-__all__ = ["format_duration", "format_time", "parse_duration", "parse_time"]
+__all__ = ["format_duration", "format_time", "parse_duration", "parse_time", "write_duration"]
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
@@ -44,29 +44,44 @@ def parse_duration(text: str | int | float) -> float:
     """
     if isinstance(text, bool):
         raise ValueError("a duration is a number with a unit, like 15m")
-    if isinstance(text, int | float):
-        seconds = float(text)
-    else:
-        compact = text.replace(" ", "").lower()
-        parts = _PART.findall(compact)
-        if compact.isdigit():
-            seconds = float(compact)
-        elif not parts or "".join(a + b for a, b in parts) != compact:
-            raise ValueError(f"{text!r} is not a duration; write it like 90s, 15m or 1h30m")
-        else:
-            seconds = sum(float(amount) * _UNITS_S[unit] for amount, unit in parts)
+    seconds = _seconds_of(text) if isinstance(text, str) else text
+    # Compared before it is converted: an integer may be too large for a float.
     if not 0 < seconds <= MAX_DURATION_S:
-        raise ValueError(f"{text!r} is out of range; a duration is over 0 and at most 366d")
-    return seconds
+        shown = repr(text)[:40] if isinstance(text, str) or abs(text) < 10**15 else "the number"
+        raise ValueError(f"{shown} is out of range; a duration is over 0 and at most 366d")
+    return float(seconds)
+
+
+def _seconds_of(text: str) -> float:
+    compact = text.replace(" ", "").lower()
+    if compact.isdecimal():
+        return float(compact)
+    parts = _PART.findall(compact)
+    if not parts or "".join(amount + unit for amount, unit in parts) != compact:
+        raise ValueError(f"{text!r} is not a duration; write it like 90s, 15m or 1h30m")
+    return sum(float(amount) * _UNITS_S[unit] for amount, unit in parts)
+
+
+def write_duration(seconds: float) -> str:
+    """The shortest form that `parse_duration` reads back, to the millisecond: `15m`, `1h30m`."""
+    rest = round(seconds * 1000)
+    parts = []
+    for unit, length_ms in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+        amount, rest = divmod(rest, length_ms)
+        if amount:
+            parts.append(f"{amount}{unit}")
+    if rest:
+        parts.append(f"{rest}ms")
+    return "".join(parts) or "0s"
 
 
 def format_duration(seconds: float) -> str:
     """`0.4s`, `42s`, `12m 05s`, `3h 10m`, `2d 4h`: short enough for a column."""
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f}s"
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.0f}s"
-    minutes, rest = divmod(int(seconds), 60)
+    minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes}m {rest:02d}s"
     hours, minutes = divmod(minutes, 60)
