@@ -6,14 +6,15 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cortex import __version__
 from cortex.control.clock import RealClock
 from cortex.control.context import Context
-from cortex.control.effects import ThreadEffects
+from cortex.control.effects import Effects, Post, ThreadEffects
 from cortex.control.engine import Engine
 from cortex.control.gathering import Gathering
 from cortex.control.housekeeping import Housekeeping
@@ -40,14 +41,16 @@ from cortex.masters.library import Library
 from cortex.model.errors import CortexError, RequestError
 from cortex.model.ids import master_key
 from cortex.model.paths import HomePaths
+from cortex.model.seams import Clock, Disk
 from cortex.model.settings import Settings, load_settings
+from cortex.runtime.executor import Executor
 from cortex.runtime.local import LocalExecutor
 from cortex.runtime.table import runtime_infos
 from cortex.store.archive import Archive
 from cortex.store.disk import RealDisk
 from cortex.store.journal_errors import JournalBroken, JournalFull
 
-__all__ = ["Daemon", "main"]
+__all__ = ["Daemon", "Seams", "main"]
 
 #: Rounds in which controllers answer each other within one turn.
 ROUNDS_A_TURN = 20
@@ -57,39 +60,58 @@ IDLE_REST = 2
 SWITCH_INTERVAL_S = 0.0005
 
 
-class Daemon:
-    """One daemon on one home; `run` returns when it was told to stop."""
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """What a daemon touches outside of itself: real things here, fakes in `cortex.testing`.
 
-    def __init__(self, paths: HomePaths, settings: Settings, log: Any, *, drain: bool) -> None:
+    The executor is made once the journal is open, because it starts processes. `archive_index`
+    None keeps that index in memory.
+    """
+
+    clock: Clock
+    disk: Disk
+    make_executor: Callable[[], Executor]
+    make_effects: Callable[[Post], Effects]
+    library: Library
+    runtime_dir: str
+    archive_index: Path | None
+    pid: int
+
+
+class Daemon:
+    """One daemon on one home. `run` returns when it was told to stop; whoever brings a loop of
+    its own calls `begin`, then `turn` after each result and at each `next_due`, then `end`."""
+
+    def __init__(
+        self, paths: HomePaths, settings: Settings, log: Any, seams: Seams, *, drain: bool = False
+    ) -> None:
         self._paths = paths
         self._log = log
         self._drain = drain
-        self._clock = RealClock()
-        disk = RealDisk()
+        self._clock = seams.clock
+        self._pid = seams.pid
+        disk = seams.disk
         opened = open_state(disk, paths)
         self._mailbox = Mailbox()
-        self._effects = ThreadEffects(self._mailbox.post)
+        self._effects = seams.make_effects(self._mailbox.post)
         self._journal = opened.journal
         self._engine = Engine(opened.state, opened.journal, self._clock)
-        self._library = Library(paths, runtime_infos())
+        self._library = seams.library
         catalog = self._library.refresh() or Catalog()
         self._context = Context(self._engine, self._effects, paths, settings, catalog, log)
-        self._executor = LocalExecutor(paths.state)
-        archive = Archive(disk, paths.archive, paths.archive_index)
+        self._executor = seams.make_executor()
+        archive = Archive(disk, paths.archive, seams.archive_index)
         self._gathering = Gathering(self._context)
         self._masters = MastersController(self._context, self._gathering)
-        runtime_dir = runtime_dir_of(paths, settings)
-        self._workers = WorkersController(self._context, self._executor, runtime_dir)
+        self._workers = WorkersController(self._context, self._executor, seams.runtime_dir)
         self._intake = Intake(self._context, disk, archive)
         self._publishing = Publishing(self._context, disk, self._about())
-        self._housekeeping = Housekeeping(self._context, self._executor, archive)
+        self._housekeeping = Housekeeping(self._context, self._executor, archive, disk)
         self._saving = Saving(self._context, disk, opened.journal, opened.replayed)
-        self._watching = Watching((paths.inbox, paths.coordination), self._mailbox.post_look)
         self._loop = Loop(self._clock, self._mailbox, self._turn, self._dues, self._slow_turn)
         self._next_resync = 0.0
         self._full_until = 0.0
-        on_signals((signal.SIGTERM, signal.SIGINT), self._stop)
-        self._greet(opened, runtime_dir)
+        self._greet(opened, seams.runtime_dir)
 
     # --- life
 
@@ -98,17 +120,22 @@ class Daemon:
         # A result of an effect thread should not wait the default 5 ms for the control thread.
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         signal.signal(signal.SIGIO, signal.SIG_IGN)
-        self._begin()
-        note = self._watching.start()
+        on_signals((signal.SIGTERM, signal.SIGINT), lambda _number: self.stop())
+        folders = (self._paths.inbox, self._paths.coordination)
+        watching = Watching(folders, self._mailbox.post_look)
+        self.begin()
+        note = watching.start()
         if note:
             self._log.warning(note)
-        self._mailbox.looked = self._intake.look
         try:
             self._loop.run()
         finally:
-            self._end()
+            watching.stop()
+            self.end()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Takes up what an earlier daemon left; to be called once, before the first turn."""
+        self._mailbox.looked = self._intake.look
         now = self._engine.now()
         self._configure_budget(now.wall)
         self._engine.apply(
@@ -119,7 +146,7 @@ class Daemon:
                     {
                         "event": "daemon_started",
                         "version": __version__,
-                        "pid": os.getpid(),
+                        "pid": self._pid,
                         "boot_id": self._clock.boot_id(),
                     }
                 ],
@@ -133,7 +160,8 @@ class Daemon:
         if adopted:
             self._log.info("workers of an earlier daemon are looked at", workers=adopted)
 
-    def _stop(self, _number: int) -> None:
+    def stop(self) -> None:
+        """Ends `run` after its turn; the first time it drains, where that was asked for."""
         if self._drain and not self._context.draining:
             self._context.draining = True
             self._log.info("draining: nothing new starts", running=len(self._context.state.live))
@@ -141,9 +169,9 @@ class Daemon:
         else:
             self._loop.stop()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Writes the last lines and files; workers live on."""
         live = len(self._context.state.live)
-        self._watching.stop()
         try:
             self._engine.apply(
                 Entry("daemon", "told to stop", [{"event": "daemon_stopped", "workers": live}])
@@ -165,7 +193,7 @@ class Daemon:
     def _about(self) -> dict[str, Any]:
         return {
             "status": "running",
-            "pid": os.getpid(),
+            "pid": self._pid,
             "version": __version__,
             "started_at": self._engine.now().at,
             "paused": self._context.state.paused,
@@ -222,6 +250,15 @@ class Daemon:
         self._masters.look_at_blocked()
 
     # --- turns
+
+    def turn(self) -> None:
+        """Takes in what was posted, decides, makes it durable, and hands out what follows."""
+        self._mailbox.take()
+        self._turn()
+
+    def next_due(self) -> float | None:
+        """Monotonic instant at which a turn is due without any event; None: none ever."""
+        return min((due for due in self._dues() if due is not None), default=None)
 
     def _dues(self) -> Iterable[float | None]:
         if self._context.full is not None:
@@ -337,13 +374,27 @@ def main(argv: list[str] | None = None) -> int:
     return 1
 
 
+def _real_seams(paths: HomePaths, settings: Settings) -> Seams:
+    return Seams(
+        clock=RealClock(),
+        disk=RealDisk(),
+        make_executor=lambda: LocalExecutor(paths.state),
+        make_effects=ThreadEffects,
+        library=Library(paths, runtime_infos()),
+        runtime_dir=runtime_dir_of(paths, settings),
+        archive_index=paths.archive_index,
+        pid=os.getpid(),
+    )
+
+
 def _serve(options: argparse.Namespace) -> int:
     paths = HomePaths(Path(find_home(options.home)).resolve())
     settings = load_settings(paths.settings)
     log = make_log(options.log_format or settings.daemon.log_format)
     make_folders(paths)
     with only_daemon(paths):
-        daemon = Daemon(paths, settings, log, drain=options.drain)
+        seams = _real_seams(paths, settings)
+        daemon = Daemon(paths, settings, log, seams, drain=options.drain)
         try:
             daemon.run()
         except JournalBroken as error:

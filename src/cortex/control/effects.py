@@ -11,9 +11,11 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
-__all__ = ["Effects", "InlineEffects", "ThreadEffects"]
+__all__ = ["Effects", "InlineEffects", "Post", "ThreadEffects", "outcome"]
 
 Done = Callable[[Any], None]
+#: Hands a callable over to the control thread and wakes it.
+Post = Callable[[Callable[[], None]], None]
 
 
 class Effects(Protocol):
@@ -22,11 +24,14 @@ class Effects(Protocol):
     def run(self, lane: str, work: Callable[[], Any], then: Done) -> None:
         """Queues work; an exception is given to `then` as the result."""
 
+    def close(self) -> None:
+        """Lets every lane finish what it has; what is posted by then can be taken."""
+
 
 class ThreadEffects:
-    """One thread a lane. `post` hands a callable over to the control thread and wakes it."""
+    """One thread a lane."""
 
-    def __init__(self, post: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(self, post: Post) -> None:
         self._post = post
         self._lanes: dict[str, queue.SimpleQueue[tuple[Callable[[], Any], Done] | None]] = {}
         self._threads: list[threading.Thread] = []
@@ -44,7 +49,7 @@ class ThreadEffects:
     def _serve(self, jobs: queue.SimpleQueue[tuple[Callable[[], Any], Done] | None]) -> None:
         while (job := jobs.get()) is not None:
             work, then = job
-            result = _outcome(work)
+            result = outcome(work)
             self._post(lambda then=then, result=result: then(result))  # type: ignore[misc]
 
     def close(self, timeout_s: float = 5.0) -> None:
@@ -56,18 +61,22 @@ class ThreadEffects:
 
 
 class InlineEffects:
-    """Runs work where it stands: for tests and the simulation."""
+    """Runs work where it stands: for tests."""
 
-    def __init__(self, post: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(self, post: Post) -> None:
         self._post = post
 
     def run(self, lane: str, work: Callable[[], Any], then: Done) -> None:
         del lane
-        result = _outcome(work)
+        result = outcome(work)
         self._post(lambda: then(result))
 
+    def close(self) -> None:
+        """Nothing is ever left over."""
 
-def _outcome(work: Callable[[], Any]) -> Any:
+
+def outcome(work: Callable[[], Any]) -> Any:
+    """What the work returned, or the exception that it raised, as a value."""
     try:
         return work()
     except Exception as error:

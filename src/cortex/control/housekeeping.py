@@ -15,6 +15,7 @@ from cortex.control.context import Context
 from cortex.control.launching import AttemptPaths, attempt_paths
 from cortex.decide import budget, project
 from cortex.decide.entry import Entry, Now
+from cortex.model.seams import Disk
 from cortex.model.state import OPEN_TASK, TERMINAL_WORKER, Task
 from cortex.model.times import parse_time
 from cortex.runtime.executor import Executor
@@ -30,10 +31,11 @@ ARCHIVE_AT_ONCE = 200
 class Housekeeping:
     """Runs after the controllers, on what they left."""
 
-    def __init__(self, context: Context, executor: Executor, archive: Archive) -> None:
+    def __init__(self, context: Context, executor: Executor, archive: Archive, disk: Disk) -> None:
         self._context = context
         self._executor = executor
         self._archive = archive
+        self._disk = disk
         self._uncleaned: dict[str, None] = {}
         self._cleaning = False
         self._archiving = False
@@ -80,12 +82,12 @@ class Housekeeping:
         for ident in idents:
             del self._uncleaned[ident]
         paths = [attempt_paths(context, worker) for worker in workers]
-        executor = self._executor
+        executor, disk = self._executor, self._disk
         self._cleaning = True
         context.engine.afterwards(
             lambda: context.effects.run(
                 "clean",
-                lambda: _clear_away(executor, paths),
+                lambda: _clear_away(executor, disk, paths),
                 lambda outcome: self._cleaned([worker.id for worker in workers], outcome),
             )
         )
@@ -186,12 +188,11 @@ class Housekeeping:
             self._context.engine.apply(Entry("daemon", why, [event]))
 
 
-def _clear_away(executor: Executor, attempts: Sequence[AttemptPaths]) -> None:
+def _clear_away(executor: Executor, disk: Disk, attempts: Sequence[AttemptPaths]) -> None:
     """Locks, claims, exit records and live specs of collected attempts; twice is no harm."""
     for paths in attempts:
         executor.forget(paths.locks)
-        for name in (f"{paths.attempt}/exit.json", paths.spec):
-            Path(name).unlink(missing_ok=True)
+        disk.remove_all((f"{paths.attempt}/exit.json", paths.spec))
         for folder in (paths.locks, paths.attempt):
             with contextlib.suppress(OSError):
                 Path(folder).rmdir()

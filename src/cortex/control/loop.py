@@ -49,6 +49,10 @@ class Mailbox:
             self._signalled = True
             os.eventfd_write(self.fileno, 1)
 
+    def close(self) -> None:
+        """Gives the descriptor back; for whoever runs many daemons in one process."""
+        os.close(self.fileno)
+
     def take(self) -> int:
         """Runs everything that was posted; how many that were."""
         # First the event, then the mark: a post in between is in the queue already, and one

@@ -117,7 +117,7 @@ def _later_trace(disk: Disk, paths: HomePaths, seq: int) -> str | None:
         try:
             if not publisher.untouched(path):
                 continue
-            published = json.loads(path.read_bytes()).get("journal_seq")
+            published = json.loads(disk.read(path)).get("journal_seq")
         except (OSError, ValueError, AttributeError):
             continue
         if isinstance(published, int) and published >= seq:

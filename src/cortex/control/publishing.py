@@ -7,7 +7,6 @@ bytes that nobody changes any more.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +14,10 @@ from typing import Any
 
 from cortex.control.context import Context
 from cortex.decide import project
-from cortex.decide.admit import waiting_reason
 from cortex.decide.entry import Entry
-from cortex.decide.project import Vitals
+from cortex.decide.snapshot import POOL_LISTS, pool_row, queue_row
 from cortex.model.layout import encode_row, join
 from cortex.model.seams import Disk
-from cortex.model.state import LIVE, WAITING_WORKER
 from cortex.model.times import format_time
 from cortex.store.drop import Problem
 from cortex.store.publish import Publisher
@@ -34,7 +31,6 @@ EDIT_REFUSED = Problem(
 )
 #: A publication may take this share of the time, at most.
 _DUTY = 20.0
-_POOL_LISTS = ("active_workers", "queued_workers", "completed_workers", "failed_workers")
 
 
 @dataclass(slots=True)
@@ -78,7 +74,7 @@ class Publishing:
         self._tasks = _Document(
             paths.task_queue, _Rows({"tasks": {}}), lambda: {"daemon": dict(self.daemon)}
         )
-        self._pool = _Document(paths.worker_pool, _Rows({name: {} for name in _POOL_LISTS}))
+        self._pool = _Document(paths.worker_pool, _Rows({name: {} for name in POOL_LISTS}))
         self._budget = _Document(
             paths.token_budget,
             _Rows({}),
@@ -128,7 +124,8 @@ class Publishing:
 
     def last(self) -> None:
         """Publishes what changed here and now: the daemon is leaving."""
-        _publish(self._publisher, self._work(), self._context.state.seq)
+        monotonic = self._context.engine.clock.monotonic
+        _publish(self._publisher, self._work(), self._context.state.seq, monotonic)
 
     def _work(self) -> list[Work]:
         """What is to be written, as bytes that nobody changes any more."""
@@ -147,17 +144,17 @@ class Publishing:
         clock = self._context.engine.clock.monotonic()
         if self._under_way or not self._anything or clock < self._next:
             return
-        started = time.perf_counter()
         work = self._work()
         if not work:
             return
         self._under_way = True
         seq = self._context.state.seq
         publisher = self._publisher
-        encoding = time.perf_counter() - started
+        monotonic = self._context.engine.clock.monotonic
+        encoding = monotonic() - clock
         self._context.effects.run(
             "publish",
-            lambda: _publish(publisher, work, seq),
+            lambda: _publish(publisher, work, seq, monotonic),
             lambda outcome: self._published(outcome, encoding),
         )
 
@@ -250,38 +247,17 @@ class Publishing:
         if task is None:
             self._tasks.rows.put(None, ident, None)
             return
-        waiting = None
-        if task.status == "in_progress":
-            waiting = self._waiting_for(task.workers)
-        row = project.task_row(task, self._context.state, waiting)
-        self._tasks.rows.put("tasks", ident, encode_row(row))
-
-    def _waiting_for(self, workers: list[str]) -> str | None:
-        """What a task in progress waits for when none of its workers lives."""
-        state = self._context.state
-        waiting = None
-        for ident in reversed(workers):
-            if ident in state.live:
-                return None
-            if waiting is None and ident in state.waiting:
-                waiting = waiting_reason(state, state.workers[ident])
-        return waiting
+        self._tasks.rows.put("tasks", ident, encode_row(queue_row(self._context.state, task)))
 
     def _worker(self, ident: str) -> None:
         worker = self._context.state.workers.get(ident)
         rows = self._pool.rows
         if worker is None:
             rows.put(None, ident, None)
-        elif worker.status in LIVE:
-            vitals = self._context.vitals.get(ident, _NO_VITALS)
-            rows.put("active_workers", ident, encode_row(project.active_row(worker, vitals)))
-        elif worker.status in WAITING_WORKER:
-            waiting = waiting_reason(self._context.state, worker)
-            rows.put("queued_workers", ident, encode_row(project.queued_row(worker, waiting)))
-        elif worker.status == "completed":
-            rows.put("completed_workers", ident, encode_row(project.completed_row(worker)))
         else:
-            rows.put("failed_workers", ident, encode_row(project.failed_row(worker)))
+            vitals = self._context.vitals.get(ident)
+            name, row = pool_row(self._context.state, worker, vitals)
+            rows.put(name, ident, encode_row(row))
 
     def _plain(
         self, name: str, ident: str, records: dict[str, Any], row: Callable[[Any], dict[str, Any]]
@@ -291,7 +267,6 @@ class Publishing:
         self._handoffs.rows.put(name if record is not None else None, ident, encoded)
 
 
-_NO_VITALS = Vitals()
 _Edit = tuple[Path, Path]
 Work = tuple[Path, dict[str, Any], dict[str, list[bytes]]]
 
@@ -300,15 +275,17 @@ def _snapshot(rows: _Rows) -> dict[str, list[bytes]]:
     return {name: list(encoded.values()) for name, encoded in rows.lists.items()}
 
 
-def _publish(publisher: Publisher, work: list[Work], seq: int) -> tuple[float, list[_Edit]]:
+def _publish(
+    publisher: Publisher, work: list[Work], seq: int, monotonic: Callable[[], float]
+) -> tuple[float, list[_Edit]]:
     """(seconds it took, edits that were found in the place of what was published)."""
-    started = time.perf_counter()
+    started = monotonic()
     edits = []
     for path, header, lists in work:
         result = publisher.publish(path, join(header, lists), seq)
         if result.edited and result.kept is not None:
             edits.append((path, result.kept))
-    return time.perf_counter() - started, edits
+    return monotonic() - started, edits
 
 
 def _look_after(
