@@ -37,6 +37,7 @@ COMMANDS = {
     "events": Command("Look", "events", "events", "Show what happened, from the journal."),
     "why": Command("Look", "why", "why", "Explain how something came to be as it is."),
     "top": Command("Look", "top", "top", "Watch everything live."),
+    "replay": Command("Look", "replay", "replay", "Show the files as they were at a past moment."),
     "wait": Command("Look", "wait", "wait", "Wait until tasks or workers end."),
     "cancel": Command("Act", "verbs", "cancel", "Cancel tasks."),
     "retry": Command("Act", "verbs", "retry", "Run failed or cancelled tasks again."),
@@ -45,6 +46,7 @@ COMMANDS = {
     "handoff": Command("Act", "verbs", "handoff", "Accept or reject a handoff."),
     "budget": Command("Act", "budget", "budget", "Show the token budget, or change its total."),
     "validate": Command("Check", "validate", "validate", "Check files before they are used."),
+    "fsck": Command("Check", "fsck", "fsck", "Check the home's books, journal and files."),
     "completion": Command("Check", "completion", "completion", "Print shell completion."),
 }
 

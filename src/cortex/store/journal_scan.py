@@ -13,7 +13,15 @@ from cortex.model.journal_line import FIRST_PREV, FORMAT, BadLine, Line, check, 
 from cortex.model.seams import Disk
 from cortex.store.journal_errors import JournalDamaged, JournalTooNew
 
-__all__ = ["Fault", "JournalPosition", "LaterTraces", "Scan", "read_lines", "scan"]
+__all__ = [
+    "Fault",
+    "JournalPosition",
+    "LaterTraces",
+    "Scan",
+    "raise_if_damaged",
+    "read_lines",
+    "scan",
+]
 
 _SEGMENT_NAME = re.compile(r"\d{4}-\d\d-\d\d\.jsonl")
 _END_LENGTH = len(b'"crc":"00000000"}\n')
