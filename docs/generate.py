@@ -28,8 +28,8 @@ TASK_WORDS = {
     "aggregating": "All steps have ended; results are read and the report is written.",
     "paused": "Running workers finish, none is started; `resume` goes back to where it was.",
     "completed": "Every step that is not optional is done.",
-    "failed": "A step failed for good; `reason` names it. `retry` assigns the task again.",
-    "cancelled": "A person ended it. `retry` assigns it again.",
+    "failed": "A step failed for good; `reason` names it. `retry` opens the task again.",
+    "cancelled": "A person ended it. `retry` opens it again.",
 }
 STEP_WORDS = {
     "waiting": "Needs other steps first.",

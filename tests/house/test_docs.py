@@ -105,7 +105,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_no_page_names_a_folder_of_somebodys_machine(page: Path) -> None:
-    found = re.findall(r"(?<![\w.~])/(?:work|root|home|tmp|Users)/\S*", page.read_text("utf-8"))
+    found = re.findall(r"(?<![\w.~])/(?:work|root|home|Users)/\S*", page.read_text("utf-8"))
     assert not found
 
 
@@ -179,8 +179,7 @@ def test_every_command_is_described() -> None:
 def test_commands_that_pages_name_exist() -> None:
     for page in PAGES:
         for name in re.findall(r"(?:^ {4}|`)cortex ([a-z]+)", page.read_text("utf-8"), re.M):
-            told_absent = name == "fsck" and "no `cortex fsck`" in page.read_text("utf-8")
-            assert name in COMMANDS or told_absent, f"{name_of(page)} names cortex {name}"
+            assert name in COMMANDS, f"{name_of(page)} names cortex {name}"
 
 
 def test_every_kind_of_request_and_every_field_of_a_task_is_described() -> None:
