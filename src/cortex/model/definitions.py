@@ -8,6 +8,8 @@ or DefinitionError with file, line and field. What a plan means is decided elsew
 from __future__ import annotations
 
 import difflib
+import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -22,7 +24,7 @@ from pydantic import (
 )
 
 from cortex.model.errors import DefinitionError
-from cortex.model.ids import master_name, short_type, worker_type_name
+from cortex.model.ids import is_user_id, master_name, short_type, worker_type_name
 from cortex.model.times import parse_duration
 
 __all__ = [
@@ -37,6 +39,9 @@ __all__ = [
 ]
 
 
+_PLAIN = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_-]*):[ \t]+(?P<text>\S.*)")
+
+
 def _seconds(value: Any) -> Any:
     return parse_duration(value) if isinstance(value, str | int | float) else value
 
@@ -49,9 +54,25 @@ def _names(value: Any) -> Any:
 
 
 Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
-Names = Annotated[list[str], BeforeValidator(_names)]
-TypeName = Annotated[str, AfterValidator(worker_type_name)]
-MasterName = Annotated[str, AfterValidator(master_name)]
+_AsNames = BeforeValidator(_names)
+Names = Annotated[list[str], _AsNames]
+
+
+def _name(value: str) -> str:
+    if not is_user_id(value):
+        raise ValueError(f"{value!r} is no name; use letters, digits and . _ - (at most 64)")
+    return value
+
+
+def _inside(value: str) -> str:
+    if value.startswith("/") or ".." in value.split("/") or "\0" in value or not value:
+        raise ValueError(f"{value!r} is no file of artifacts/; write its path relative to that")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+TypeName = Annotated[Name, AfterValidator(worker_type_name)]
+MasterName = Annotated[Name, AfterValidator(master_name)]
 
 
 class _Definition(BaseModel):
@@ -61,7 +82,7 @@ class _Definition(BaseModel):
 class PlanStep(_Definition):
     """One step of a master's plan; with `for_each` one step per item of the task's scope."""
 
-    name: str
+    name: Name
     worker_type: TypeName
     for_each: Literal["repository"] | None = None
     needs: Names = Field(default_factory=list)
@@ -125,12 +146,27 @@ class MasterDefinition(_Definition):
     @model_validator(mode="after")
     def _sound(self) -> MasterDefinition:
         for plan in self.plans:
-            known = {step.name for step in plan.steps}
-            for step in plan.steps:
-                unknown = set(step.needs) - known
-                if unknown:
-                    raise ValueError(f"plans: step {step.name} needs unknown {sorted(unknown)[0]}")
+            _check_steps(plan.steps)
         return self
+
+
+def _check_steps(steps: list[PlanStep]) -> None:
+    from graphlib import CycleError, TopologicalSorter
+
+    graph: dict[str, list[str]] = {}
+    for step in steps:
+        if step.name in graph:
+            raise ValueError(f"plans: two steps are named {step.name}; names are unique")
+        graph[step.name] = step.needs
+    for step in steps:
+        unknown = set(step.needs) - graph.keys()
+        if unknown:
+            raise ValueError(f"plans: step {step.name} needs unknown {sorted(unknown)[0]}")
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = " → ".join(reversed(error.args[1]))
+        raise ValueError(f"plans: {circle} need each other in a circle; break it") from None
 
 
 class WorkerTypeDefinition(BaseModel):
@@ -142,10 +178,12 @@ class WorkerTypeDefinition(BaseModel):
     description: str = ""
     tools: Names = Field(default_factory=list)
     model: str | None = None
-    short_type: str = ""
+    short_type: Annotated[str, AfterValidator(lambda value: value and _name(value))] = ""
     token_budget: int = Field(8000, ge=0)
     timeout: Duration = 900.0
-    deliverables: Names = Field(default_factory=list)
+    deliverables: Annotated[list[Annotated[str, AfterValidator(_inside)]], _AsNames] = Field(
+        default_factory=list
+    )
     results_schema: dict[str, Any] | None = None
     runtime: str = "auto"
     tools_runtime: bool = False
@@ -177,13 +215,41 @@ def read_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
     try:
         data = yaml.safe_load("\n".join(lines[1:end]))
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 2 if mark else 1
-        problem = getattr(error, "problem", None) or "not valid YAML"
-        raise DefinitionError(f"{path}:{line}: {problem}") from None
+        data = _with_plain_text(lines[1:end])
+        if data is None:
+            mark = getattr(error, "problem_mark", None)
+            line = mark.line + 2 if mark else 1
+            problem = getattr(error, "problem", None) or "not valid YAML"
+            raise DefinitionError(f"{path}:{line}: {problem}") from None
     if not isinstance(data, dict):
         raise DefinitionError(f"{path}:2: the front matter is not a list of `key: value`")
-    return data, "\n".join(lines[end + 1 :]).strip() + "\n"
+    said = {key: value for key, value in data.items() if value is not None}
+    return said, "\n".join(lines[end + 1 :]).strip() + "\n"
+
+
+def _with_plain_text(lines: list[str]) -> Any:
+    """The same front matter with unquoted text taken as text; None where that does not help.
+
+    Agent programs read `description: use it when: …` to the end of the line, which YAML does not
+    allow. What looks like a list or object stays YAML, except where only text can stand.
+    """
+    import yaml
+
+    quoted: list[str] = []
+    for line in lines:
+        found = _PLAIN.fullmatch(line)
+        if found is None or (found["text"][0] in "[{" and found["key"] != "description"):
+            quoted.append(line)
+            continue
+        try:
+            yaml.safe_load(line)
+            quoted.append(line)
+        except yaml.YAMLError:
+            quoted.append(f"{found['key']}: {json.dumps(found['text'].rstrip())}")
+    try:
+        return yaml.safe_load("\n".join(quoted))
+    except yaml.YAMLError:
+        return None
 
 
 def read_master(text: str, path: Path) -> MasterDefinition:
@@ -211,10 +277,22 @@ def _validate(model: type[_Model], data: dict[str, Any], text: str, path: Path) 
         place = [str(part) for part in first["loc"]]
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(place[-1], model.model_fields, 1)
+            near = difflib.get_close_matches(place[-1], _fields_at(model, place), 1)
             message = "unknown field" + (f"; did you mean {near[0]!r}?" if near else "")
+        if first["type"] == "missing":
+            message = "is missing"
         line = _line_of(place[0], text) if place else 2
         raise DefinitionError(f"{path}:{line}: {'.'.join(place)}: {message}") from None
+
+
+def _fields_at(model: type[BaseModel], place: list[str]) -> list[str]:
+    """The names that are known where a wrong one stands."""
+    inner: dict[str, type[BaseModel]] = {
+        "budget": MasterBudget,
+        "follow_ups": FollowUps,
+        "plans": PlanStep if "steps" in place else MasterPlan,
+    }
+    return list((inner.get(place[0], model) if len(place) > 1 else model).model_fields)
 
 
 def _line_of(key: str, text: str) -> int:

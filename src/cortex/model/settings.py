@@ -39,7 +39,7 @@ def _seconds(value: Any) -> Any:
     return parse_duration(value) if isinstance(value, str) else value
 
 
-Duration = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
+Duration = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Tokens = Annotated[int, Field(ge=0, le=10**15)]
 Positive = Annotated[int, Field(ge=1, le=100_000)]
@@ -138,7 +138,7 @@ class Spawn(_Section):
     policy: Literal["on_demand", "adaptive"] = Field(
         "on_demand", description="adaptive: as many at once as the depth of the queue says"
     )
-    adaptive_steps: list[tuple[int, int]] = Field(
+    adaptive_steps: list[tuple[Positive, Positive]] = Field(
         default=[(3, 1), (10, 3)],
         description="[below this depth, this many]; at and past the last: min(adaptive_max, depth)",
     )
@@ -226,6 +226,8 @@ def load_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
             data = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path}: not valid TOML: {error}") from None
+        except OSError as error:
+            raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
     origin = _override(data, os.environ if environ is None else environ)
     try:
         return Settings.model_validate(data)
@@ -236,17 +238,33 @@ def load_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
 def _override(data: dict[str, Any], environ: Mapping[str, str]) -> dict[tuple[str, ...], str]:
     """Lays CORTEX_SECTION_KEY variables over the file's data; returns which key came from where."""
     origin: dict[tuple[str, ...], str] = {}
+    _check_variables(environ)
     for section, model in _sections().items():
         for key, field in model.model_fields.items():
             variable = f"CORTEX_{section}_{key}".upper()
-            if variable not in environ:
+            if variable not in environ or not isinstance(data.setdefault(section, {}), dict):
                 continue
             text: Any = environ[variable]
             if bool in (field.annotation, *get_args(field.annotation)):
                 text = {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
-            data.setdefault(section, {})[key] = text
+            data[section][key] = text
             origin[section, key] = variable
     return origin
+
+
+def _check_variables(environ: Mapping[str, str]) -> None:
+    """Refuses variables of a section that name no key: a misspelt limit is no limit."""
+    known = {
+        f"CORTEX_{section}_{key}".upper()
+        for section, model in _sections().items()
+        for key in model.model_fields
+    }
+    prefixes = tuple(f"CORTEX_{section}_".upper() for section in _sections())
+    for variable in sorted(environ):
+        if variable.startswith(prefixes) and variable not in known:
+            near = difflib.get_close_matches(variable, known, 1)
+            hint = f"did you mean {near[0]}?" if near else "docs/settings.md lists them"
+            raise SettingsError(f"{variable}: unknown; {hint}")
 
 
 def _sections() -> dict[str, type[_Section]]:
