@@ -23,8 +23,6 @@ from cortex.store.archive import Archive, Kind
 
 __all__ = ["Housekeeping"]
 
-#: A checkpoint follows this many lines, or as many as there are records, whichever is more.
-LINES_A_CHECKPOINT = 2000
 ARCHIVE_AT_ONCE = 200
 
 

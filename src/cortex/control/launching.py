@@ -32,13 +32,12 @@ class AttemptPaths:
 
 def attempt_paths(context: Context, worker: Worker) -> AttemptPaths:
     """The paths of an attempt; its locks lie where its spawning line says."""
-    root = context.paths.root
-    locks = worker.runtime_dir or str(context.paths.attempts)
+    paths = context.paths  # joined as text: this runs several times a worker
     return AttemptPaths(
-        attempt=str(context.paths.attempts / worker.id),
-        locks=f"{locks}/{worker.id}",
-        folder=str(root / (worker.folder or "")),
-        spec=str(context.paths.worker_specs / f"{worker.id}.json"),
+        attempt=f"{paths.attempts}/{worker.id}",
+        locks=f"{worker.runtime_dir or paths.attempts}/{worker.id}",
+        folder=f"{paths.root}/{worker.folder or ''}",
+        spec=f"{paths.worker_specs}/{worker.id}.json",
     )
 
 

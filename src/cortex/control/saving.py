@@ -19,7 +19,7 @@ from cortex.store.journal import Journal
 __all__ = ["Saving"]
 
 #: A checkpoint follows this many lines, or as many as there are records, whichever is more.
-LINES_BETWEEN = 2000
+LINES_BETWEEN = 5000
 _KINDS = ("task", "worker", "handoff", "escalation")
 
 
