@@ -1,0 +1,359 @@
+"""A home in a test's own folder with a real cortexd on it, for tests that drive the whole daemon.
+
+Every wait has a deadline. `close` ends exactly what was started here, and says what is left over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cortex.decide.evolve import evolve
+from cortex.decide.ledger import violations
+from cortex.home import Home, create_home
+from cortex.home.journal import lines_of
+from cortex.model.journal_line import Line
+from cortex.model.paths import HomePaths
+from cortex.model.state import State
+
+BIN = Path(sys.executable).parent
+LIMIT_S = 30.0
+Row = dict[str, Any]
+T = TypeVar("T")
+
+
+class LiveHome:
+    """One home and its daemon. `settings` is the text of cortex.toml; `wrap` stands before the
+    daemon's command line (setpriv and the like).
+    """
+
+    def __init__(self, root: Path, settings: str = "", wrap: Iterable[str] = ()) -> None:
+        self.root = create_home(root).root.resolve()
+        self.home = Home(self.root)
+        self.paths = HomePaths(self.root)
+        self.wrap = tuple(wrap)
+        self.settings = settings
+        self.daemon: subprocess.Popen[bytes] | None = None
+        self.paths.settings.write_text(settings)
+
+    # --- the daemon
+
+    def popen(self, *arguments: str, env: Mapping[str, str] | None = None) -> Any:
+        """Starts a cortexd and waits for nothing."""
+        clean = {name: value for name, value in os.environ.items() if name[:7] != "CORTEX_"}
+        with (self.root / "daemon.log").open("ab") as log:
+            return subprocess.Popen(
+                [*self.wrap, str(BIN / "cortexd"), "--home", str(self.root), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**clean, **(env or {})},
+            )
+
+    def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> int:
+        """Starts the daemon and waits until it serves; its pid."""
+        assert self.daemon is None
+        self.daemon = self.popen(*arguments, env=env)
+        self.until(self.serves, "the daemon serves")
+        return self.daemon.pid
+
+    def serves(self) -> bool:
+        """Whether the daemon started last has published its first documents."""
+        assert self.daemon is not None
+        if self.daemon.poll() is not None:
+            raise AssertionError(f"cortexd ended with {self.daemon.returncode}: {self.log()}")
+        about = self.read("task-queue").get("daemon") or {}
+        return about.get("pid") == self.daemon.pid
+
+    def kill(self) -> None:
+        """kill -9, at whatever it is doing."""
+        if self.daemon is not None:
+            self.daemon.kill()
+            self.daemon.wait(10)
+            self.daemon = None
+
+    def stop(self, limit_s: float = 10.0) -> float:
+        """SIGTERM; how many seconds the daemon took to leave."""
+        assert self.daemon is not None
+        began = time.monotonic()
+        self.daemon.send_signal(signal.SIGTERM)
+        self.daemon.wait(limit_s)
+        took = time.monotonic() - began
+        assert self.daemon.returncode == 0, self.log()
+        self.daemon = None
+        return took
+
+    def log(self) -> str:
+        path = self.root / "daemon.log"
+        return path.read_text(errors="replace")[-6000:] if path.exists() else "no daemon ran"
+
+    # --- what is seen from outside
+
+    def read(self, name: str) -> Row:
+        """A published document by its stem; {} before the first. A torn one is a failure."""
+        try:
+            data = (self.paths.coordination / f"{name}.json").read_bytes()
+        except FileNotFoundError:
+            return {}
+        value = json.loads(data)
+        assert isinstance(value, dict)
+        return value
+
+    def task(self, ident: str) -> Row:
+        return next(
+            (row for row in self.read("task-queue").get("tasks", []) if row["id"] == ident), {}
+        )
+
+    def tasks(self) -> list[Row]:
+        rows: list[Row] = self.read("task-queue").get("tasks", [])
+        return rows
+
+    def workers(self, *lists: str) -> list[Row]:
+        """Rows of worker-pool.json: all, or of queued, active, completed, failed."""
+        pool = self.read("worker-pool")
+        return [
+            row
+            for name in lists or ("queued", "active", "completed", "failed")
+            for row in pool.get(f"{name}_workers", [])
+        ]
+
+    def running(self, task_id: str | None = None) -> list[Row]:
+        """Active workers whose process is known."""
+        return [
+            row
+            for row in self.workers("active")
+            if row.get("session_id") and task_id in (None, row["task_id"])
+        ]
+
+    def lines(self) -> list[Line]:
+        """Every line of the journal."""
+        return list(lines_of(self.paths.journal))
+
+    def events(self, name: str, **fields: Any) -> list[Row]:
+        """The journal's events of one name whose fields are these, oldest first."""
+        return [
+            event
+            for line in self.lines()
+            for event in line.events
+            if event["event"] == name and all(event.get(k) == v for k, v in fields.items())
+        ]
+
+    def folder_of(self, worker_id: str) -> Path:
+        """The dated folder of a worker."""
+        return next(self.paths.worker_logs.glob(f"*/{worker_id}"))
+
+    def report_of(self, task_id: str) -> Path:
+        """The dated report folder of a task."""
+        return next(self.paths.task_logs.glob(f"*/{task_id}"))
+
+    def errors(self) -> dict[str, Row]:
+        """rejected/: name → its error file's object."""
+        return {
+            path.name.removesuffix(".error.json"): json.loads(path.read_bytes())
+            for path in self.paths.rejected.glob("*.error.json")
+        }
+
+    # --- what a person does
+
+    def drop(self, payload: Mapping[str, Any] | bytes | str, name: str | None = None) -> str:
+        """Puts a file into the inbox whole, as `mv` does; its name."""
+        data = payload if isinstance(payload, bytes) else _text(payload).encode()
+        number = len(list(self.root.glob("drops/*")))
+        name = name or f"drop-{number}.json"
+        (self.root / "drops").mkdir(exist_ok=True)
+        (self.root / "drops" / f"{number}").touch()
+        hidden = self.paths.inbox / f".{name}.tmp"
+        hidden.write_bytes(data)
+        hidden.rename(self.paths.inbox / name)
+        return name
+
+    def run(self, ident: str, command: str, **fields: Any) -> str:
+        """Drops a command task; its id."""
+        self.drop({"id": ident, "command": command, **fields}, f"{ident}.json")
+        return ident
+
+    # --- waiting
+
+    def until(self, condition: Callable[[], T], what: str, limit_s: float = LIMIT_S) -> T:
+        """The first true value of the condition, within the limit."""
+        end = time.monotonic() + limit_s
+        while True:
+            value = condition()
+            if value:
+                return value
+            if time.monotonic() > end:
+                raise AssertionError(f"not within {limit_s} s: {what}\n{self._told()}")
+            time.sleep(0.01)  # between two looks
+
+    def until_ended(self, *idents: str, limit_s: float = LIMIT_S) -> list[Row]:
+        """The rows of these tasks once all of them have ended."""
+
+        def ended() -> list[Row] | None:
+            rows = {row["id"]: row for row in self.tasks()}
+            found = [rows[ident] for ident in idents if rows.get(ident, {}).get("ended_at")]
+            return found if len(found) == len(idents) else None
+
+        rows = self.until(ended, f"{', '.join(idents)} ended", limit_s)
+        assert rows is not None
+        return rows
+
+    def until_running(self, ident: str) -> Row:
+        """The first worker of this task that runs."""
+        return self.until(lambda: next(iter(self.running(ident)), None), f"{ident} runs") or {}
+
+    def until_taken(self, name: str) -> None:
+        """Until the journal has taken a drop in."""
+        ending = f"-{name}"
+        self.until(
+            lambda: any(e["file"].endswith(ending) for e in self.events("receipt_taken")),
+            f"{name} was taken in",
+        )
+
+    def until_idle(self) -> None:
+        """Until no worker waits or lives, all are cleaned up, and it is published."""
+        self.until(lambda: not self.workers("queued", "active"), "the fleet is idle")
+        ended = len(self.events("worker_ended"))
+        self.until(lambda: len(self.events("worker_cleaned")) == ended, "all is cleaned up")
+
+    def _told(self) -> str:
+        tasks = [
+            {k: row.get(k) for k in ("id", "status", "reason", "waiting_for", "blocked_on")}
+            for row in self.tasks()
+        ]
+        workers = [
+            {k: row.get(k) for k in ("worker_id", "id", "status", "error", "waiting_for")}
+            for row in self.workers()
+        ]
+        shown = json.dumps([tasks[-12:], workers[-12:]], indent=1)
+        return f"{shown}\nrejected: {self.errors()}\n{self.log()}"
+
+    # --- what must hold at any time
+
+    def replay(self) -> State:
+        """The state from the journal alone; the books are looked at after every line."""
+        state = State()
+        for line in self.lines():
+            evolve(state, line.seq, line.at, line.events)
+            assert violations(state) == [], f"after line {line.seq}"
+        return state
+
+    def assert_books(self) -> Row:
+        """The equations of token-budget.json at idle: nothing allocated, spent is what was used."""
+        self.until_idle()
+        self.until(self._nothing_allocated, "nothing is allocated any more")
+        budget = self.read("token-budget")
+        pool, reserve = budget["worker_pool"], budget["emergency_reserve"]
+        masters = budget["masters"].values()
+        assert pool["total"] == sum(pool[k] for k in ("allocated_to_workers", "spent", "available"))
+        parts = sum(fund["allocated"] for fund in masters) + pool["total"] + reserve["total"]
+        assert budget["total_budget"] == parts
+        assert reserve["allocated"] == 0
+        assert all(fund["reserved"] == 0 for fund in masters)
+        used = sum(row["tokens_used"] for row in self.workers("completed", "failed"))
+        own = sum(fund["used"] for fund in masters)
+        assert used == pool["spent"] + reserve["spent"] + own
+        return budget
+
+    def _nothing_allocated(self) -> bool:
+        return bool(self.read("token-budget")["worker_pool"]["allocated_to_workers"] == 0)
+
+    def assert_replay_is_published(self) -> None:
+        """The published files say what the journal alone says."""
+        state = self.replay()
+        tasks = {row["id"]: row["status"] for row in self.tasks()}
+        assert tasks == {task.id: task.status for task in state.tasks.values()}
+        ended = {row["worker_id"]: row["status"] for row in self.workers("completed", "failed")}
+        ended_there = {w.id: w.status for w in state.workers.values() if w.ended_at}
+        assert ended == ended_there
+        assert self.read("token-budget")["worker_pool"]["available"] == state.budget.pool_available
+
+    def assert_started_once(self) -> None:
+        """No attempt was started twice: a line each, with one nonce, and one shim's claim."""
+        started = [event["worker_id"] for event in self.events("worker_spawning")]
+        assert len(started) == len(set(started)), sorted(started)
+
+    # --- the end
+
+    def processes(self) -> list[int]:
+        """Living processes whose environment or command line names this home."""
+        mark = os.fsencode(str(self.root))
+        return [pid for pid in _pids() if pid != os.getpid() and mark in _says(pid)]
+
+    def worker_processes(self) -> list[int]:
+        """Living processes that have a CORTEX_WORKER_DIR in this home."""
+        mark = b"CORTEX_WORKER_DIR=" + os.fsencode(f"{self.root}/")
+        return [pid for pid in _pids() if mark in _says(pid)]
+
+    def close(self) -> None:
+        """Ends what was started here; AssertionError if a process of a worker is left."""
+        try:
+            self._end_work()
+        finally:
+            if self.daemon is not None and self.daemon.poll() is None:
+                self.daemon.terminate()
+                self.daemon.wait(20)
+            self.daemon = None
+            left = self._left()
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._forget_locks()
+        assert not left, f"processes were left: {left}\n{self.log()}"
+
+    def _end_work(self) -> None:
+        if not self.worker_processes():
+            return
+        if self.daemon is None or self.daemon.poll() is not None:
+            self.daemon = None
+            self.start()
+        for row in self.tasks():
+            if not row.get("ended_at"):
+                self.drop({"kind": "cancel", "task_id": row["id"]}, f"end-{row['id']}.json")
+        self.until(lambda: not self.workers("active"), "the workers that a test left end")
+
+    def _left(self) -> list[int]:
+        with contextlib.suppress(AssertionError):
+            self.until(lambda: not self.processes(), "no process is left", 10)
+        return self.processes()
+
+    def _forget_locks(self) -> None:
+        with contextlib.suppress(OSError):
+            folder = Path((self.paths.state / "runtime-dir").read_text().strip())
+            if folder.name.startswith("home-"):
+                shutil.rmtree(folder)
+
+
+def _text(payload: Mapping[str, Any] | str) -> str:
+    return payload if isinstance(payload, str) else json.dumps(payload)
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _says(pid: int) -> bytes:
+    folder = Path(f"/proc/{pid}")
+    try:
+        if (folder / "stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+            return b""
+        return (folder / "environ").read_bytes() + b"\0" + (folder / "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def pid_and_start(pid: int) -> tuple[int, int] | None:
+    """A process and when it began (clock ticks, proc(5) field 22); None once it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else (pid, int(fields[19]))
