@@ -101,10 +101,12 @@ def _scan_context(context: Context) -> dict[str, Any]:
 
 
 def _inputs(context: Context, task: Task, worker: Worker) -> str | None:
-    """A folder of the first needed step's results; several are joined by the path separator."""
-    folders = []
-    for need in task.step(worker.step).needs:
-        done = context.state.workers.get(task.step(need).worker_id or "")
-        if done is not None and done.folder:
-            folders.append(str(context.paths.root / done.folder / "results.json"))
-    return os.pathsep.join(folders) or None
+    """The results.json of each needed step that succeeded, in the order of `needs`, joined by `:`.
+
+    A command need not write one, so a path may name no file.
+    """
+    needed = [task.step(name) for name in task.step(worker.step).needs]
+    done = [step.worker_id for step in needed if step.status == "done" and step.worker_id]
+    folders = [context.state.workers[ident].folder for ident in done]
+    root = context.paths.root
+    return os.pathsep.join(f"{root}/{folder}/results.json" for folder in folders) or None

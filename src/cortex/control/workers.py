@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from cortex.control.context import Context
+from cortex.control.heartbeats import Heartbeats
 from cortex.control.launching import attempt_paths, make_launch
 from cortex.control.observing import Question, Seen, observe
 from cortex.control.workqueue import WorkQueue
 from cortex.decide.entry import Entry, Now
-from cortex.decide.project import Vitals
 from cortex.decide.review import Observed, review
 from cortex.decide.spec import worker_folder
 from cortex.model.state import LIVE, Worker
@@ -43,7 +43,7 @@ class WorkersController:
         self._asked: set[str] = set()
         self._spawned_at: dict[str, float] = {}
         self._stopped_at: dict[str, float] = {}
-        self._beats: dict[str, int] = {}
+        self._heartbeats = Heartbeats(context)
         self._failed_starts: dict[str, str] = {}
 
     def adopt(self) -> int:
@@ -210,7 +210,10 @@ class WorkersController:
         if running is not None:
             why = f"{worker.id} runs as process {seen.pid}"
             self._context.engine.apply(Entry(worker.master, why, [running]))
-        self._heartbeat(worker, seen, now)
+        silent = self._heartbeats.take(worker, seen, now)
+        if silent is not None:
+            self._context.engine.apply(silent)
+            self._looks.add(worker.id)
         if not seen.claimed and worker.id in self._failed_starts:
             self._looks.add_at(worker.id, self._context.engine.clock.monotonic() + CLAIM_LOOK_S)
 
@@ -263,25 +266,7 @@ class WorkersController:
             why = f"start {worker.nonce} was never claimed; started again"
             self._context.engine.apply(Entry(worker.master, why, events))
 
-    def _heartbeat(self, worker: Worker, seen: Seen, now: Now) -> None:
-        if not seen.heartbeat_ns or self._beats.get(worker.id) == seen.heartbeat_ns:
-            return
-        self._beats[worker.id] = seen.heartbeat_ns
-        vitals = self._context.vitals.setdefault(worker.id, Vitals())
-        vitals.last_heartbeat = now.at
-        said = seen.heartbeat or {}
-        tokens = said.get("tokens_used")
-        if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens >= 0:
-            vitals.tokens_used = min(tokens, worker.reserved)
-        progress = said.get("progress")
-        if isinstance(progress, int | float) and not isinstance(progress, bool):
-            vitals.progress = round(min(1.0, max(0.0, float(progress))), 3)
-        message = said.get("message")
-        if isinstance(message, str):
-            vitals.message = "".join(c for c in message if c.isprintable())[:200]
-        self._context.state.touch("worker", worker.id)
-
     def _forget(self, worker: Worker) -> None:
-        for memory in (self._spawned_at, self._stopped_at, self._beats, self._failed_starts):
+        for memory in (self._spawned_at, self._stopped_at, self._failed_starts):
             memory.pop(worker.id, None)
-        self._context.vitals.pop(worker.id, None)
+        self._heartbeats.forget(worker.id)

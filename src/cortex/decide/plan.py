@@ -237,7 +237,7 @@ def _worker(
         runtime=runtime.name,
         lane=runtime.lane,
         uses_tokens=runtime.uses_tokens,
-        heartbeats=runtime.heartbeats,
+        heartbeats=runtime.heartbeats or kind.heartbeats,
         fund=f"master:{master_key(master)}" if direct else "pool",
         token_budget=kind.token_budget if step.token_budget is None else step.token_budget,
         overhead_tokens=runtime.overhead_tokens,

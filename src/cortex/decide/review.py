@@ -117,6 +117,8 @@ def _verdict(worker: Worker, observed: Observed, settings: Settings) -> Verdict:
     if observed.cause == "stop" or (worker.status == "ending" and observed.signal is not None):
         if worker.cause == "timeout":
             return Verdict("timeout", f"ran over its timeout of {worker.timeout_s:g} s")
+        if worker.cause == "heartbeat":
+            return Verdict("failed", worker.reason)
         return Verdict("cancelled", worker.reason or "ended by a signal from outside")
     if observed.signal is not None:
         return Verdict("failed", _with_tail(f"ended by signal {observed.signal}", observed))

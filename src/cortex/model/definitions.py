@@ -188,6 +188,7 @@ class WorkerTypeDefinition(BaseModel):
     runtime: str = "auto"
     tools_runtime: bool = False
     retries: int | None = Field(None, ge=0, le=100)
+    heartbeats: bool = False
     heartbeat_interval: Duration = 150.0
     prompt: str = ""
     path: str = ""

@@ -1,0 +1,36 @@
+"""A worker type that declares heartbeats is held to them; others are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TYPE = """---
+name: {name}-worker
+description: Says that it lives, or does not.
+heartbeats: {declares}
+heartbeat_interval: 400ms
+---
+Live.
+"""
+BEATING = 'for i in 1 2 3 4 5 6 7 8 9 10; do touch "$CORTEX_HEARTBEAT"; sleep 0.2; done'
+
+
+def step(name: str, command: str) -> dict[str, Any]:
+    return {"name": name, "worker_type": name, "command": command, "retries": 0}
+
+
+def test_silence_ends_only_those_who_promised_to_speak(live: Any) -> None:
+    for name, declares in (("silent", "true"), ("beating", "true"), ("plain", "false")):
+        path = live.paths.prompts / f"{name}-worker.md"
+        path.write_text(TYPE.format(name=name, declares=declares))
+    live.drop({"id": "silent", "workers": [step("silent", "sleep 60")]})
+    live.drop({"id": "beating", "workers": [step("beating", BEATING)]})
+    live.drop({"id": "plain", "workers": [step("plain", "sleep 3")]})
+    live.until(
+        lambda: any(row.get("healthy") is False for row in live.workers("active")),
+        "the silent worker shows as unhealthy",
+    )
+    silent, beating, plain = live.until_ended("silent", "beating", "plain")
+    assert silent["status"] == "failed"
+    assert "no heartbeat for" in silent["reason"]
+    assert (beating["status"], plain["status"]) == ("completed", "completed")
