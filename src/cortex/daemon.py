@@ -173,15 +173,18 @@ class Daemon:
         """Writes the last lines and files; workers live on."""
         live = len(self._context.state.live)
         try:
+            self._engine.commit()
+            self._effects.close()
+            # What the effects answered makes lines too; nothing is published before they last.
+            self._mailbox.take()
             self._engine.apply(
                 Entry("daemon", "told to stop", [{"event": "daemon_stopped", "workers": live}])
             )
             self._engine.commit()
+            self._take_changes()
             self._publishing.daemon["status"] = "stopped"
             self._publishing.daemon.pop("pid", None)
             self._publishing.refresh()
-            self._effects.close()
-            self._mailbox.take()
             self._publishing.last()
             self._saving.save()
         except (CortexError, OSError) as error:
@@ -303,10 +306,7 @@ class Daemon:
     def _decide(self) -> None:
         now = self._engine.now()
         for _ in range(ROUNDS_A_TURN):
-            touched = self._context.state.touched
-            self._context.state.touched = {}
-            self._publishing.changed(touched)
-            self._saving.changed(touched)
+            touched = self._take_changes()
             self._masters.changed(touched)
             workers = [ident for kind, ident in touched if kind == "worker"]
             for ident in workers:
@@ -315,6 +315,13 @@ class Daemon:
             self._masters.turn(now)
             if not self._context.state.touched:
                 return
+
+    def _take_changes(self) -> dict[tuple[str, str], None]:
+        """The records that changed since the last call; files and checkpoint follow them."""
+        touched, self._context.state.touched = self._context.state.touched, {}
+        self._publishing.changed(touched)
+        self._saving.changed(touched)
+        return touched
 
     def _make_durable(self) -> bool:
         """Commits the turn; False while the disk takes nothing, and then nothing else happens."""
