@@ -159,7 +159,7 @@ def reset(
             held += worker.reserved - charged[ident]
     base = {name: fund.configured_share for name, fund in budget.masters.items()}
     allocated = {name: fund.configured for name, fund in budget.masters.items()}
-    short = held - sum(base.values())
+    short = held - (budget.total - budget.reserve_total - sum(allocated.values()))
     for name, fund in budget.masters.items():
         kept = max(0, min(short, fund.configured - fund.allocated))
         short -= kept
