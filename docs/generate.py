@@ -152,7 +152,8 @@ def settings_page() -> str:
         "nearest known one. `cortex validate` checks it.",
         "A variable in the daemon's environment overrides a key: `CORTEX_` + section + `_` + key, "
         "in capitals. `CORTEX_BUDGET_TOTAL=100000` overrides `total` in `[budget]`. Keys that hold "
-        "a list or a table are for the file only.",
+        "a list or a table are for the file only. A variable of a section that names no key is an "
+        "error too.",
         "Lengths of time are seconds, or texts like `90s`, `15m`, `1h30m`. Sizes are bytes.",
     ]
     for name, field in Settings.model_fields.items():

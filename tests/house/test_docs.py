@@ -115,7 +115,8 @@ def test_every_page_is_linked_from_the_readme_or_an_index() -> None:
         for page in (REPOSITORY / "README.md", DOCS / "decisions/README.md")
         for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8"))
     }
-    assert not [name_of(page) for page in DOCS.rglob("*.md") if page.resolve() not in linked]
+    orphans = [name_of(page) for page in DOCS.rglob("*.md") if page.resolve() not in linked]
+    assert not orphans, "add a link under More in README.md"
 
 
 def test_the_readme_is_read_in_five_minutes() -> None:
