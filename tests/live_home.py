@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -277,9 +278,20 @@ class LiveHome:
         assert self.read("token-budget")["worker_pool"]["available"] == state.budget.pool_available
 
     def assert_started_once(self) -> None:
-        """No attempt was started twice: a line each, with one nonce, and one shim's claim."""
-        started = [event["worker_id"] for event in self.events("worker_spawning")]
-        assert len(started) == len(set(started)), sorted(started)
+        """No attempt ran or ended twice, and each has one process.
+
+        A start that nobody claimed is given up and made again under the next number, so that an
+        attempt may have several spawning lines.
+        """
+        for name in ("worker_running", "worker_ended"):
+            seen = [event["worker_id"] for event in self.events(name)]
+            assert len(seen) == len(set(seen)), (name, sorted(seen))
+        numbers = [(e["worker_id"], e["nonce"]) for e in self.events("worker_spawning")]
+        assert len(numbers) == len(set(numbers)), sorted(numbers)
+
+    def watch(self) -> Watcher:
+        """Reads the published files again and again until it is closed."""
+        return Watcher(self)
 
     # --- the end
 
@@ -330,6 +342,42 @@ class LiveHome:
             folder = Path((self.paths.state / "runtime-dir").read_text().strip())
             if folder.name.startswith("home-"):
                 shutil.rmtree(folder)
+
+
+class Watcher:
+    """A client that never stops reading: each file is there, whole, and its sums are right."""
+
+    def __init__(self, home: LiveHome) -> None:
+        self._home = home
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self.faults: list[str] = []
+        self.looks = 0
+
+    def __enter__(self) -> Watcher:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.01):
+            try:
+                self._look()
+            except (OSError, ValueError, AssertionError) as error:
+                self.faults.append(repr(error))
+            self.looks += 1
+
+    def _look(self) -> None:
+        for path in self._home.paths.documents:
+            document = json.loads(path.read_bytes())
+            if path.stem == "token-budget":
+                pool = document["worker_pool"]
+                held = pool["allocated_to_workers"] + pool["spent"] + pool["available"]
+                assert held == pool["total"], pool
+                assert pool["available"] >= 0, pool
 
 
 def _text(payload: Mapping[str, Any] | str) -> str:
