@@ -29,7 +29,7 @@ from cortex.control.opening import (
     runtime_dir_of,
 )
 from cortex.control.publishing import Publishing
-from cortex.control.saving import Saving
+from cortex.control.saving import LINES_BETWEEN, Saving
 from cortex.control.watching import Watching
 from cortex.control.workers import WorkersController
 from cortex.decide import budget
@@ -43,6 +43,7 @@ from cortex.model.ids import master_key
 from cortex.model.paths import HomePaths
 from cortex.model.seams import Clock, Disk
 from cortex.model.settings import Settings, load_settings
+from cortex.model.state import State
 from cortex.runtime.executor import Executor
 from cortex.runtime.local import LocalExecutor
 from cortex.runtime.table import runtime_infos
@@ -76,6 +77,7 @@ class Seams:
     runtime_dir: str
     archive_index: Path | None
     pid: int
+    lines_a_checkpoint: int = LINES_BETWEEN
 
 
 class Daemon:
@@ -107,7 +109,9 @@ class Daemon:
         self._intake = Intake(self._context, disk, archive)
         self._publishing = Publishing(self._context, disk, self._about())
         self._housekeeping = Housekeeping(self._context, self._executor, archive, disk)
-        self._saving = Saving(self._context, disk, opened.journal, opened.replayed)
+        self._saving = Saving(
+            self._context, disk, opened.journal, opened.replayed, seams.lines_a_checkpoint
+        )
         self._loop = Loop(self._clock, self._mailbox, self._turn, self._dues, self._slow_turn)
         self._next_resync = 0.0
         self._full_until = 0.0
@@ -192,6 +196,25 @@ class Daemon:
         self._executor.close()
         self._journal.close()
         self._log.info("stopped", workers_left_running=live)
+
+    def leave(self) -> None:
+        """Gives back what the process held for it; for whoever runs many in one process."""
+        self._mailbox.close()
+
+    @property
+    def state(self) -> State:
+        """The state with all that was decided, durable or not."""
+        return self._context.state
+
+    @property
+    def durable_seq(self) -> int:
+        """The last journal line that counts as durable."""
+        return self._journal.position.seq
+
+    @property
+    def has_post(self) -> bool:
+        """Whether results wait for the next turn."""
+        return self._mailbox.waiting
 
     def _about(self) -> dict[str, Any]:
         return {

@@ -49,6 +49,11 @@ class Mailbox:
             self._signalled = True
             os.eventfd_write(self.fileno, 1)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether something was posted that nobody took yet."""
+        return bool(self._items) or self._look
+
     def close(self) -> None:
         """Gives the descriptor back; for whoever runs many daemons in one process."""
         os.close(self.fileno)

@@ -16,7 +16,7 @@ from cortex.model.state import State
 from cortex.store import checkpoint
 from cortex.store.journal import Journal
 
-__all__ = ["Saving"]
+__all__ = ["LINES_BETWEEN", "Saving"]
 
 #: A checkpoint follows this many lines, or as many as there are records, whichever is more.
 LINES_BETWEEN = 5000
@@ -26,11 +26,19 @@ _KINDS = ("task", "worker", "handoff", "escalation")
 class Saving:
     """Writes checkpoints for one daemon."""
 
-    def __init__(self, context: Context, disk: Disk, journal: Journal, replayed: int) -> None:
+    def __init__(
+        self,
+        context: Context,
+        disk: Disk,
+        journal: Journal,
+        replayed: int,
+        lines_between: int = LINES_BETWEEN,
+    ) -> None:
         self._context = context
         self._disk = disk
         self._journal = journal
         self._saved_at = -replayed
+        self._lines_between = lines_between
         self._under_way = False
         self._encoded: dict[str, dict[str, bytes]] = {kind: {} for kind in _KINDS}
         self._changed: dict[tuple[str, str], None] = {
@@ -47,7 +55,7 @@ class Saving:
         """Writes a checkpoint, in an effect thread, when enough lines have come."""
         lines = self._context.engine.lines - self._saved_at
         records = len(self._context.state.tasks) + len(self._context.state.workers)
-        if self._under_way or lines < max(LINES_BETWEEN, records) or self._journal.pending:
+        if self._under_way or lines < max(self._lines_between, records) or self._journal.pending:
             return
         self._saved_at = self._context.engine.lines
         self._under_way = True

@@ -1,0 +1,612 @@
+"""A whole daemon in one process under a seeded scheduler: one seed, one run, to the letter.
+
+Clock, disk, executor and effect lanes are fakes; everything else is the daemon itself. The seed
+chooses what happens next: a turn, an effect, time, a person, a fault, a crash. After every step
+the checks look; at the end faults stop, time passes, and everything must come to rest.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import random
+import shutil
+import tempfile
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cortex.daemon import Daemon, Seams
+from cortex.decide.catalog import Catalog
+from cortex.masters.library import Library
+from cortex.model.errors import CortexError
+from cortex.model.journal_line import Line
+from cortex.model.paths import HomePaths
+from cortex.model.settings import Settings
+from cortex.model.state import OPEN_TASK, State
+from cortex.runtime.executor import Launch
+from cortex.runtime.table import runtime_infos
+from cortex.store.journal_errors import JournalDamaged
+from cortex.testing.checks import Checks
+from cortex.testing.clock import FakeClock
+from cortex.testing.disk import Crash, FakeDisk, Fault
+from cortex.testing.effects import ScheduledEffects
+from cortex.testing.executor import Behaviour, FakeExecutor, FakeMachine
+from cortex.testing.people import People
+
+__all__ = ["Outcome", "Simulation"]
+
+#: The end of a run: so much simulated time at most, and so many steps, until all is at rest.
+REST_S = 6 * 3600.0
+REST_STEPS = 6000
+_ERRORS = (errno.EIO, errno.EIO, errno.ENOSPC, errno.EMFILE, errno.EROFS)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run went. `trace_hash` is the same for every run of the same seed and code."""
+
+    seed: int
+    steps: int
+    crashes: int
+    lives: int
+    tasks: int
+    workers: int
+    lines: int
+    violations: tuple[str, ...]
+    trace_hash: str
+    trace: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Log:
+    """A logger that keeps what the daemon says."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def info(self, event: str, **fields: Any) -> None:
+        self.lines.append(f"info {event} {fields}")
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self.lines.append(f"warning {event} {fields}")
+
+    def error(self, event: str, **fields: Any) -> None:
+        self.lines.append(f"error {event} {fields}")
+
+    def exception(self, event: str, **fields: Any) -> None:
+        self.lines.append(f"exception {event} {fields} {traceback.format_exc(limit=-4)}")
+
+
+class _KeptLibrary(Library):
+    """The definitions that come with Cortex, read once for all lives of all runs."""
+
+    _catalog_kept: Catalog | None = None
+
+    def refresh(self) -> Catalog | None:
+        if self._known:
+            return None
+        self._known[Path()] = ((0, 0, 0), None)
+        if _KeptLibrary._catalog_kept is None:
+            _KeptLibrary._catalog_kept = _read_catalog()
+        return _KeptLibrary._catalog_kept
+
+
+def _read_catalog() -> Catalog:
+    from cortex.home.templates import templates
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in templates().items():
+            if name.startswith("agents/"):
+                path = Path(folder) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+        catalog = Library(HomePaths(Path(folder)), runtime_infos()).refresh()
+    return catalog or Catalog()
+
+
+@dataclass(slots=True)
+class _Life:
+    """One daemon from its start to its end, and the disk faults that it has met."""
+
+    daemon: Daemon
+    effects: ScheduledEffects
+    log: _Log
+    faults_before: int
+
+
+class Simulation:
+    """One run. `wrap_disk` and `wrap_machine` let a test plant a bug between daemon and fake."""
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        steps: int = 250,
+        wrap_disk: Callable[[FakeDisk], Any] | None = None,
+        wrap_executor: Callable[[FakeExecutor], Any] | None = None,
+    ) -> None:
+        self.seed = seed
+        self.random = random.Random(f"simulation {seed}")
+        self.folder = Path(tempfile.mkdtemp(prefix="cortex-sim-", dir=_fast_folder()))
+        self.paths = HomePaths(self.folder)
+        self.clock = FakeClock(seed)
+        self.disk = FakeDisk(self.clock, seed)
+        self.people = People(self.disk, self.paths, random.Random(f"people {seed}"))
+        self.checks = Checks(self.disk, self.paths, self.people)
+        self.machine = FakeMachine(
+            self.clock, self.disk, seed=seed, behave=self._behave, before_run=self._may_run
+        )
+        self.trace: list[str] = []
+        self._wrap_disk = wrap_disk or (lambda disk: disk)
+        self._wrap_executor = wrap_executor or (lambda executor: executor)
+        self._steps_wanted = steps
+        self._life: _Life | None = None
+        self._quiet = False
+        self._steps = self._crashes = self._lives = 0
+        self._log_seen = 0
+        self._untrusted: set[Any] = set()
+        self._runtime_dirs = 1
+        self._home_locks = self.random.random() < 0.3
+        self._settings = self._choose_settings()
+        self._mischief = self.random.choice((0.0, 0.02, 0.05, 0.1))
+        self._patience = self.random.choice((0.3, 1.0, 3.0))
+        self._next_nudge = 0.0
+
+    def _choose_settings(self) -> Settings:
+        chance = self.random
+        return Settings.model_validate(
+            {
+                "limits": {"tools": chance.choice((1, 4, 8)), "per_type": {"scan": 2}},
+                "workers": {"backoff": 1.0, "backoff_max": 20.0},
+                "spawn": {"policy": chance.choice(("on_demand", "on_demand", "adaptive"))},
+                "retention": {"archive_over": chance.choice((2, 5, 500)), "archive_after": 900.0},
+                "budget": {"resets_at": chance.choice(("00:00", "10:05"))},
+            }
+        )
+
+    # --- the run
+
+    def run(self) -> Outcome:
+        """Runs to the end, and says how it went."""
+        try:
+            while self._steps < self._steps_wanted and not self.checks.found:
+                self._step(self._choose())
+            if not self.checks.found:
+                self._come_to_rest()
+        finally:
+            if self._life is not None:
+                self._life.daemon.leave()
+            shutil.rmtree(self.folder, ignore_errors=True)
+        state = self.checks.state
+        text = "\n".join(self.trace)
+        return Outcome(
+            self.seed,
+            self._steps,
+            self._crashes,
+            self._lives,
+            sum(
+                1
+                for line in self.checks.lines
+                for e in line.events
+                if e["event"] == "task_accepted"
+            ),
+            len(self.machine.runs),
+            state.seq,
+            tuple(self.checks.found),
+            hashlib.sha256(text.encode()).hexdigest(),
+            tuple(self.trace),
+        )
+
+    def _choose(self) -> Callable[[], str]:
+        """What happens next, by the seed."""
+        chance = self.random
+        life = self._life
+        if life is None:
+            return self._start if chance.random() < 0.7 else self._pass_time
+        if chance.random() < self._mischief:
+            return self._do_mischief
+        if chance.random() < 0.06 * self._patience:
+            return self._people_act
+        if life.effects.lanes and chance.random() < 0.6:
+            return self._run_effect
+        if chance.random() < 0.6:
+            return self._turn
+        return self._pass_time
+
+    def _step(self, action: Callable[[], str]) -> None:
+        """One action and all checks after it."""
+        self._steps += 1
+        try:
+            words = action()
+        except Crash as crash:
+            words = f"{action.__name__.strip('_')}: crash at {crash}"
+            self._crash()
+        self._say(words)
+        self._tell_log()
+        self._check()
+
+    def _say(self, words: str) -> None:
+        text = words.replace(str(self.folder), "HOME")
+        self.trace.append(f"{self._steps} {self.clock.monotonic():.3f} {text}")
+
+    def _tell_log(self) -> None:
+        if self._life is not None:
+            for text in self._life.log.lines[self._log_seen :]:
+                self._say(f"  log: {text}")
+            self._log_seen = len(self._life.log.lines)
+
+    # --- checks
+
+    def _check(self) -> None:
+        checks = self.checks
+        for line in checks.read():
+            self._say(f"  line {_line_text(line)}")
+        checks.drops()
+        checks.documents(self._untrusted)
+        checks.found += self.machine.violations
+        self.machine.violations.clear()
+        life = self._life
+        if life is not None:
+            daemon = life.daemon
+            checks.acknowledged(daemon.durable_seq)
+            if self._steps % 8 == 0 and daemon.durable_seq == daemon.state.seq:
+                checks.same_state(daemon.state)
+        for text in checks.found:
+            self._say(f"VIOLATION {text}")
+
+    def _may_run(self, launch: Launch) -> None:
+        self.checks.may_run(self.machine, launch)
+
+    # --- what may happen
+
+    def _start(self) -> str:
+        """A daemon starts on the home."""
+        self._lives += 1
+        self._log_seen = 0
+        self.disk.restart()
+        log = _Log()
+        made: list[ScheduledEffects] = []
+
+        def effects(post: Callable[[Callable[[], None]], None]) -> ScheduledEffects:
+            made.append(ScheduledEffects(post))
+            return made[-1]
+
+        disk = self._wrap_disk(self.disk)
+        seams = Seams(
+            clock=self.clock,
+            disk=disk,
+            make_executor=lambda: self._wrap_executor(FakeExecutor(self.machine)),
+            make_effects=effects,
+            library=_KeptLibrary(self.paths, {}),
+            runtime_dir=self._runtime_dir(),
+            archive_index=None,
+            pid=self._lives,
+            lines_a_checkpoint=40,
+        )
+        before = len(self.disk.fired)
+        try:
+            for folder in _folders(self.paths):
+                disk.mkdir(folder)
+            daemon = Daemon(self.paths, self._settings, log, seams)
+            self._life = _Life(daemon, made[0], log, before)
+            daemon.begin()
+        except Exception as error:
+            return self._died(error, before)
+        return f"daemon {self._lives} starts"
+
+    def _runtime_dir(self) -> str:
+        if self._home_locks:
+            return str(self.paths.attempts)
+        return f"/run/cortexd/home-{self._runtime_dirs}"
+
+    def _turn(self) -> str:
+        """The control thread takes a turn."""
+        life = self._alive()
+        try:
+            life.daemon.turn()
+        except Exception as error:
+            return self._died(error, life.faults_before)
+        return "turn"
+
+    def _run_effect(self) -> str:
+        """An effect thread finishes a piece of work."""
+        life = self._alive()
+        lane = self.random.choice(life.effects.lanes)
+        life.effects.run_one(lane)
+        return f"effect {lane}"
+
+    def _pass_time(self) -> str:
+        """Time passes: to the next event, a little, or a lot."""
+        chance = self.random.random()
+        if chance < 0.6:
+            seconds = self._next_event_s()
+        elif chance < 0.9:
+            seconds = self.random.random() * 3
+        elif chance < 0.99:
+            seconds = self.random.random() * 60
+        else:
+            seconds = self.random.random() * 1200
+        self._advance(seconds)
+        return f"{seconds:.3f} s pass"
+
+    def _advance(self, seconds: float) -> None:
+        """Time passes, and what the machine does in it happens at its own instants."""
+        end = self.clock.monotonic() + seconds
+        while (due := self.machine.next_event()) is not None and due <= end:
+            self.clock.advance(max(0.0, due - self.clock.monotonic()))
+            self.machine.catch_up()
+        self.clock.advance(max(0.0, end - self.clock.monotonic()))
+
+    def _next_event_s(self) -> float:
+        """Seconds until something is due."""
+        dues = [self.machine.next_event()]
+        if self._life is not None:
+            dues.append(self._life.daemon.next_due())
+        now = self.clock.monotonic()
+        return max(0.0, min((due for due in dues if due is not None), default=now + 1.0) - now)
+
+    def _people_act(self) -> str:
+        words = self.people.act()
+        if "drop-" not in words:
+            self._untrusted |= self.checks.versions()
+        return f"people: {words}"
+
+    # --- faults
+
+    def _do_mischief(self) -> str:
+        """Something goes wrong."""
+        kinds = (
+            (self._arm_crash, 6),
+            (self._arm_error, 3),
+            (self._kill, 3),
+            (self._cut_power, 2),
+            (self._fill_disk, 1),
+            (self._mend, 4),
+            (self._stop_politely, 2),
+            (self._jump_clock, 1),
+            (self._kill_shim, 1),
+            (self._write_back, 1),
+        )
+        actions = [action for action, _ in kinds]
+        return self.random.choices(actions, [weight for _, weight in kinds])[0]()
+
+    def _arm_crash(self) -> str:
+        when = self.random.choice(("before", "half", "after"))
+        at = self.random.randint(1, 40)
+        self.disk.arm(Fault(at, None, when))  # type: ignore[arg-type]
+        return f"a crash {when} call {at} from now"
+
+    def _arm_error(self) -> str:
+        error = self.random.choice(_ERRORS)
+        at = self.random.randint(1, 40)
+        lasting = self.random.random() < 0.2
+        when = self.random.choice(("before", "before", "half"))
+        self.disk.arm(Fault(at, error, when, lasting=lasting))  # type: ignore[arg-type]
+        return f"{errno.errorcode[error]} {when} call {at} from now{', lasting' * lasting}"
+
+    def _kill(self) -> str:
+        self._crash()
+        return "kill -9"
+
+    def _cut_power(self) -> str:
+        self._crash()
+        self.disk.cut_power()
+        self.machine.reboot(keeps_claims=self._home_locks)
+        self.clock.reboot()
+        self.people.power_lost()
+        self._runtime_dirs += 1
+        self._untrusted |= self.checks.versions()
+        return "power cut"
+
+    def _fill_disk(self) -> str:
+        left = self.random.randint(0, 4000)
+        self.disk.fill(left)
+        return f"the disk has {left} bytes left"
+
+    def _mend(self) -> str:
+        self.disk.mend()
+        return "faults are gone"
+
+    def _stop_politely(self) -> str:
+        life = self._alive()
+        life.daemon.end()
+        self._bury()
+        return "SIGTERM"
+
+    def _jump_clock(self) -> str:
+        seconds = self.random.choice((-1, 1)) * self.random.choice((5.0, 3600.0, 365 * 86_400.0))
+        self.clock.jump_wall(seconds)
+        return f"the wall clock jumps by {seconds:.0f} s"
+
+    def _kill_shim(self) -> str:
+        alive = self.machine.alive()
+        if not alive:
+            return "nothing runs"
+        worker_id = self.random.choice(alive).worker_id
+        self.machine.kill_shim(worker_id)
+        return f"kill -9 of the shim of {worker_id}"
+
+    def _write_back(self) -> str:
+        self.disk.write_back()
+        return "the kernel writes everything back"
+
+    def _behave(self, launch: Launch, chance: random.Random) -> Behaviour:
+        del launch
+        if self._quiet:
+            return Behaviour(run_s=0.5)
+        ends = ("ok", "ok", "ok", "ok", "ok", "failed", "exit 1", "nonsense", "silent", "dies",
+                "no program", "no space")  # fmt: skip
+        finding = {"severity": "high", "title": "a finding", "path": "a.py", "rule": "r1"}
+        return Behaviour(
+            claim_after_s=chance.choice((0.0, 0.01, 0.01, 0.01, 1.0, 9.9, 15.0, None)),
+            start_error=chance.choice((None,) * 12 + ("EAGAIN", "NURSERY_GONE", "EACCES")),
+            run_s=chance.choice((0.01, 0.5, 5.0, 60.0, 10_000.0)),
+            end=chance.choice(ends),  # type: ignore[arg-type]
+            tokens=chance.choice((0, 100, 3000, 50_000)),
+            findings=(finding,) * chance.choice((0, 0, 1)),
+            ends_on_term_s=chance.choice((0.1, 5.0)),
+            lingers_s=chance.choice((0.0, 0.0, 30.0)),
+            reports=chance.choice((0, 1, 1, 1, 2)),
+            reports_late_s=chance.choice((0.0, 0.0, 3.0)),
+        )
+
+    # --- lives
+
+    def _alive(self) -> _Life:
+        assert self._life is not None
+        return self._life
+
+    def _crash(self) -> None:
+        """The daemon's process is gone."""
+        self._crashes += 1
+        self._bury()
+
+    def _bury(self) -> None:
+        self.machine.disconnect(nursery_lives=self.random.random() < 0.5)
+        self.disk.restart()
+        if self._life is not None:
+            self._life.daemon.leave()
+        self._life = None
+
+    def _died(self, error: Exception, faults_before: int) -> str:
+        """A daemon that leaves by itself: right after a fault it met, else a violation."""
+        met = self.disk.fired[faults_before:] or self.disk.capacity is not None
+        if self._life is not None:
+            self._life.daemon.end()
+        excused = bool(met) and isinstance(error, OSError | CortexError)
+        if not excused or isinstance(error, JournalDamaged):
+            self.checks.found.append(f"the daemon died of {error!r}")
+            for text in traceback.format_exception(error)[-4:]:
+                self._say(text)
+        self._bury()
+        return f"the daemon exits: {error}"
+
+    # --- the end
+
+    def _come_to_rest(self) -> None:
+        """Faults are over and time passes; everything must end."""
+        self._quiet = True
+        self.disk.mend()
+        while self.people.unfinished:
+            self.people.finish()
+        self._say("faults are over")
+        began = self.clock.monotonic()
+        last = self._steps + REST_STEPS
+        while not self.checks.found:
+            if self._steps >= last or self.clock.monotonic() - began > REST_S:
+                self.checks.found.append(f"does not come to rest: {self._unrest()}")
+                self._say(f"VIOLATION {self.checks.found[-1]}")
+                break
+            if self._life is not None and not self._unrest():
+                break
+            self._step(self._choose_calmly())
+        if not self.checks.found:
+            self._last_checks()
+
+    def _choose_calmly(self) -> Callable[[], str]:
+        life = self._life
+        if life is None:
+            return self._start
+        if life.effects.lanes:
+            return self._run_effect
+        if life.daemon.has_post or self._next_event_s() == 0.0:
+            return self._turn
+        if self.clock.monotonic() >= self._next_nudge:
+            return self._nudge
+        return self._skip
+
+    def _skip(self) -> str:
+        seconds = self._next_event_s()
+        self._advance(seconds)
+        return f"{seconds:.3f} s pass"
+
+    def _nudge(self) -> str:
+        """People answer what waits for a person, and nothing else."""
+        self._next_nudge = self.clock.monotonic() + 30.0
+        state = self.checks.state
+        if state.paused:
+            return f"people: {self.people.ask(kind='resume')}"
+        if state.budget.pool_available < 50_000:
+            total = state.budget.total + 500_000
+            return f"people: {self.people.ask(kind='budget', total_budget=total)}"
+        for task in state.tasks.values():
+            if task.status == "paused" or (task.hold and task.status in OPEN_TASK):
+                return f"people: {self.people.ask(kind='resume', task_id=task.id)}"
+        for task in state.tasks.values():
+            if task.status in OPEN_TASK and _needs_a_person(state, task.id):
+                return f"people: {self.people.ask(kind='cancel', task_id=task.id)}"
+        return "nobody is asked for anything"
+
+    def _unrest(self) -> str:
+        """What is not at rest yet, in words."""
+        state, life = self.checks.state, self._life
+        if life is None:
+            return "no daemon runs"
+        found = [f"{t.id} {t.status} {t.blocked_on or t.waiting_for or ''}"
+                 for t in state.tasks.values() if t.status in OPEN_TASK]  # fmt: skip
+        found += [f"{i} {state.workers[i].status}" for i in (*state.live, *state.waiting)]
+        found += [f"{name} in .intake/" for name in self.disk.names(self.paths.intake)]
+        found += [f"effects {lane}" for lane in life.effects.lanes]
+        if len(self.checks.receipts) < len(self.people.dropped):
+            found.append("drops without a receipt")
+        if life.daemon.has_post or life.daemon.durable_seq != life.daemon.state.seq:
+            found.append("lines or results under way")
+        return "; ".join(found)
+
+    def _last_checks(self) -> None:
+        """A polite end, the checks of rest, and a start that finds the same state again."""
+        self._step(self._stop_politely)
+        self.checks.at_rest(self.machine)
+        before = self.checks.state.to_json()
+        self._step(self._start)
+        if self._life is not None and not self.checks.found:
+            after = self._life.daemon.state.to_json()
+            for name in ("tasks", "workers", "handoffs", "budget", "receipts", "counters"):
+                if before[name] != after[name]:
+                    self.checks.found.append(f"a restart changes {name}")
+        for text in self.checks.found:
+            self._say(f"VIOLATION {text}")
+
+
+def _needs_a_person(state: State, task_id: str) -> bool:
+    """Whether the task waits for configuration, or for another that will never complete."""
+    task = state.tasks[task_id]
+    if task.status == "blocked":
+        return not any(
+            child in state.tasks and state.tasks[child].status in OPEN_TASK
+            for child in task.children
+        )
+    if task.status == "pending":
+        return any(
+            need in state.tasks and state.tasks[need].status in ("failed", "cancelled")
+            for need in task.needs
+        )
+    return False
+
+
+def _line_text(line: Line) -> str:
+    events = ", ".join(
+        " ".join([e["event"], *(str(e[k]) for k in ("worker_id", "task_id", "status") if k in e)])
+        for e in line.events
+    )
+    return f"{line.seq} {line.at} {line.by}: {line.why} [{events}] {line.crc}"
+
+
+def _folders(paths: HomePaths) -> tuple[Path, ...]:
+    return (
+        paths.inbox,
+        paths.intake,
+        paths.rejected,
+        paths.journal,
+        paths.archive,
+        paths.out,
+        paths.attempts,
+        paths.worker_specs,
+    )
+
+
+def _fast_folder() -> str | None:
+    """A tmpfs for what stays on real files; None: the system's temporary folder."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
