@@ -53,6 +53,8 @@ class Intake:
         self._faults: list[str] = []
         # Taken, and their files not yet cleared away: their receipts must be kept.
         self._open: set[int] = set()
+        # Claims from this number on may lie in .intake/ unread: no receipt's floor passes it.
+        self._stranded: int | None = None
         self._uncleared: tuple[Callable[[], None], Callable[[Any], None]] | None = None
 
     def start(self) -> None:
@@ -67,6 +69,13 @@ class Intake:
         self._next_number = max(self._next_number, max(numbers) + 1)
         new = [drop for drop in left if drop.number not in self._open]
         self._take_all([_read(drop, self._archive) for drop in new])
+        self._stranded = None
+
+    def _strand(self, number: int) -> None:
+        """Claims from `number` on were lost sight of; they are looked for at once, or later."""
+        self._stranded = number if self._stranded is None else min(self._stranded, number)
+        with contextlib.suppress(OSError):
+            self._take_left_over()
 
     def look(self) -> None:
         """Something may have been dropped."""
@@ -82,6 +91,10 @@ class Intake:
         context = self._context
         clock = context.engine.clock.monotonic()
         if self._under_way or clock < self._due or context.full is not None:
+            return
+        if self._stranded is not None:
+            self._strand(self._stranded)
+            self._due = clock + 1.0
             return
         self._under_way, self._again = True, False
         if self._uncleared is not None:
@@ -113,8 +126,7 @@ class Intake:
         if isinstance(outcome, Exception):
             self._context.log.error("the inbox could not be read", error=repr(outcome))
             self._due = clock + 1.0
-            with contextlib.suppress(OSError):
-                self._take_left_over()
+            self._strand(self._next_number)
             return
         found, reads = outcome
         self._known, self._next_number = found.known, found.next_number
@@ -123,6 +135,8 @@ class Intake:
         wait = 3600.0 if found.look_again_s is None else found.look_again_s
         self._due = clock if self._again else clock + wait
         self._take_all(reads)
+        if found.stranded:
+            self._strand(min(found.stranded))
 
     def _tell(self, faults: list[str]) -> None:
         for fault in faults:
@@ -134,6 +148,9 @@ class Intake:
         """Applies the line of every drop; the files are cleared away once that is durable."""
         done: list[Drop] = []
         refused: list[tuple[Drop, Problem]] = []
+        # Before the first line of them: a receipt's floor must not pass its own batch by.
+        numbers = {read.drop.number for read in reads}
+        self._open |= numbers
         for read in reads:
             problem = self._take(read)
             if problem is None:
@@ -143,9 +160,6 @@ class Intake:
         if not reads:
             return
         disk, paths, at = self._disk, self._context.paths, self._context.engine.now().at
-
-        numbers = {read.drop.number for read in reads}
-        self._open |= numbers
 
         def clear_away() -> None:
             finish(disk, done)
@@ -173,7 +187,7 @@ class Intake:
         receipt = {
             "event": "receipt_taken",
             "receipt": drop.number,
-            "floor": min(self._open, default=drop.number),
+            "floor": min(self._open if self._stranded is None else {*self._open, self._stranded}),
             "file": drop.receipt,
         }
         if problem is None:

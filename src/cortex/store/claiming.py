@@ -54,7 +54,8 @@ class ScanResult:
     """What a scan claimed, and what the next one must be told.
 
     `look_again_s` is None when nothing waits, 0.0 when more was ready than the limit. `faults`
-    are sentences about what the system refused; such files stay where they are.
+    are sentences about what the system refused; such files stay where they are. `stranded` are
+    numbers of files that were claimed and could not be read: they may lie in `.intake/`.
     """
 
     next_number: int
@@ -62,6 +63,7 @@ class ScanResult:
     known: dict[str, Seen] = field(default_factory=dict)
     look_again_s: float | None = None
     faults: list[str] = field(default_factory=list)
+    stranded: set[int] = field(default_factory=set)
 
 
 Examine = Callable[["ScanUnderWay", Path, str], None]
@@ -133,16 +135,23 @@ class ScanUnderWay:
     def claim(self, path: Path, name: str) -> tuple[int, Path]:
         """Takes the file into `.intake/`: its number, and where it lies now."""
         number = self.found.next_number
-        target = self.paths.intake / intake_name(number, name)
-        self.disk.rename_new(path, target)
         self.found.next_number += 1
+        target = self.paths.intake / intake_name(number, name)
+        self.found.stranded.add(number)
+        self.disk.rename_new(path, target)
         self.found.known.pop(str(path), None)
         self.claimed_from.add(path.parent)
         return number, target
 
     def give(self, drop: Drop) -> None:
         """Adds a claimed drop to what the scan found."""
+        self.found.stranded.discard(drop.number)
         self.found.drops.append(drop)
+
+    def put_back(self, number: int, path: Path, target: Path) -> None:
+        """Undoes a claim; FileExistsError where a newer file has the name."""
+        self.disk.rename_new(target, path)
+        self.found.stranded.discard(number)
 
     def sync_folders(self) -> None:
         """A power cut must not undo a claim whose receipt the journal holds: the file would come

@@ -186,7 +186,7 @@ def _examine_open(work: ScanUnderWay, path: Path, name: str, handle: int) -> Non
         work.give(drop_of(number, name, target, data, content))
         return
     try:
-        work.disk.rename_new(target, path)
+        work.put_back(number, path, target)
         work.wait(0.05)
     except FileExistsError:
         # Its place is taken by a newer file, so this one is as complete as it will ever be.
