@@ -4,8 +4,8 @@
 that every decision sees the books as the one before left them. Rules: a worker needs a free slot
 and R tokens of one fund at the same time. Within a level the master that has used least of its
 share goes first when the pool is short. A worker that does not fit lets others of its level pass;
-lower levels are held back only while what is still running could give back enough for it, because
-tokens that are spent do not return by waiting.
+lower levels of its fund are held back only while what is still running could give back enough for
+it, because tokens that are spent do not return by waiting.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 from cortex.decide import budget as budgets
 from cortex.decide.entry import Entry, Now, due_at
 from cortex.decide.escalate import close_escalations, is_escalated, raise_escalation
-from cortex.decide.queue import AdmissionQueue, Source
-from cortex.model.ids import PRIORITIES, master_key
+from cortex.decide.queue import AdmissionQueue, Source, paying_fund
+from cortex.model.ids import master_key
 from cortex.model.settings import Settings
 from cortex.model.state import OPEN_TASK, State, Worker
 
@@ -28,7 +28,6 @@ __all__ = ["Slots", "needed_tokens", "next_admission", "pool_short", "waiting_re
 
 #: How many workers behind one that does not fit are tried in its stead.
 _BACKFILL = 16
-_CRITICAL = PRIORITIES.index("critical")
 
 
 @dataclass(slots=True)
@@ -131,22 +130,25 @@ def next_admission(
         )
         return not lane_full and not (source.limit and slots.full(source.limit))
 
-    held_back = False
+    def limit_of(ident: str) -> str | None:
+        return slots.held_by(state.workers[ident])
+
     while True:
+        held: dict[str, int] = {}
         moved = False
         for level, candidates in queue.in_order(open_to):
-            if level < _CRITICAL and held_back:
-                break
             for ident in _fair(state, candidates):
-                limit = slots.held_by(state.workers[ident])
-                if limit is not None:
-                    queue.set_aside(ident, limit)
+                fund = paying_fund(state.workers[ident])
+                if held.get(fund, level) > level:
+                    continue
+                if queue.set_aside(ident, limit_of):
                     moved = True
                     break
                 entry = _grant_or_pass(state, queue, slots, ident, now)
                 if entry is not None:
                     return entry
-                held_back = held_back or _could_free(state, state.workers[ident])
+                if _could_free(state, state.workers[ident]):
+                    held.setdefault(fund, level)
             if moved:
                 break
         if not moved:
@@ -175,8 +177,11 @@ def _fair(state: State, candidates: list[str]) -> list[str]:
 
 
 def _could_free(state: State, worker: Worker) -> bool:
-    """Whether what is running now could give back enough for this worker."""
+    """Whether what is running now could give back enough for this worker, to the fund it needs."""
     budget = state.budget
+    if worker.fund.startswith("master:"):
+        fund = budget.masters.get(worker.fund.removeprefix("master:"))
+        return fund is not None and fund.allocated - fund.used >= needed_tokens(worker)
     return budget.pool_available + budget.pool_allocated >= needed_tokens(worker)
 
 

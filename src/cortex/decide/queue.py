@@ -1,34 +1,40 @@
 """The order in which waiting workers are looked at: priority, aging, deadline, age.
 
-Workers wait in small heaps by (level, master, lane). One that a narrow limit holds back (its task,
-type, master or repository is at its maximum) is set aside under that limit and looked at again only
-when the limit has room, so that a long queue behind one limit costs nothing. The queue is derived
-from the state and holds no truth; a stale entry is dropped when it comes up.
+Workers wait in small heaps by (level, master, lane, fund). One that a narrow limit holds back (its
+task, type, master or repository is at its maximum) is set aside under that limit and looked at
+again only when the limit has room, so that a long queue behind one limit costs nothing. The queue
+is derived from the state and holds no truth; a stale entry is dropped when it comes up.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cortex.model.ids import PRIORITIES
 from cortex.model.state import Worker
 
-__all__ = ["AdmissionQueue", "Source"]
+__all__ = ["AdmissionQueue", "Source", "paying_fund"]
 
 #: Aging lifts up to `high`: only people make work critical.
 _HIGHEST_BY_AGE = PRIORITIES.index("high")
 _NO_DEADLINE = "9999"
 
 
+def paying_fund(worker: Worker) -> str:
+    """Whose tokens a waiting worker waits for: `pool`, or its master's own (`master:NAME`)."""
+    return worker.fund if worker.fund.startswith("master:") else "pool"
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where an entry waits: its level, master and lane, and the limit that it is set aside for."""
+    """Where an entry waits: its level, master, lane and fund, and the limit it is set aside for."""
 
     level: int
     master: str
     lane: str
+    fund: str
     limit: str = ""
 
 
@@ -56,7 +62,7 @@ class AdmissionQueue:
         base = PRIORITIES.index(worker.priority)
         risen = max(0, int((now_wall - worker.queued_wall) // self.aging_s))
         level = base if base > _HIGHEST_BY_AGE else min(_HIGHEST_BY_AGE, base + risen)
-        self._put(worker.id, Source(level, worker.master, worker.lane))
+        self._put(worker.id, Source(level, worker.master, worker.lane, paying_fund(worker)))
         if level < _HIGHEST_BY_AGE:
             due = worker.queued_wall + (level - base + 1) * self.aging_s
             heapq.heappush(self._rises, (due, worker.id, level + 1))
@@ -70,10 +76,21 @@ class AdmissionQueue:
         self._where.pop(worker_id, None)
         self._rank.pop(worker_id, None)
 
-    def set_aside(self, worker_id: str, limit: str) -> None:
-        """Lets a worker wait for room under a limit."""
+    def set_aside(self, worker_id: str, limit_of: Callable[[str], str | None]) -> bool:
+        """Lets the first of a source wait for room under the limit that holds it, if one does.
+
+        Those behind it that a limit holds go with it, so that a long run of them costs one pass.
+        """
         source = self._where[worker_id]
-        self._put(worker_id, Source(source.level, source.master, source.lane, limit))
+        moved = False
+        while self._trim(source):
+            head = self._heaps[source][0][2]
+            limit = limit_of(head)
+            if limit is None or limit == source.limit:
+                break
+            self._put(head, replace(source, limit=limit))
+            moved = True
+        return moved
 
     def age(self, now_wall: float) -> None:
         """Lifts every worker whose time has come by one level.
@@ -85,7 +102,7 @@ class AdmissionQueue:
             source = self._where.get(worker_id)
             if source is None or source.level >= level:
                 continue
-            self._put(worker_id, Source(level, source.master, source.lane, source.limit))
+            self._put(worker_id, replace(source, level=level))
             if level < _HIGHEST_BY_AGE:
                 heapq.heappush(self._rises, (due + self.aging_s, worker_id, level + 1))
 

@@ -195,6 +195,29 @@ def test_a_smaller_worker_that_is_let_pass_keeps_to_the_narrow_limits_too() -> N
     assert fleet.workers_of(fits, "approved")
 
 
+def test_what_waits_behind_a_held_worker_comes_before_less_urgent_work() -> None:
+    fleet = Fleet(settings(limits={"tools": 2, "per_repository": 1}))
+    command(fleet, scope={"repository": "/srv/a"})
+    fleet.admit()
+    command(fleet, priority="high", scope={"repository": "/srv/a"})
+    second = command(fleet, priority="high", scope={"repository": "/srv/b"})
+    lesser = fleet.dropped(type="fix", command="true", token_budget=1)
+    fleet.admit()
+    assert fleet.workers_of(second, "approved")
+    assert not fleet.workers_of(lesser, "approved")
+
+
+def test_direct_work_that_its_master_can_never_pay_holds_nobody_up() -> None:
+    fleet = Fleet()
+    never = command(fleet, priority="critical", execution_mode="direct", token_budget=70_000)
+    pooled = command(fleet, priority="high")
+    direct = command(fleet, priority="low", execution_mode="direct")
+    fleet.admit()
+    assert fleet.workers_of(never, "queued")
+    assert fleet.workers_of(pooled, "approved")
+    assert fleet.workers_of(direct, "approved")
+
+
 @pytest.mark.parametrize(
     ("depth", "count"), [(0, 1), (1, 1), (2, 1), (3, 3), (9, 3), (10, 5), (400, 5)]
 )
