@@ -96,8 +96,9 @@ def test_an_unknown_task_is_code_1_and_named(home: Home, daemon: subprocess.Pope
 
 
 def test_a_terminal_gets_a_view_that_is_drawn_in_place(
-    home: Home, daemon: subprocess.Popen[bytes]
+    home: Home, daemon: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
     ident = submit(home, command="printf '\\033[31mred'")
     code, text = follow(home, ident, terminal=True)
     assert code == 0
