@@ -5,6 +5,8 @@ Runs in an effect thread: values in, values out. A file is claimed by a rename i
 no drop can turn up twice under two receipts. What a drop asks for is not judged here.
 """
 
+import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +83,15 @@ def scan(
 
 def leftovers(disk: Disk, paths: HomePaths) -> list[Drop]:
     """What the last life had claimed and not finished, in the order of its claims. The journal
-    tells by the receipt which of them are accepted already."""
+    tells by the receipt which of them are accepted already. OSError where that can't be said."""
     try:
         names = disk.listdir(paths.intake)
     except FileNotFoundError:
         return []
+    if names:
+        # The last life may have ended between a claim and its sync; see `sync_folders`.
+        for folder in (paths.intake, paths.inbox, paths.coordination):
+            disk.fsync_dir(folder)
     found = []
     for name in sorted(names):
         parts = split_intake_name(name)
@@ -95,22 +101,32 @@ def leftovers(disk: Disk, paths: HomePaths) -> list[Drop]:
 
 
 def _look_through(work: ScanUnderWay, limit: int) -> None:
-    for name in sorted(work.disk.listdir(work.paths.inbox)):
+    for name in _by_arrival(work, work.paths.inbox, work.disk.listdir(work.paths.inbox)):
         if not is_left_alone(name):
             work.look(work.paths.inbox / name, name, _examine_in_inbox, limit)
     try:
         names = set(work.disk.listdir(work.paths.coordination))
     except FileNotFoundError:
         return
-    for name in sorted(names):
-        if _may_be_straight_drop(name):
-            noted = _note_name(name) in names
-            work.look(
-                work.paths.coordination / name,
-                name,
-                _examine_noted if noted else _examine_straight,
-                limit,
-            )
+    straight = [name for name in names if _may_be_straight_drop(name)]
+    for name in _by_arrival(work, work.paths.coordination, straight):
+        noted = _note_name(name) in names
+        work.look(
+            work.paths.coordination / name,
+            name,
+            _examine_noted if noted else _examine_straight,
+            limit,
+        )
+
+
+def _by_arrival(work: ScanUnderWay, folder: Path, names: Iterable[str]) -> list[str]:
+    """The names as they came (ctime: a copy's last write, a move's rename), so that a cancel
+    dropped after its task is read after it."""
+    arrived = []
+    for name in names:
+        with contextlib.suppress(OSError):
+            arrived.append((work.disk.stat(folder / name).ctime_ns, name))
+    return [name for _, name in sorted(arrived)]
 
 
 def _may_be_straight_drop(name: str) -> bool:
