@@ -154,11 +154,13 @@ class Checks:
                 data = self.disk.content(self.paths.rejected / name) or b""
                 kept = self.disk.content(self.paths.rejected / name.removesuffix(".error.json"))
                 reasons[json.loads(data)["receipt"]] = kept
-        whole = {(drop.name, drop.data) for drop in self.people.dropped}
+        whole: dict[str, list[bytes]] = {}
+        for drop in self.people.dropped:
+            whole.setdefault(drop.name, []).append(drop.data)
         for number in sorted(self.refused):
             name = self.receipts[number]
             kept = reasons.get(f"{number:010d}-{name}")
-            if kept is None or (name, kept) not in whole:
+            if kept is None or kept not in whole.get(name, [kept]):
                 self.found.append(f"{name} was refused, and is not whole in rejected/")
 
     # --- published files

@@ -39,7 +39,10 @@ from cortex.testing.people import People
 __all__ = ["Outcome", "Simulation"]
 
 #: The end of a run: so much simulated time at most, and so many steps, until all is at rest.
-REST_S = 6 * 3600.0
+REST_S = 30 * 3600.0
+#: With nothing new in the journal for so long, time takes longer steps: a reset may be a day off.
+DULL_S = 90.0
+DULL_STEP_S = 600.0
 REST_STEPS = 6000
 _ERRORS = (errno.EIO, errno.EIO, errno.ENOSPC, errno.EMFILE, errno.EROFS)
 
@@ -152,7 +155,7 @@ class Simulation:
         self._settings = self._choose_settings()
         self._mischief = self.random.choice((0.0, 0.02, 0.05, 0.1))
         self._patience = self.random.choice((0.3, 1.0, 3.0))
-        self._next_nudge = 0.0
+        self._next_nudge = self._last_line = 0.0
 
     def _choose_settings(self) -> Settings:
         chance = self.random
@@ -223,6 +226,7 @@ class Simulation:
         except Crash as crash:
             words = f"{action.__name__.strip('_')}: crash at {crash}"
             self._crash()
+        self.machine.catch_up()
         self._say(words)
         self._tell_log()
         self._check()
@@ -242,6 +246,7 @@ class Simulation:
     def _check(self) -> None:
         checks = self.checks
         for line in checks.read():
+            self._last_line = self.clock.monotonic()
             self._say(f"  line {_line_text(line)}")
         checks.drops()
         checks.documents(self._untrusted)
@@ -519,6 +524,8 @@ class Simulation:
 
     def _skip(self) -> str:
         seconds = self._next_event_s()
+        if self.clock.monotonic() - self._last_line > DULL_S:
+            seconds = max(seconds, DULL_STEP_S)
         self._advance(seconds)
         return f"{seconds:.3f} s pass"
 
