@@ -318,7 +318,7 @@ def test_a_failed_step_ends_what_needs_it_and_nothing_else() -> None:
     fleet.finish(fleet.workers("approved")[0])
     fleet.gather(task)
     assert task.status == "failed"
-    assert task.reason == "step a failed at once: exit 1: no such file"
+    assert task.reason == "step a failed: exit 1: no such file"
 
 
 def test_the_reason_names_the_step_that_failed_and_not_one_that_needed_it() -> None:
@@ -327,7 +327,7 @@ def test_the_reason_names_the_step_that_failed_and_not_one_that_needed_it() -> N
     fleet.admit()
     fleet.fail(task.workers[0])
     fleet.gather(task)
-    assert task.reason == "step build failed at once: exit 1"
+    assert task.reason == "step build failed: exit 1"
 
 
 def test_an_optional_step_may_fail() -> None:

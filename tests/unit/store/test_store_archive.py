@@ -1,3 +1,5 @@
+"""The archive: what left the published files is found again, whatever crashed in between."""
+
 import errno
 import json
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Checkpoints: the newest whole one is loaded, and none of a newer format is guessed at."""
+
 import errno
 import json
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The inbox: complete files are claimed once and durably, all others wait or are refused."""
+
 import contextlib
 import errno
 import json

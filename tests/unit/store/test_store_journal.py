@@ -1,3 +1,5 @@
+"""The journal: what was written is read back, and damage is told apart from a torn end."""
+
 import errno
 import os
 from datetime import UTC, datetime

@@ -1,3 +1,5 @@
+"""The layout of documents: one row a line, joined from rows that were encoded once."""
+
 import difflib
 import json
 from typing import Any

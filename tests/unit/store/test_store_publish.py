@@ -1,3 +1,5 @@
+"""Publishing by exchange: no edit of somebody else is ever overwritten unseen."""
+
 import errno
 from pathlib import Path
 

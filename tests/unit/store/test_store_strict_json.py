@@ -1,3 +1,5 @@
+"""Strict reading of JSON and YAML: one meaning for each text, or a refusal with its place."""
+
 import json
 import time
 
