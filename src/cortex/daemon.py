@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,8 @@ class Daemon:
         signal.signal(signal.SIGIO, signal.SIG_IGN)
         on_signals((signal.SIGTERM, signal.SIGINT), lambda _number: self.stop())
         folders = (self._paths.inbox, self._paths.coordination)
-        watching = Watching(folders, self._mailbox.post_look)
+        edited = partial(self._mailbox.post, self._publishing.resync)
+        watching = Watching(folders, self._mailbox.post_look, edited)
         self.begin()
         note = watching.start()
         if note:
@@ -379,10 +381,11 @@ def main(argv: list[str] | None = None) -> int:
     """The command `cortexd`; returns its exit status."""
     parser = argparse.ArgumentParser(
         prog="cortexd",
-        description="The Cortex daemon: watches a home's coordination/ folder, plans, pays for, "
-        "starts and follows workers. It runs in the foreground; stop it with Ctrl-C or SIGTERM. "
-        "Workers outlive it, and the next cortexd adopts them.",
-        epilog="examples: cortexd --home ~/fleet    cortexd --log-format json",
+        description="The Cortex daemon: watches a home's coordination/ folder, plans, pays for,\n"
+        "starts and follows workers. It runs in the foreground; stop it with Ctrl-C or\n"
+        "SIGTERM. Workers outlive it, and the next cortexd adopts them.",
+        epilog="examples:\n  cortexd --home ~/fleet\n  cortexd --log-format json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--home", metavar="DIR", help="the home (else CORTEX_HOME, else around here)"

@@ -17,11 +17,16 @@ __all__ = ["Watching"]
 
 
 class Watching:
-    """Calls `woken` (from another thread) when something in one of the folders changed."""
+    """Calls `woken` (from another thread) when something in one of the folders changed, and
+    `edited` when somebody wrote into a published document or renamed a file over it.
+    """
 
-    def __init__(self, folders: Sequence[Path], woken: Callable[[], None]) -> None:
+    def __init__(
+        self, folders: Sequence[Path], woken: Callable[[], None], edited: Callable[[], None]
+    ) -> None:
         self._folders = folders
         self._woken = woken
+        self._edited = edited
         self._observer: Any = None
 
     def start(self) -> str | None:
@@ -36,11 +41,13 @@ class Watching:
         )
         from watchdog.observers import Observer
 
-        woken = self._woken
+        woken, edited = self._woken, self._edited
 
         class Handler(FileSystemEventHandler):
             def on_any_event(self, event: FileSystemEvent) -> None:
-                if _concerns(event):
+                if _is_edit(event):
+                    edited()
+                elif _concerns(event):
                     woken()
 
         # Opening and reading make no file ready: without them the daemon's own looks wake nobody.
@@ -67,6 +74,12 @@ class Watching:
         if self._observer is not None:
             self._observer.stop()
             self._observer.join(2.0)
+
+
+def _is_edit(event: Any) -> bool:
+    """The daemon itself neither writes in place nor renames within the folder: it exchanges."""
+    path = {"closed": event.src_path, "moved": event.dest_path}.get(event.event_type)
+    return bool(path) and str(path).rpartition("/")[2] in DOCUMENT_NAMES
 
 
 def _concerns(event: Any) -> bool:

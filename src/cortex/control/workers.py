@@ -44,7 +44,7 @@ class WorkersController:
         self._spawned_at: dict[str, float] = {}
         self._stopped_at: dict[str, float] = {}
         self._heartbeats = Heartbeats(context)
-        self._failed_starts: dict[str, str] = {}
+        self._failed_starts: dict[str, StartFailed] = {}
 
     def adopt(self) -> int:
         """Looks at every worker that an earlier daemon left; how many there are."""
@@ -69,7 +69,7 @@ class WorkersController:
         elif isinstance(report, Claimed):
             self._looks.add_at(report.worker_id, now + CLAIM_LOOK_S)
         elif isinstance(report, StartFailed):
-            self._failed_starts[report.worker_id] = report.error
+            self._failed_starts[report.worker_id] = report
             self._context.log.warning(
                 "a worker could not be started", worker=report.worker_id, error=report.message
             )
@@ -252,14 +252,16 @@ class WorkersController:
 
     def _never_started(self, worker: Worker, now: Now) -> None:
         """The daemon won the claim: no shim can run this start any more."""
-        error = self._failed_starts.pop(worker.id, "")
+        failed = self._failed_starts.pop(worker.id, None)
         if worker.status == "ending":
             observed = Observed(worker.id, never_started=True)
             self._end(worker, observed, None, now)
-        elif error in _TRANSIENT:
-            self._requeue(worker, f"the machine is short of something ({error}); tried again")
+        elif failed is not None and failed.error in _TRANSIENT:
+            reason = f"the machine is short of something ({failed.error}); tried again"
+            self._requeue(worker, reason)
         elif worker.nonce >= STARTS_AT_MOST:
-            observed = Observed(worker.id, spawn_error=f"{worker.nonce} starts, and no shim came")
+            cause = failed.message if failed is not None else "no shim came"
+            observed = Observed(worker.id, spawn_error=f"{worker.nonce} starts failed: {cause}")
             self._end(worker, observed, None, now)
         else:
             events = [{"event": "worker_approved", "worker_id": worker.id}]
