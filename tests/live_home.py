@@ -33,47 +33,57 @@ T = TypeVar("T")
 
 
 class LiveHome:
-    """One home and its daemon. `settings` is the text of cortex.toml; `wrap` stands before the
-    daemon's command line (setpriv and the like).
+    """One home and its daemon. `settings` is the text of cortex.toml; `program` is what the
+    daemon is started by, with `env` added to its environment.
     """
 
-    def __init__(self, root: Path, settings: str = "", wrap: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        root: Path,
+        settings: str = "",
+        program: Iterable[str] = (str(BIN / "cortexd"),),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.root = create_home(root).root.resolve()
         self.home = Home(self.root)
         self.paths = HomePaths(self.root)
-        self.wrap = tuple(wrap)
-        self.settings = settings
+        self.program = tuple(program)
+        self.env = dict(env or {})
         self.daemon: subprocess.Popen[bytes] | None = None
         self.paths.settings.write_text(settings)
 
     # --- the daemon
 
-    def popen(self, *arguments: str, env: Mapping[str, str] | None = None) -> Any:
+    def popen(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Starts a cortexd and waits for nothing."""
         clean = {name: value for name, value in os.environ.items() if name[:7] != "CORTEX_"}
         with (self.root / "daemon.log").open("ab") as log:
             return subprocess.Popen(
-                [*self.wrap, str(BIN / "cortexd"), "--home", str(self.root), *arguments],
+                [*self.program, "--home", str(self.root), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**clean, **(env or {})},
+                env=clean | self.env,
             )
 
-    def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> int:
+    def start(self, *arguments: str) -> int:
         """Starts the daemon and waits until it serves; its pid."""
         assert self.daemon is None
-        self.daemon = self.popen(*arguments, env=env)
+        self.daemon = self.popen(*arguments)
         self.until(self.serves, "the daemon serves")
         return self.daemon.pid
 
     def serves(self) -> bool:
-        """Whether the daemon started last has published its first documents."""
+        """Whether the daemon that was started last has published."""
         assert self.daemon is not None
         if self.daemon.poll() is not None:
             raise AssertionError(f"cortexd ended with {self.daemon.returncode}: {self.log()}")
-        about = self.read("task-queue").get("daemon") or {}
-        return about.get("pid") == self.daemon.pid
+        try:
+            about = json.loads(self.paths.task_queue.read_bytes()).get("daemon") or {}
+        except (OSError, ValueError):
+            return False  # not there yet, or somebody's edit
+        # The documents come one after another, schedules.json last.
+        return about.get("pid") == self.daemon.pid and self.paths.schedules.exists()
 
     def kill(self) -> None:
         """kill -9, at whatever it is doing."""
@@ -196,12 +206,18 @@ class LiveHome:
             time.sleep(0.01)  # between two looks
 
     def until_ended(self, *idents: str, limit_s: float = LIMIT_S) -> list[Row]:
-        """The rows of these tasks once all of them have ended."""
+        """The rows of these tasks once all of them and their workers have ended.
+
+        The documents are published one after another, so the workers may be told of later.
+        """
 
         def ended() -> list[Row] | None:
             rows = {row["id"]: row for row in self.tasks()}
             found = [rows[ident] for ident in idents if rows.get(ident, {}).get("ended_at")]
-            return found if len(found) == len(idents) else None
+            if len(found) < len(idents):
+                return None
+            over = {row["worker_id"] for row in self.workers("completed", "failed")}
+            return found if all(over.issuperset(row.get("workers", [])) for row in found) else None
 
         rows = self.until(ended, f"{', '.join(idents)} ended", limit_s)
         assert rows is not None
