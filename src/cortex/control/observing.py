@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cortex.control.launching import AttemptPaths
 from cortex.decide.review import Observed
@@ -72,7 +73,7 @@ def _observe(executor: Executor, asked: Question) -> Seen:
     if by_shim and (not sighting.lock_held or not sighting.shim_alive):
         return _lost_after_second_look(executor, asked)
     if not by_shim:
-        return _unclaimed(executor, asked)
+        return _unclaimed(executor, asked, claim)
     if asked.stop:
         executor.stop(asked.worker_id, paths.locks)
     beat = read_heartbeat(f"{paths.folder}/{HEARTBEAT_NAME}") if asked.heartbeat else None
@@ -87,7 +88,10 @@ def _observe(executor: Executor, asked: Question) -> Seen:
     )
 
 
-def _unclaimed(executor: Executor, asked: Question) -> Seen:
+def _unclaimed(executor: Executor, asked: Question, claim: dict[str, Any] | None) -> Seen:
+    # A daemon that died before it could say so has won it: no shim can run any more.
+    if claim is not None and claim.get("by") == "daemon" and claim.get("nonce") == asked.nonce:
+        return Seen(asked.worker_id, alive=False, won_claim=True)
     if not (asked.give_up or asked.stop):
         return Seen(asked.worker_id, alive=True)
     if executor.claim(asked.worker_id, asked.paths.locks, asked.nonce):
