@@ -179,10 +179,11 @@ class People:
 
     def _drop(self, data: bytes, ending: str = ".json") -> str:
         name = self._new_name(ending)
-        straight = ending == ".json" and self.random.random() < 0.1
-        folder = self.paths.coordination if straight else self.paths.inbox
+        folder = self.paths.inbox
         if self.dropped and self.random.random() < 0.1:
             name = self._old_name(folder, name)
+        elif ending == ".json" and self.random.random() < 0.1:
+            folder = self.paths.coordination
         self.disk.put(folder / name, data)
         self.dropped.append(Dropped(name, data))
         return f"{name} is dropped: {data.decode('utf-8', 'replace')[:300]}"
