@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cortex.cli import exits
 from cortex.cli.options import HomeOption, fail_usage, open_home, parse_timeout
+from cortex.cli.statuses import STATUSES, known_statuses
 from cortex.cli.terminal import note
 from cortex.cli.verbs import complete_tasks
 
 if TYPE_CHECKING:
-    from cortex.home import Waited
+    from cortex.home import Home, Waited
 
 __all__ = ["EXAMPLES", "wait"]
 
@@ -22,18 +24,6 @@ EXAMPLES = """
   cortex wait task-010 task-011 --timeout 10m  both; else exit code 3
   cortex wait worker-scan-001 --for running
 """
-
-_STATUSES = (
-    "ended",
-    "completed",
-    "failed",
-    "cancelled",
-    "running",
-    "in_progress",
-    "accepted",
-    "blocked",
-    "awaiting_approval",
-)
 
 
 def wait(
@@ -57,9 +47,9 @@ def wait(
 
     Exit codes: 0 they have, 1 one ended otherwise, 3 the time limit was over, 4 no daemon runs.
     """
-    if until not in _STATUSES and not until.replace("_", "").isalpha():
-        raise fail_usage(f"--for: {until!r} is no status; write ended, completed, failed, …")
-    waited = open_home(home).wait(ids, until=until, timeout_s=parse_timeout(timeout))
+    place = open_home(home)
+    _check_status(place, ids, until)
+    waited = place.wait(ids, until=until, timeout_s=parse_timeout(timeout))
     if not quiet:
         _tell(waited)
     if waited.missed:
@@ -69,6 +59,23 @@ def wait(
     if not waited.reached:
         note(f"not {until} after {timeout}")
         raise typer.Exit(exits.TIMEOUT)
+
+
+def _check_status(home: Home, ids: list[str], until: str) -> None:
+    """Usage error for a status that what is waited for can never have."""
+    if until == "ended":
+        return
+    if until not in known_statuses(STATUSES):
+        raise _no_status("nothing", until, STATUSES)
+    for ident in ids:
+        found = home.lookup(ident)
+        if found is not None and until not in known_statuses([found.kind]):
+            raise _no_status(f"no {found.kind}", until, [found.kind])
+
+
+def _no_status(what: str, until: str, kinds: Iterable[str]) -> typer.Exit:
+    known = ", ".join(("ended", *known_statuses(kinds)))
+    return fail_usage(f"--for: {what} ever has the status {until!r}; known: {known}")
 
 
 def _tell(waited: Waited) -> None:

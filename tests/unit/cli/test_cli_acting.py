@@ -119,6 +119,24 @@ def test_wait_says_by_its_exit_code_how_it_ended(cortex: Any, sample: Any, run_d
     assert cortex("wait", "task-001", "--timeout", "never").code == 2
 
 
+@pytest.mark.parametrize(
+    ("ident", "status", "allowed"),
+    [
+        ("task-001", "banana", "completed"),
+        ("task-001", "running", "in_progress"),
+        ("worker-scan-002", "in_progress", "running"),
+    ],
+)
+def test_waiting_for_a_status_that_cannot_come_is_a_usage_error(
+    cortex: Any, sample: Any, run_daemon: Any, ident: str, status: str, allowed: str
+) -> None:
+    run_daemon(sample.root)
+    ran = cortex("wait", ident, "--for", status)
+    assert ran.code == 2
+    assert repr(status) in ran.err
+    assert f" {allowed}," in ran.err
+
+
 def test_validate_finds_nothing_wrong_with_the_sample(cortex: Any) -> None:
     ran = cortex("validate")
     assert ran.code == 0, ran.out
