@@ -29,6 +29,7 @@ class Library:
     runtimes: dict[str, RuntimeInfo]
     problems: dict[Path, str] = field(default_factory=dict)
     _known: dict[Path, tuple[Version, Any]] = field(default_factory=dict)
+    _doubles: list[Path] = field(default_factory=list)
 
     def refresh(self) -> Catalog | None:
         """The catalog, or None when no file changed since the last call.
@@ -46,10 +47,13 @@ class Library:
                 changed |= is_new
                 if entry is not None:
                     found[path] = entry
+        self.problems = {path: text for path, text in self.problems.items() if path.exists()}
         if not changed and found.keys() == self._known.keys():
             return None
         self._known = found
-        self.problems = {path: text for path, text in self.problems.items() if path.exists()}
+        for path in self._doubles:
+            self.problems.pop(path, None)
+        self._doubles.clear()
         return self._catalog()
 
     def _read(
@@ -72,13 +76,21 @@ class Library:
         return (version, definition), True
 
     def _catalog(self) -> Catalog:
-        masters = {}
-        types = {}
-        for path, (_, definition) in self._known.items():
-            if definition is None:
-                continue
-            if path.parent == self.paths.masters:
-                masters[definition.name] = definition
-            else:
-                types[definition.name] = definition
+        masters = self._by_name(self.paths.masters)
+        types = self._by_name(self.paths.prompts)
         return Catalog(masters, types, dict(self.runtimes))
+
+    def _by_name(self, folder: Path) -> dict[str, Any]:
+        """A folder's definitions; of two with one name that counts whose file is called so."""
+        found: dict[str, Path] = {}
+        usable = [path for path, (_, made) in self._known.items() if made and path.parent == folder]
+        for path in sorted(usable, key=lambda path: (path.stem != self._name(path), path)):
+            name = self._name(path)
+            first = found.setdefault(name, path)
+            if first != path:
+                self._doubles.append(path)
+                self.problems[path] = f"{path}: {name} is described by {first} too; rename one"
+        return {name: self._known[path][1] for name, path in found.items()}
+
+    def _name(self, path: Path) -> str:
+        return str(self._known[path][1].name)

@@ -1,0 +1,88 @@
+"""Masters and worker types as they lie in a home: read again when they change, never lost."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cortex.decide.catalog import Catalog
+from cortex.masters.library import Library
+from cortex.model.paths import HomePaths
+from tests.unit.deciding import REPOSITORY, RUNTIMES
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    shutil.copytree(REPOSITORY / "agents", tmp_path / "agents")
+    return Library(HomePaths(tmp_path), dict(RUNTIMES))
+
+
+def read(library: Library) -> Catalog:
+    catalog = library.refresh()
+    assert catalog is not None
+    return catalog
+
+
+def test_the_shipped_files_make_a_catalog_and_are_read_once(library: Library) -> None:
+    catalog = read(library)
+    assert set(catalog.masters) == {"coordinator-master", "development-master", "security-master"}
+    assert len(catalog.types) >= 12
+    assert library.problems == {}
+    assert library.refresh() is None
+
+
+def test_a_new_master_is_a_file_and_no_code(library: Library) -> None:
+    read(library)
+    (library.paths.masters / "content.md").write_text("---\nroutes: [blog-post]\n---\nWrite.")
+    found = read(library).route("blog-post")
+    assert found is not None and found.name == "content-master"
+
+
+def test_a_removed_file_is_gone(library: Library) -> None:
+    read(library)
+    (library.paths.prompts / "pr-worker.md").unlink()
+    assert "pr-worker" not in read(library).types
+
+
+def test_a_broken_edit_is_told_and_the_last_good_version_stays_in_force(library: Library) -> None:
+    read(library)
+    path = library.paths.masters / "security-master.md"
+    good = path.read_text()
+    path.write_text(good.replace("routes:", "rootes:"))
+    assert "security-master" in read(library).masters
+    assert "rootes: unknown field; did you mean 'routes'?" in library.problems[path]
+    assert library.refresh() is None, "told once"
+    path.write_text(good)
+    assert "security-master" in read(library).masters
+    assert library.problems == {}
+
+
+def test_a_file_that_was_never_good_is_told_and_hides_no_other(library: Library) -> None:
+    path = library.paths.prompts / "broken.md"
+    path.write_bytes(b"---\nname: \xff\n---\n")
+    assert "scan-worker" in read(library).types
+    assert str(path) in library.problems[path]
+    path.unlink()
+    read_again = library.refresh()
+    assert read_again is None or "scan-worker" in read_again.types
+    assert library.problems == {}
+
+
+def test_two_files_of_one_name_are_told_and_the_one_called_so_stays(library: Library) -> None:
+    second = library.paths.prompts / "a-copy.md"
+    second.write_text("---\nname: scan\ntoken_budget: 1\n---\n")
+    assert read(library).types["scan-worker"].token_budget == 8_000
+    assert "scan-worker" in library.problems[second]
+    assert str(library.paths.prompts / "scan-worker.md") in library.problems[second]
+    second.unlink()
+    assert read(library).types["scan-worker"].token_budget == 8_000
+    assert library.problems == {}
+
+
+def test_a_subagent_file_joins_the_catalog_as_it_is(library: Library) -> None:
+    text = "---\nname: code-reviewer\ndescription: Use it: always\ntools: Read, Grep\n---\nReview."
+    (library.paths.prompts / "code-reviewer.md").write_text(text)
+    kind = read(library).types["code-reviewer-worker"]
+    assert (kind.tools, kind.description) == (["Read", "Grep"], "Use it: always")
