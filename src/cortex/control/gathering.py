@@ -12,7 +12,7 @@ from typing import Any
 
 from cortex.control.context import Context
 from cortex.control.launching import attempt_paths
-from cortex.decide.aggregate import Gathered, conclude, worker_results
+from cortex.decide.aggregate import Gathered, conclude, outcome, worker_results
 from cortex.decide.findings import merge_workers
 from cortex.decide.project import task_row
 from cortex.decide.report import report_files
@@ -52,6 +52,7 @@ class Gathering:
     def _job(self, task: Task) -> _Job:
         context = self._context
         now = context.engine.now()
+        status, reason = outcome(task)
         done = [context.state.workers.get(step.worker_id or "") for step in task.steps]
         sources = [
             (worker.repository or "", attempt_paths(context, worker).folder)
@@ -62,7 +63,7 @@ class Gathering:
             task.id,
             task.run,
             f"agents/logs/tasks/{task.created_at[:10]}/{task.id}",
-            task_row(task, context.state),
+            {**task_row(task, context.state), "status": status, "reason": reason},
             worker_results(context.state, task, now),
             sources,
         )

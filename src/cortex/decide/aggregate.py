@@ -94,20 +94,32 @@ def worker_results(state: State, task: Task, now: Now) -> list[dict[str, Any]]:
             row["repository"] = worker.repository
         if worker.reason:
             row["error"] = worker.reason
+        if worker.summary:
+            row["summary"] = worker.summary
         rows.append(row)
     return rows
 
 
-def conclude(state: State, task: Task, gathered: Gathered, catalog: Catalog, now: Now) -> Entry:
-    """The one line that ends a task, with its follow-ups and its handoff."""
+def outcome(task: Task) -> tuple[str, str | None]:
+    """(terminal status, reason where it failed) of a task whose steps have all ended."""
     failed = [
         step for step in task.steps if step.status in ("failed", "cancelled") and not step.optional
     ]
+    if not failed:
+        return "completed", None
+    first = next((step for step in failed if step.status == "failed"), failed[0])
+    attempts = f" after {first.attempt + 1} attempts" if first.attempt else ""
+    return "failed", f"step {first.name} failed{attempts}: {first.reason or 'no reason'}"[:500]
+
+
+def conclude(state: State, task: Task, gathered: Gathered, catalog: Catalog, now: Now) -> Entry:
+    """The one line that ends a task, with its follow-ups and its handoff."""
+    status, reason = outcome(task)
     counts = {name: n for name, n in severity_counts(gathered.findings).items() if n}
     event: Event = {
         "event": "task_ended",
         "task_id": task.id,
-        "status": "failed" if failed else "completed",
+        "status": status,
         "summary": _summary(state, task, counts),
         "partial": _partial(state, task),
         "worker_results": worker_results(state, task, now),
@@ -115,14 +127,10 @@ def conclude(state: State, task: Task, gathered: Gathered, catalog: Catalog, now
         "result_location": gathered.result_location,
         "aggregated_by": task.assigned_to,
     }
-    if failed:
-        first = next((step for step in failed if step.status == "failed"), failed[0])
-        attempts = f"after {first.attempt + 1} attempts" if first.attempt else "at once"
-        event["reason"] = f"step {first.name} failed {attempts}: {first.reason or 'no reason'}"
-        event["reason"] = event["reason"][:500]
     events = [event, *close_escalations(state, task.id)]
-    if failed:
-        events += failed_handoffs(state, task, event["reason"], now)
+    if reason is not None:
+        event["reason"] = reason
+        events += failed_handoffs(state, task, reason, now)
     else:
         events += completed_handoffs(state, task)
         events += _follow_up(state, task, gathered, catalog, now, event)
@@ -146,7 +154,8 @@ def _summary(state: State, task: Task, counts: dict[str, int]) -> str | None:
     if counts:
         total = sum(counts.values())
         listed = ", ".join(f"{number} {severity}" for severity, number in counts.items())
-        places = f"in {len(task.steps)} repositories" if len(task.steps) > 1 else ""
+        scanned = {step.scope.get("repository") for step in task.steps} - {None}
+        places = f"in {len(scanned)} repositories" if len(scanned) > 1 else ""
         return f"{total} findings {places} ({listed})".replace("  ", " ")
     if len(task.steps) == 1:
         worker = state.workers.get(task.steps[0].worker_id or "")

@@ -31,7 +31,6 @@ def report_files(
     """File name → content. `documents` are (repository, results.json) of the done workers."""
     runs = combine_runs(documents)
     files = {"worker_results.json": _json({"task_id": row["id"], "worker_results": list(results)})}
-    notes = [_worker_line(result) for result in results]
     if runs or findings:
         files["findings.json"] = _json(
             {
@@ -46,7 +45,7 @@ def report_files(
         text = findings_markdown(findings, title=str(row["title"]), tool_runs=runs)
     else:
         text = f"# {row['title']}\n"
-    files["report.md"] = (text.rstrip("\n") + "\n\n" + _story(row, notes, documents)).encode()
+    files["report.md"] = (text.rstrip("\n") + "\n\n" + _story(row, results)).encode()
     return files
 
 
@@ -54,23 +53,31 @@ def _json(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()
 
 
-def _story(row: Mapping[str, Any], notes: Sequence[str], documents: Sequence[Document]) -> str:
+def _story(row: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> str:
     lines = ["## The task", ""]
+    lines.append(f"- **{row['status']}**" + (f": {row['reason']}" if row.get("reason") else ""))
     lines.append(f"- task {row['id']}, {row['type']}, priority {row['priority']}")
+    if row.get("command"):
+        command = row["command"]
+        lines.append(f"- command `{command if isinstance(command, str) else ' '.join(command)}`")
     if row.get("assigned_to"):
         lines.append(f"- carried out by {row['assigned_to']}")
     if row.get("source"):
         lines.append(f"- dropped as {row['source']}")
-    lines += ["", "## Its workers", "", *(notes or ["none"])]
-    said = [
-        (repository, str(found.get("summary")).strip())
-        for repository, found in documents
-        if found.get("summary")
-    ]
+    if row.get("started_at"):
+        lines.append(f"- began {row['started_at']}")
+    workers = [_worker_line(result) for result in results]
+    lines += ["", "## Its workers", "", *(workers or ["none"])]
+    said = [result for result in results if result.get("summary")]
     if said:
         lines += ["", "## What they said", ""]
-        lines += [f"- {repository + ': ' if repository else ''}{text}" for repository, text in said]
-    return "\n".join(lines) + "\n"
+        for result in said:
+            lines += [f"{result['worker_id']}:", "", *_quoted(str(result["summary"])), ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _quoted(text: str) -> list[str]:
+    return [f"> {line}".rstrip() for line in text.strip().splitlines()]
 
 
 def _worker_line(result: Mapping[str, Any]) -> str:

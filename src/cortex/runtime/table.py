@@ -64,14 +64,19 @@ def _command(spec: Spec) -> Program:
 
 
 def _local_folder(spec: Spec) -> str | None:
-    """The scope's repository where it is a folder of this machine."""
+    """The scope's repository, which must be a folder of this machine; None where none is named.
+
+    A command that quietly ran somewhere else would pass for one that ran in the repository.
+    """
     repository = _mapping(spec.get("scope")).get("repository")
-    if not isinstance(repository, str) or not repository.startswith("/"):
+    if repository is None:
         return None
     try:
-        return repository if Path(repository).is_dir() else None
+        if isinstance(repository, str) and Path(repository).is_dir():
+            return repository
     except (OSError, ValueError):
-        return None
+        pass
+    raise ValueError(f"scope.repository: {repository!r} is no folder here; name a local one")
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -61,8 +61,13 @@ def test_a_command_is_a_list_or_a_line_for_the_shell(tmp_path: Path) -> None:
     assert program({"scope": {"command": "ls"}}).argv == ("/bin/sh", "-c", "ls")
     there = program({"command": "ls", "scope": {"repository": str(tmp_path)}})
     assert there.cwd == str(tmp_path)
-    for repository in ("https://x/y.git", "owner/name", "/no/such/folder", "/x\0y", 7):
-        assert program({"command": "ls", "scope": {"repository": repository}}).cwd is None
+    assert program({"command": "ls"}).cwd is None
+
+
+@pytest.mark.parametrize("repository", ["https://x/y.git", "owner/name", "/no/such", "/x\0y", 7])
+def test_a_command_never_runs_elsewhere_than_in_its_repository(repository: Any) -> None:
+    with pytest.raises(ValueError, match=r"^scope\.repository: .* no folder here"):
+        RUNTIMES["command"].program({"command": "ls", "scope": {"repository": repository}})
 
 
 @pytest.mark.parametrize("command", [None, "", " ", [], ["a", 1], {"a": 1}, ["a\0b"]])

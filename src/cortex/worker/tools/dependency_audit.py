@@ -26,8 +26,8 @@ __all__ = ["AUDIT_NAME", "Audit", "audit_dependencies"]
 
 AUDIT_NAME = "osv-audit"
 _HOW_TO = (
-    "no advisories: set context.advisories_dir or CORTEX_ADVISORIES_DIR to a folder of OSV "
-    "advisories (JSON or the zip files of osv.dev), or context.audit_online to true"
+    "no advisories: name a folder of OSV advisories (JSON or the zip files of osv.dev) as [scan] "
+    "advisories_dir in cortex.toml, or ask a service with [scan] audit_online, and restart cortexd"
 )
 
 
