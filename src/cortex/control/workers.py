@@ -48,14 +48,17 @@ class WorkersController:
 
     def adopt(self) -> int:
         """Looks at every worker that an earlier daemon left; how many there are."""
-        for ident in self._context.state.live:
-            self._looks.add(ident)
+        self.resync()
         return len(self._context.state.live)
 
     def resync(self) -> None:
-        """Looks at everything that lives, events or not."""
-        for ident in self._context.state.live:
+        """Looks at everything that lives, events or not; what is approved may start."""
+        state = self._context.state
+        for ident in state.live:
             self._looks.add(ident)
+            if state.workers[ident].status == "approved":
+                # Its spawning line was torn off by a crash in the middle of the turn's write.
+                state.touch("worker", ident)
 
     def reports(self) -> None:
         """Takes the executor's reports in as hints."""
