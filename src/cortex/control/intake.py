@@ -134,9 +134,11 @@ class Intake:
         # Without a file that waits, the next event or resync asks for the next look.
         wait = 3600.0 if found.look_again_s is None else found.look_again_s
         self._due = clock if self._again else clock + wait
-        self._take_all(reads)
         if found.stranded:
-            self._strand(min(found.stranded))
+            self._stranded = min(found.stranded)
+        self._take_all(reads)
+        if self._stranded is not None:
+            self._strand(self._stranded)
 
     def _tell(self, faults: list[str]) -> None:
         for fault in faults:
