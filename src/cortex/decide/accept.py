@@ -209,10 +209,13 @@ def _verb(state: State, request: VerbRequest) -> Entry:
     if request.kind == "retry":
         return Entry("person", reason, reopen_task(state, task))
     if task.status in TERMINAL_TASK and not (request.kind == "cancel" and request.cascade):
+        again = "drop its file again to do it again"
+        if task.status != "completed":
+            again = "`retry` runs it again"
         raise RequestError(
             f"{task.id} has ended already ({task.status})",
             field="task_id",
-            hint=f"`retry` runs it again; there is nothing to {request.kind}",
+            hint=f"{again}; there is nothing to {request.kind}",
         )
     if request.kind == "cancel":
         return Entry("person", reason, cancel_task(state, task, reason, request.cascade))
