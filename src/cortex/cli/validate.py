@@ -16,10 +16,10 @@ from cortex.cli.terminal import clean, colours, paint
 __all__ = ["EXAMPLES", "validate"]
 
 EXAMPLES = """
-  cortex validate                               the whole home
-  cortex validate task.json                     before it is submitted
-  cortex validate agents/masters/content.md     a master of your own
-  cortex validate coordination/task-queue.json  after an edit by hand
+  cortex validate                            the whole home
+  cortex validate task.json                  before it is submitted
+  cortex validate agents/masters/content.md  a master of your own
+  cortex validate cortex.toml                before a restart
 """
 
 
