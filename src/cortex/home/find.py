@@ -43,6 +43,8 @@ def find_home(
 
 def _named(path: Path, origin: str) -> Path:
     root = path.expanduser().absolute()
+    if root.name == _MARKER and root.is_file():
+        raise HomeError(f"{origin}: {root} is a file of a home; name its folder: {path.parent}")
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise HomeError(f"{origin}: {root} {what}; make a home with `cortex init {path}`")

@@ -38,3 +38,11 @@ def test_a_named_folder_that_is_no_home_is_refused_by_name(tmp_path: Path, origi
             find_home(explicit, {"CORTEX_HOME": str(path)}, tmp_path)
         assert str(path) in str(caught.value)
         assert "cortex init" in str(caught.value)
+
+
+def test_a_settings_file_named_as_home_is_answered_with_its_folder(tmp_path: Path) -> None:
+    root = create_home(tmp_path / "fleet").root
+    with pytest.raises(HomeError, match="name its folder") as caught:
+        find_home(str(root / "cortex.toml"), {}, tmp_path)
+    assert str(caught.value).endswith(str(root))
+    assert "init" not in str(caught.value)
