@@ -116,6 +116,7 @@ class Daemon:
         self._loop = Loop(self._clock, self._mailbox, self._turn, self._dues, self._slow_turn)
         self._next_resync = 0.0
         self._full_until = 0.0
+        self._lives_on_ballast = False
         self._greet(opened, seams.runtime_dir)
 
     # --- life
@@ -307,7 +308,12 @@ class Daemon:
             self._resync()
             self._decide()
         if not self._make_durable():
+            self._publishing.tell()
             return
+        if self._context.full is not None:
+            # What ended is told at once; the decisions find the same changes once they go on.
+            self._publishing.changed(self._context.state.touched)
+            self._saving.changed(self._context.state.touched)
         self._gathering.turn()
         self._workers.turn()
         self._intake.turn()
@@ -358,20 +364,30 @@ class Daemon:
             self._degraded(str(error))
             return False
         if self._context.full is not None:
-            self._context.full = None
-            self._log.info("the journal can be written again")
-            self._publishing.daemon["status"] = "running"
-            self._publishing.daemon.pop("cause", None)
-            self._publishing.refresh()
+            self._recover()
         return True
 
     def _degraded(self, cause: str) -> None:
         if self._context.full is None:
             self._log.error(cause)
-            self._journal.release_ballast()
+        self._lives_on_ballast |= self._journal.release_ballast()
         self._context.full = cause
         self._publishing.daemon.update(status="degraded", cause=cause)
         self._full_until = self._clock.monotonic() + FULL_AGAIN_S
+
+    def _recover(self) -> None:
+        """The journal takes lines again. New work starts once there is space for the ballast too:
+        until then it is the ballast's space that ends and returned tokens are written into.
+        """
+        if self._lives_on_ballast and not self._journal.ensure_ballast():
+            self._full_until = self._clock.monotonic() + FULL_AGAIN_S
+            return
+        self._lives_on_ballast = False
+        self._context.full = None
+        self._log.info("the journal can be written again")
+        self._publishing.daemon["status"] = "running"
+        self._publishing.daemon.pop("cause", None)
+        self._publishing.refresh()
 
     def _slow_turn(self, took_s: float, cause: str) -> None:
         self._log.info("a slow turn", took_ms=round(took_s * 1000), cause=cause)

@@ -70,6 +70,9 @@ class Publishing:
         self._changed: dict[tuple[str, str], None] = {}
         self._next = 0.0
         self._under_way = False
+        # The last line that was published, and the word of the daemon that stood above it.
+        self._seq: int | None = None
+        self._told: dict[str, Any] = {}
         paths = context.paths
         self._tasks = _Document(
             paths.task_queue, _Rows({"tasks": {}}), lambda: {"daemon": dict(self.daemon)}
@@ -148,7 +151,8 @@ class Publishing:
         if not work:
             return
         self._under_way = True
-        seq = self._context.state.seq
+        self._seq = seq = self._context.state.seq
+        self._told = dict(self.daemon)
         publisher = self._publisher
         monotonic = self._context.engine.clock.monotonic
         encoding = monotonic() - clock
@@ -156,6 +160,25 @@ class Publishing:
             "publish",
             lambda: _publish(publisher, work, seq, monotonic),
             lambda outcome: self._published(outcome, encoding),
+        )
+
+    def tell(self) -> None:
+        """Publishes what the daemon says of itself above the rows of the last publication: for
+        when the journal takes no lines, and nothing that is newer may be seen.
+        """
+        monotonic = self._context.engine.clock.monotonic
+        if self._under_way or self._seq is None or monotonic() < self._next:
+            return
+        if self._told == self.daemon:
+            return
+        self._under_way = True
+        header = {**self._header(self._tasks), "journal_seq": self._seq}
+        work = [(self._tasks.path, header, _snapshot(self._tasks.rows))]
+        publisher, seq, self._told = self._publisher, self._seq, dict(self.daemon)
+        self._context.effects.run(
+            "publish",
+            lambda: _publish(publisher, work, seq, monotonic),
+            lambda outcome: self._published(outcome, 0.0),
         )
 
     def _header(self, document: _Document) -> dict[str, Any]:
@@ -174,6 +197,7 @@ class Publishing:
             self._context.log.error("files could not be published", error=str(outcome))
             for document in self._documents():
                 document.rows.dirty = True
+            self._told = {}
             self._next = clock + 1.0
             return
         took, edits = outcome

@@ -239,22 +239,24 @@ class Journal:
             self._durable = JournalPosition(seq, crc, name, size)
             del self._pending[:count]
 
-    def ensure_ballast(self, size_bytes: int = BALLAST_BYTES) -> None:
-        """Takes the space that `release_ballast` gives back; no error when there is none."""
+    def ensure_ballast(self, size_bytes: int = BALLAST_BYTES) -> bool:
+        """Takes the space that `release_ballast` gives back; False when there is none."""
         with contextlib.suppress(FileNotFoundError):
             if self._disk.stat(self._ballast).size >= size_bytes:
-                return
+                return True
         self.release_ballast()
         try:
             handle = self._disk.create(self._ballast)
         except OSError:
-            return
+            return False
         try:
             self._disk.allocate(handle, size_bytes)
         except OSError:
             self.release_ballast()
+            return False
         finally:
             self._disk.close(handle)
+        return True
 
     def release_ballast(self) -> bool:
         """Deletes the ballast file, so that ends and returned tokens can still be written.
