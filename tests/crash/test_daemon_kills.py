@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeHome
 
+from conftest import MakeHome
 from live_home import LiveHome, pid_and_start
 
 KILLS = 50

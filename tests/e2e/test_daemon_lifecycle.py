@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 from conftest import MakeHome
-
 from live_home import LiveHome, pid_and_start
 
 TREE = (

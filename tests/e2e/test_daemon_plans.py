@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from conftest import MakeHome
-
 from live_home import LiveHome
 
 QUICK = "[workers]\nbackoff = 0.1\ngrace = 0.5\n"

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from live_home import LiveHome
 
 import cortex
+from live_home import LiveHome
 
 USER = 65534
 IS_ROOT = os.geteuid() == 0
