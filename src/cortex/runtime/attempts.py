@@ -21,7 +21,6 @@ from cortex.runtime.shim_record import link_claim
 
 __all__ = ["allow_start", "claim_for_daemon", "forget", "look", "read_claim", "read_exit_record"]
 
-CLAIMS_AT_MOST = 3  # as many starts as one attempt may see (states: worker, spawning)
 _RECORD_BYTES_AT_MOST = 256 * 1024
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -58,7 +57,13 @@ def look(worker_id: str, lock_dir: str, attempt_dir: str, boot_id: str) -> Sight
 
 def read_claim(worker_id: str, lock_dir: str) -> dict[str, Any] | None:
     """The claim with the highest number, or None."""
-    for nonce in range(CLAIMS_AT_MOST, 0, -1):
+    try:
+        names = os.listdir(lock_dir)  # noqa: PTH208
+    except OSError:
+        return None
+    # A start that the machine had no room for is given up and not counted: there is no last number.
+    endings = [name.removeprefix("claim.") for name in names if name.startswith("claim.")]
+    for nonce in sorted((int(ending) for ending in endings if ending.isdecimal()), reverse=True):
         claim = _read_document(f"{lock_dir}/claim.{nonce}", worker_id)
         if claim is not None and claim.get("nonce") == nonce:
             return claim

@@ -43,7 +43,7 @@ class Limits:
 class Launch:
     """Everything that one attempt needs. All paths are absolute.
 
-    `nonce` is the claim number, 1 to 3. `attempt_dir` gets exit.json; `lock_dir` holds `lock` and
+    `nonce` is the claim number, from 1. `attempt_dir` gets exit.json; `lock_dir` holds `lock` and
     `claim.N`, and may be the same folder or one on a tmpfs. `spec_path` is where the spec is
     published; the worker's folder gets its own copy as spec.json. `env` is the program's whole
     environment; a HOME inside `worker_dir` is made before the program starts.
