@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.unit.decide.fleet import Fleet, finding
 from tests.unit.deciding import builtin_catalog
 
@@ -39,7 +39,8 @@ SETTINGS = st.sampled_from(
         {"limits": {"per_repository": 1, "per_type": {"scan": 1}, "per_master": {"security": 1}}},
         {"spawn": {"policy": "adaptive", "aging": "5m"}},
         {"budget": {"total": 150_000, "reallocate_steps": 3}, "workers": {"backoff": 0.0}},
-        {"workers": {"retries": 0, "accept_partial": False}},
+        {"budget": {"total": 144_000, "reallocate_steps": 0}},
+        {"budget": {"total": 144_000}, "workers": {"retries": 0, "accept_partial": False}},
         {"masters": {"security": {"worker_mode": False}}},
     ]
 )
@@ -70,7 +71,7 @@ DROPS = st.fixed_dictionaries(
     {"priority": PRIORITIES},
     optional={
         "retries": st.integers(0, 2),
-        "hold": st.booleans(),
+        "hold": st.sampled_from([False, False, False, True]),
         "key": st.sampled_from(["k1", "k2"]),
         "execution_mode": st.sampled_from(["workers", "direct"]),
         "max_parallel": st.integers(1, 2),
@@ -79,13 +80,18 @@ DROPS = st.fixed_dictionaries(
 )
 SHAPES = st.one_of(
     st.builds(lambda tokens: {"command": "true", "token_budget": tokens}, TOKENS),
+    st.builds(lambda rows: {"title": "plan", "workers": rows}, plans()),
+    st.builds(lambda names: {"type": "scan", "scope": {"repositories": names}}, REPOSITORIES),
     st.builds(lambda names: {"type": "scan", "scope": {"repositories": names}}, REPOSITORIES),
     st.builds(lambda rows: {"title": "plan", "workers": rows}, plans()),
     st.just({"type": "nobody-knows-it"}),
     st.just({"type": "scan", "runtime": "not-configured"}),
 )
+FOUND = st.lists(st.sampled_from(["sql", "xss2", "paths"]), unique=True, max_size=3)
 ENDS = st.sampled_from(
     [
+        {"results": {"status": "completed"}},
+        {"results": {"status": "completed"}},
         {"results": {"status": "completed"}},
         {"results": {"status": "completed", "tokens_used": 10**9}},
         {"results": {"status": "completed", "tokens_used": -7}},
@@ -111,6 +117,7 @@ class Deciding(RuleBasedStateMachine):
         self.ended: dict[str, str] = {}
         self.runs: dict[str, tuple[int, str]] = {}
         self.ids: set[str] = set()
+        self.earlier: set[str] = set()
 
     @property
     def state(self) -> State:
@@ -128,19 +135,42 @@ class Deciding(RuleBasedStateMachine):
 
     # --- what happens
 
+    @initialize(changed=SETTINGS, dropped=st.lists(st.tuples(DROPS, SHAPES), max_size=4))
+    def begin(self, changed: dict[str, Any], dropped: list[Any]) -> None:
+        self.fleet = Fleet(Settings.model_validate(changed), catalog=CATALOG)
+        for common, shape in dropped:
+            self.request(**common, **shape)
+
     @rule(common=DROPS, shape=SHAPES, data=st.data())
     def drop(self, common: dict[str, Any], shape: dict[str, Any], data: st.DataObject) -> None:
-        needs = (
-            data.draw(st.lists(st.sampled_from(list(self.state.tasks)[-5:]), max_size=2))
-            if (self.state.tasks)
-            else []
-        )
+        known = list(self.state.tasks)[-5:]
+        some = st.lists(st.sampled_from(known), max_size=2) if known else st.just([])
+        needs = data.draw(some) if data.draw(st.integers(0, 3)) == 0 else []
         self.request(**common, **shape, needs=needs)
 
-    @rule(times=st.integers(1, 8))
+    @rule(ends=st.lists(st.tuples(ENDS, TOKENS), min_size=1, max_size=6), found=FOUND)
+    def work(self, ends: list[tuple[dict[str, Any], int]], found: list[str]) -> None:
+        """Some time passes in which everything goes on as it does."""
+        self.admit_all()
+        at_work = self.in_status("approved", "running")
+        for ident, (end, used) in zip(at_work, ends, strict=False):
+            self.fleet.end(ident, min(used, self.state.workers[ident].reserved), **end)
+        self.fleet.wall += 30
+        self.fleet.reconcile()
+        for ident in self.of_status("aggregating"):
+            self.gather_one(ident, found)
+
+    def gather_one(self, ident: str, found: list[str]) -> None:
+        rows = [finding(name, f"{name}.py", cwe=f"CWE-{len(name)}") for name in found]
+        self.fleet.gather(self.state.tasks[ident], *rows)
+
+    @rule(times=st.integers(1, 3))
     def admit(self, times: int) -> None:
         for _ in range(times):
-            self.fleet.admit_one()
+            entry = self.fleet.admit_one()
+            for event in entry.events if entry else []:
+                if event["event"] == "worker_approved":
+                    self.no_limit_is_passed(self.state.workers[event["worker_id"]])
 
     @precondition(lambda self: self.in_status("approved"))
     @rule(data=st.data())
@@ -181,11 +211,9 @@ class Deciding(RuleBasedStateMachine):
         self.fleet.apply(Entry("daemon", "", [event]))
 
     @precondition(lambda self: self.of_status("aggregating"))
-    @rule(data=st.data(), found=st.lists(st.sampled_from(["sql", "xss", "path"]), unique=True))
+    @rule(data=st.data(), found=FOUND)
     def gather(self, data: st.DataObject, found: list[str]) -> None:
-        task = self.state.tasks[self.some(data, self.of_status("aggregating"))]
-        rows = [finding(name, f"{name}.py", cwe=f"CWE-{len(name)}") for name in found]
-        self.fleet.gather(task, *rows)
+        self.gather_one(self.some(data, self.of_status("aggregating")), found)
 
     @precondition(lambda self: self.state.tasks)
     @rule(
@@ -198,9 +226,9 @@ class Deciding(RuleBasedStateMachine):
         more = {"cascade": True} if cascade and verb == "cancel" else {}
         self.request(kind=verb, task_id=ident, **more)
 
-    @rule(verb=st.sampled_from(["pause", "resume", "resume"]))
-    def fleet_verb(self, verb: str) -> None:
-        self.request(kind=verb)
+    @rule(pause=st.sampled_from([False, False, False, True]))
+    def fleet_verb(self, pause: bool) -> None:
+        self.request(kind="pause" if pause else "resume")
 
     @precondition(lambda self: self.state.handoffs)
     @rule(data=st.data(), answer=st.sampled_from(["accepted", "rejected"]))
@@ -216,11 +244,20 @@ class Deciding(RuleBasedStateMachine):
     def wait(self, minutes: int) -> None:
         self.fleet.wall += minutes * 60
         if self.fleet.wall >= self.state.budget.resets_at:
-            events = budget.reset(self.state, self.fleet.settings, self.fleet.wall)
-            self.fleet.apply(Entry("coordinator-master", "a new period", events))
+            self.begin_period()
         for event in budget.alerts(self.state, self.fleet.settings):
             self.fleet.apply(Entry("coordinator-master", "alert", [event]))
         self.fleet.reconcile()
+
+    def begin_period(self) -> None:
+        """Live workers have used some of what they hold, and the old period is charged for it."""
+        used = {
+            ident: self.state.workers[ident].reserved // 3 + number
+            for number, ident in enumerate(self.state.live)
+        }
+        events = budget.reset(self.state, self.fleet.settings, self.fleet.wall, used)
+        self.fleet.apply(Entry("coordinator-master", "a new period", events))
+        self.earlier = set(self.in_status(*TERMINAL_WORKER))
 
     @rule(changed=SETTINGS)
     def configure(self, changed: dict[str, Any]) -> None:
@@ -241,11 +278,35 @@ class Deciding(RuleBasedStateMachine):
 
     @rule()
     def admit_all(self) -> None:
+        while any(worker.status == "requested" for worker in self.waiting_for_admission()):
+            before = len(self.fleet.lines)
+            self.admit(1)
+            if len(self.fleet.lines) == before:
+                break
         self.fleet.admit()
         if self.state.paused or self.state.live:
             return
         for worker in self.waiting_for_admission():
             assert not self.fits(worker), "nothing runs, and it could"
+
+    def no_limit_is_passed(self, new: Worker) -> None:
+        limits = self.fleet.settings.limits
+        live = [self.state.workers[ident] for ident in self.state.live]
+
+        def alike(field: str) -> int:
+            return sum(getattr(worker, field) == getattr(new, field) for worker in live)
+
+        most = limits.agents if new.lane == "agent" else limits.tools or self.fleet.cores
+        assert alike("lane") <= most
+        assert new.repository is None or alike("repository") <= (limits.per_repository or 1000)
+        assert alike("worker_type") <= limits.per_type.get(new.worker_type, 1000)
+        master = new.master.removesuffix("-master")
+        assert alike("master") <= limits.per_master.get(master, 1000)
+        of_task = [worker for worker in live if worker.task_id == new.task_id]
+        assert len(of_task) <= (new.max_parallel or 1000)
+        if new.lane == "agent" and new.priority != "critical":
+            agents = [worker for worker in of_task if worker.lane == "agent"]
+            assert len(agents) <= limits.agents_per_task
 
     def waiting_for_admission(self) -> list[Worker]:
         workers = [self.state.workers[ident] for ident in self.state.waiting]
@@ -327,9 +388,14 @@ class Deciding(RuleBasedStateMachine):
         )
         reserved = sum(fund.reserved for fund in ledger.masters.values())
         assert held == ledger.pool_allocated + ledger.reserve_allocated + reserved
-        for worker in self.state.workers.values():
-            if worker.status in TERMINAL_WORKER:
-                assert 0 <= worker.tokens_used <= max(worker.reserved, 0), worker
+        spent = ledger.pool_spent + ledger.reserve_spent
+        spent += sum(fund.used for fund in ledger.masters.values())
+        for ident in self.in_status(*TERMINAL_WORKER):
+            worker = self.state.workers[ident]
+            assert 0 <= worker.tokens_used <= worker.reserved, worker
+            if ident not in self.earlier:
+                spent -= max(worker.tokens_used - worker.charged, 0)
+        assert spent == 0, "what ended workers used this period, and nothing else"
 
     def critical_work_alone_is_paid_by_the_reserve(self) -> None:
         for worker in self.state.workers.values():
@@ -400,8 +466,7 @@ class Deciding(RuleBasedStateMachine):
         self.request(kind="budget", total_budget=10**8)
         for _ in range(200):
             fleet.wall += 86_400
-            events = budget.reset(self.state, fleet.settings, fleet.wall)
-            fleet.apply(Entry("coordinator-master", "a new period", events))
+            self.begin_period()
             fleet.reconcile()
             fleet.admit()
             for ident in self.in_status("spawning"):
@@ -428,7 +493,7 @@ class Deciding(RuleBasedStateMachine):
 
 
 Deciding.TestCase.settings = settings(
-    max_examples=600,
+    max_examples=200,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     stateful_step_count=40,
     deadline=None,
