@@ -310,10 +310,10 @@ class Daemon:
         if not self._make_durable():
             self._publishing.tell()
             return
-        if self._context.full is not None:
-            # What ended is told at once; the decisions find the same changes once they go on.
-            self._publishing.changed(self._context.state.touched)
-            self._saving.changed(self._context.state.touched)
+        # Files and checkpoint follow what is durable; the decisions find the same changes in the
+        # next turn, where a full disk or the bound of the rounds kept them from it in this one.
+        self._publishing.changed(self._context.state.touched)
+        self._saving.changed(self._context.state.touched)
         self._gathering.turn()
         self._workers.turn()
         self._intake.turn()
