@@ -483,7 +483,7 @@ class Simulation:
         excused = bool(met) and isinstance(error, OSError | CortexError)
         if not excused or isinstance(error, JournalDamaged):
             self.checks.found.append(f"the daemon died of {error!r}")
-            for text in traceback.format_exception(error)[-4:]:
+            for text in traceback.format_exception(error)[-8:]:
                 self._say(text)
         self._bury()
         return f"the daemon exits: {error}"
