@@ -13,6 +13,7 @@ from cortex.cli.narrate import line_text
 from cortex.cli.options import HomeOption, Output, OutputOption, fail_usage, open_home
 from cortex.cli.printing import print_json_line
 from cortex.cli.terminal import clip, colours, note, paint, width
+from cortex.model.errors import HomeError
 
 if TYPE_CHECKING:
     from cortex.home import Home
@@ -79,12 +80,21 @@ def events(
     else:
         reader = _reader(place, ids or [], seq, at)
         known = list(reader.read())
+        if not known:
+            _check_ids(place, ids or [])
     for line in known if tail is None else known[len(known) - min(tail, len(known)) :]:
         _print(line, output)
     if not known and not follow:
         note("nothing has happened yet" if not ids and since is None else "nothing matches")
     if follow:
         _follow(place, reader.read, output)
+
+
+def _check_ids(home: Home, ids: list[str]) -> None:
+    """HomeError for an id that neither the files nor the journal know."""
+    for ident in ids:
+        if home.lookup(ident) is None and not any(home.journal(mentioning=[_word(ident)])):
+            raise HomeError(f"{ident}: nothing has this id; `cortex get tasks` lists what there is")
 
 
 def _since(text: str | None) -> tuple[int, str]:

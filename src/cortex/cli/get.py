@@ -18,6 +18,7 @@ from cortex.cli.options import (
     open_home,
 )
 from cortex.cli.printing import print_json, print_json_line, print_names, print_yaml
+from cortex.cli.statuses import known_statuses
 from cortex.cli.table import Row, Table
 from cortex.cli.terminal import note
 from cortex.model.errors import HomeError
@@ -37,6 +38,8 @@ EXAMPLES = """
   cortex get tasks --watch               a line for each change
 """
 
+#: Words of --status that mean several statuses.
+_SEVERAL = ("open", "ended")
 _PRIORITIES = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 
 
@@ -95,14 +98,31 @@ def get(
     if known is None:
         _get_by_ids(place, [kind, *(ids or [])], output)
         return
+    wanted = {word.strip() for word in (status or "").split(",") if word.strip()}
+    _check_statuses(known, wanted)
+    if task is not None and place.lookup(task) is None:
+        raise HomeError(f"--task: {task} is no task here; `cortex get tasks` lists them")
     running = note_without_daemon(place, "the files are shown as it left them")
-    select = _Selection(known, ids or [], status, task, sort, everything)
+    select = _Selection(known, ids or [], wanted, task, sort, everything)
     rows = select.rows(place)
-    table = _print(known, rows, output, single=bool(ids) and len(ids or []) == 1)
+    of_task = f" of {task}" if task else ""
+    nothing = f"no {known.name}{of_task} {status}" if wanted else f"no {known.name}{of_task}"
+    single = len(ids or []) == 1
+    table = _print(known, rows, output, single=single, nothing=nothing if wanted or task else None)
     if watch:
         if not running:
             raise typer.Exit(exits.NO_DAEMON)
         _watch(place, select, rows, table, output)
+
+
+def _check_statuses(kind: Kind, wanted: set[str]) -> None:
+    """Usage error for statuses that nothing of this kind can have."""
+    known = known_statuses([kind.name.removesuffix("s")])
+    if not known:  # its rows come from elsewhere, or have no status
+        return
+    for word in sorted(wanted.difference(known, _SEVERAL)):
+        listed = ", ".join(dict.fromkeys((*_SEVERAL, *known)))
+        raise fail_usage(f"--status: no {kind.name} have the status {word!r}; known: {listed}")
 
 
 class _Selection:
@@ -112,14 +132,14 @@ class _Selection:
         self,
         kind: Kind,
         ids: list[str],
-        status: str | None,
+        statuses: set[str],
         task: str | None,
         sort: str | None,
         everything: bool,
     ) -> None:
         self.kind = kind
         self._ids = ids
-        self._statuses = {word.strip() for word in (status or "").split(",") if word.strip()}
+        self._statuses = statuses
         self._task = task
         self._sort = sort
         self._everything = everything
@@ -206,7 +226,14 @@ def _get_by_ids(home: Home, ids: list[str], output: Output | None) -> None:
             _print(kind, [found.row], output, single=len(ids) == 1)
 
 
-def _print(kind: Kind, rows: list[Row], output: Output | None, *, single: bool) -> Table:
+def _print(
+    kind: Kind,
+    rows: list[Row],
+    output: Output | None,
+    *,
+    single: bool,
+    nothing: str | None = None,
+) -> Table:
     columns = [column for column in kind.columns if output is Output.wide or not column.wide]
     table = Table(columns, rows)
     if output in (Output.json, Output.yaml):
@@ -215,7 +242,8 @@ def _print(kind: Kind, rows: list[Row], output: Output | None, *, single: bool) 
     elif output is Output.name:
         print_names(row.get(kind.key) for row in rows)
     elif not rows:
-        note(f"no {kind.name} yet" if kind.name != "rejected" else "nothing was rejected")
+        none_yet = "nothing was rejected" if kind.name == "rejected" else f"no {kind.name} yet"
+        note(nothing or none_yet)
     else:
         print(table.head())
         for row in rows:

@@ -66,6 +66,30 @@ def test_rows_can_be_chosen_by_status_and_task(cortex: Any) -> None:
     assert cortex("get", "workers", "--task", "task-002", "-o", "name").out == ""
 
 
+def test_a_status_that_nothing_can_have_is_a_usage_error_that_names_the_others(
+    cortex: Any,
+) -> None:
+    ran = cortex("get", "tasks", "-s", "flying")
+    assert (ran.code, ran.out) == (2, "")
+    assert "'flying'" in ran.err
+    assert "in_progress" in ran.err
+
+
+def test_choosing_nothing_does_not_say_that_there_is_nothing_yet(cortex: Any) -> None:
+    for arguments in (("tasks", "-s", "paused"), ("workers", "--task", "task-002")):
+        ran = cortex("get", *arguments)
+        assert (ran.code, ran.out) == (0, "")
+        assert "yet" not in ran.err
+        assert f"no {arguments[0]}" in ran.err
+        assert arguments[2] in ran.err
+
+
+def test_rows_of_an_unknown_task_are_a_failure_that_names_it(cortex: Any) -> None:
+    ran = cortex("get", "workers", "--task", "task-404")
+    assert ran.code == 1
+    assert "task-404" in ran.err
+
+
 def test_priorities_sort_by_urgency_and_a_wrong_field_is_a_usage_error(cortex: Any) -> None:
     assert cortex("get", "tasks", "--sort", "priority", "-o", "name").out.startswith("task-001")
     assert cortex("get", "tasks", "--sort", "-id", "-o", "name").out.startswith("tests-nightly")
