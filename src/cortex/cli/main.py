@@ -58,6 +58,18 @@ class CommandGroup(TyperGroup):
         super().__init__(**attributes)
         self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment] # names for suggestions
 
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command; one whose reader has gone, as in `| head`, has done its work."""
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            # What is still buffered must not fail again when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(exits.OK) from None
+
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
         """The names, in the order of the overview."""
         return list(COMMANDS)

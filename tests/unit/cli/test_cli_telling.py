@@ -1,6 +1,9 @@
 """describe, why, events, logs, top: what a person is told."""
 
 import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -56,6 +59,22 @@ def test_events_of_an_id_leave_the_others_out(cortex: Any) -> None:
     out = cortex("events", "worker-scan-003").out
     assert len(out.splitlines()) == 2
     assert "worker-scan-001" not in out
+
+
+def test_events_of_an_unknown_id_are_a_failure_that_names_it(cortex: Any) -> None:
+    ran = cortex("events", "task-404")
+    assert ran.code == 1
+    assert "task-404" in ran.err
+    assert cortex("events", "task-001", "--since", "999").code == 0
+
+
+def test_output_that_nobody_reads_on_ends_quietly(sample: Any) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "cortex.cli.main", "--home", str(sample.root), "events"]
+    ran = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False, timeout=30)
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (0, b"")
 
 
 def test_events_since_a_seq_a_time_and_a_length(cortex: Any, sample: Any) -> None:
