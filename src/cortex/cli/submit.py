@@ -75,6 +75,8 @@ def submit(
         "hold": hold or None,
     }
     options = {name: value for name, value in options.items() if value is not None}
+    if output in (Output.yaml, Output.wide):
+        raise fail_usage(f"--output: submit does not print {output.value}; known: json, name")
     place = open_home(home)
     if follow and not place.daemon().running:
         note(f"--follow needs a daemon and none runs; start one: cortexd --home {place.root}")

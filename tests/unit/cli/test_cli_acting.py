@@ -55,6 +55,7 @@ def test_files_and_stdin_are_dropped_as_they_are(cortex: Any, sample: Any, tmp_p
         (("--title", "x", "--id", "../x"), "--id"),
         (("task.json", "--title", "x"), "exclude"),
         (("--title", "x", "--token-budget", "-1"), "token-budget"),
+        (("--title", "x", "-o", "yaml"), "does not print yaml"),
     ],
 )
 def test_wrong_options_are_usage_errors_and_drop_nothing(
