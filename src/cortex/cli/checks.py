@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cortex.model.definitions import MasterDefinition, WorkerTypeDefinition
 
-__all__ = ["Problem", "check_file", "check_home"]
+__all__ = ["Problem", "check_file", "check_home", "read_payloads"]
 
 _MOST = 20
 
@@ -171,9 +171,12 @@ def _drop(path: Path, data: bytes) -> list[Problem]:
     from cortex.model.strict_json import JsonProblem
 
     try:
-        payloads = _payloads(path, data)
+        payloads = read_payloads(path, data)
     except JsonProblem as problem:
         return [Problem(str(path), problem.message, problem.line, problem.field)]
+    from cortex.cli.unknown_fields import warn_unknown_fields
+
+    warn_unknown_fields(str(path), data)
     problems = []
     for first_line, payload in payloads:
         try:
@@ -184,7 +187,8 @@ def _drop(path: Path, data: bytes) -> list[Problem]:
     return problems
 
 
-def _payloads(path: Path, data: bytes) -> list[tuple[int | None, object]]:
+def read_payloads(path: Path, data: bytes) -> list[tuple[int | None, object]]:
+    """The requests in a dropped file, with their lines in JSON Lines. JsonProblem if unreadable."""
     from cortex.model.strict_json import parse, parse_many, parse_yaml
 
     if path.suffix in (".jsonl", ".ndjson"):

@@ -116,11 +116,15 @@ def _drop_files(home: Home, files: list[str], options: dict[str, Any]) -> list[R
     if options:
         name = next(iter(options)).replace("_", "-")
         raise fail_usage(f"--{name} and files exclude each other; write it into the file")
+    from cortex.cli.unknown_fields import warn_unknown_fields
+
     contents = [(_read(name), name) for name in files]
-    return [
-        home.submit(data, _stdin_name(data) if name == "-" else Path(name).name)
-        for data, name in contents
+    named = [
+        (data, _stdin_name(data) if name == "-" else Path(name).name) for data, name in contents
     ]
+    for data, name in named:
+        warn_unknown_fields(name, data)
+    return [home.submit(data, name) for data, name in named]
 
 
 def _stdin_name(data: bytes) -> str:

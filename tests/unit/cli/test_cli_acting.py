@@ -75,6 +75,15 @@ def test_a_file_that_is_not_there_or_empty_is_said(cortex: Any, tmp_path: Path) 
         assert name in ran.err
 
 
+@pytest.mark.parametrize("command", ["submit", "validate"])
+def test_an_unknown_field_is_kept_and_warned_of(cortex: Any, tmp_path: Path, command: str) -> None:
+    (tmp_path / "t.json").write_text('{"title": "x", "pririty": "high"}')
+    ran = cortex(command, str(tmp_path / "t.json"))
+    assert ran.code == 0
+    said = "unknown field 'pririty', kept as it is; did you mean 'priority'?"
+    assert ran.err.count(said) == 1
+
+
 def test_following_a_submission_needs_a_daemon(cortex: Any, sample: Any) -> None:
     assert cortex("submit", "--title", "x", "--follow").code == 4
     assert dropped(sample) == []
