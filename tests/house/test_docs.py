@@ -179,6 +179,8 @@ def test_every_command_is_described() -> None:
 
 def test_commands_that_pages_name_exist() -> None:
     for page in PAGES:
+        if page.name == "TODO.md":
+            continue  # it tells of commands that are to come
         for name in re.findall(r"(?:^ {4}|`)cortex ([a-z]+)", page.read_text("utf-8"), re.M):
             assert name in COMMANDS, f"{name_of(page)} names cortex {name}"
 
