@@ -28,7 +28,7 @@ from cortex.store.publish import Publisher
 __all__ = ["Opened", "make_folders", "only_daemon", "open_state", "runtime_dir_of"]
 
 #: A client that only asks whether a daemon runs holds the lock for an instant.
-LOCK_WAIT_S = 1.0
+LOCK_WAIT_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
