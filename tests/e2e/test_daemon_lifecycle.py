@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from conftest import MakeHome
-from live_home import LiveHome, pid_and_start
+from live_home import BIN, LiveHome, pid_and_start
 
 TREE = (
     "echo $$ > {folder}/main; "
@@ -83,6 +83,17 @@ def test_a_worker_that_ends_while_no_daemon_runs_keeps_its_exit_status(
     live.assert_started_once()
 
 
+def test_locks_and_specs_of_ended_workers_are_cleared_away(live: LiveHome) -> None:
+    live.run("done", "true")
+    live.until_ended("done")
+    live.until(lambda: live.events("worker_cleaned"), "cleaned up")
+    record = live.paths.state / "runtime-dir"
+    locks = Path(record.read_text().strip()) if record.exists() else live.paths.attempts
+    assert not list(locks.rglob("lock"))
+    assert list(live.paths.worker_specs.iterdir()) == []
+    assert (live.folder_of("worker-cmd-001") / "spec.json").exists()
+
+
 def test_a_timeout_is_kept_while_no_daemon_runs(live: LiveHome) -> None:
     live.run("late", "sleep 600", timeout="1s", retries=0)
     pid = int(live.until_running("late")["session_id"].rpartition(":")[2])
@@ -95,9 +106,12 @@ def test_a_timeout_is_kept_while_no_daemon_runs(live: LiveHome) -> None:
 
 def test_a_second_daemon_leaves_at_once_and_names_the_first(live: LiveHome) -> None:
     began = time.monotonic()
+    subprocess.run([BIN / "cortexd", "--version"], check=True)
+    loading_s = time.monotonic() - began
     second = live.popen()
-    assert second.wait(10) != 0
-    assert time.monotonic() - began <= 2.0
+    assert second.wait(20) != 0
+    # Two seconds, or what a busy machine needs to load the program and a little.
+    assert time.monotonic() - began - loading_s <= max(2.0, 2 * loading_s)
     assert live.daemon is not None
     assert f"pid {live.daemon.pid}" in live.log()
     live.run("after", "true")
@@ -333,12 +347,12 @@ def test_a_worker_that_kills_its_shim_is_lost_once_and_leaves_nothing(live: Live
 
 def test_a_stopped_daemon_that_goes_on_later_fails_nobody(live: LiveHome, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    live.run("calm", f"until test -e {gate}; do sleep 0.02; done")
+    later = tmp_path / "later"
+    live.run("calm", f"sleep 2; touch {later}; until test -e {gate}; do sleep 0.02; done")
     live.until_running("calm")
     assert live.daemon is not None
     live.daemon.send_signal(signal.SIGSTOP)
-    aside = subprocess.run(["sleep", "2"])
-    assert aside.returncode == 0
+    live.until(later.exists, "two seconds have passed")
     live.daemon.send_signal(signal.SIGCONT)
     gate.touch()
     assert live.until_ended("calm")[0]["status"] == "completed"
