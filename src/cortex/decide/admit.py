@@ -3,9 +3,9 @@
 `next_admission` gives one decision at a time; the caller applies it to the state and asks again, so
 that every decision sees the books as the one before left them. Rules: a worker needs a free slot
 and R tokens of one fund at the same time. Within a level the master that has used least of its
-share goes first when the pool is short. A worker that does not fit lets others of its level pass;
-lower levels of its fund are held back only while what is still running could give back enough for
-it, because tokens that are spent do not return by waiting.
+share goes first when the pool is short. A worker that does not fit holds back lower levels of its
+fund, and its own level too once it has waited as long as aging takes, but only while what is still
+running could give back enough for it: tokens that are spent do not return by waiting.
 """
 
 from __future__ import annotations
@@ -148,7 +148,8 @@ def next_admission(
                 if entry is not None:
                     return entry
                 if _could_free(state, state.workers[ident]):
-                    held.setdefault(fund, level)
+                    alone = _is_passed_by_nobody(state, settings, state.workers[ident], now)
+                    held[fund] = max(held.get(fund, 0), level + 1 if alone else level)
             if moved:
                 break
         if not moved:
@@ -185,12 +186,19 @@ def _could_free(state: State, worker: Worker) -> bool:
     return budget.pool_available + budget.pool_allocated >= needed_tokens(worker)
 
 
+def _is_passed_by_nobody(state: State, settings: Settings, worker: Worker, now: Now) -> bool:
+    """Whether a worker has waited so long that what becomes free is kept for it."""
+    waited_s = now.wall - worker.queued_wall
+    return waited_s >= settings.spawn.aging and _could_free(state, worker)
+
+
 def _grant_or_pass(
     state: State, queue: AdmissionQueue, slots: Slots, ident: str, now: Now
 ) -> Entry | None:
     """A grant for this worker or one behind it, else the word that it waits; None: all said."""
     first = state.workers[ident]
-    for worker in _with_backfill(state, queue, slots, first):
+    alone = _is_passed_by_nobody(state, slots.settings, first, now)
+    for worker in [first] if alone else _with_backfill(state, queue, slots, first):
         grant = _grant(state, worker, slots.settings)
         if grant is not None:
             return Entry(grant.by, grant.why, [*grant.events, *_relief(state, worker)])

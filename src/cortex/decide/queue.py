@@ -14,12 +14,14 @@ from dataclasses import dataclass, field, replace
 
 from cortex.model.ids import PRIORITIES
 from cortex.model.state import Worker
+from cortex.model.times import parse_time
 
 __all__ = ["AdmissionQueue", "Source", "paying_fund"]
 
 #: Aging lifts up to `high`: only people make work critical.
 _HIGHEST_BY_AGE = PRIORITIES.index("high")
-_NO_DEADLINE = "9999"
+#: Work without a deadline counts as due so long after it was asked for: nothing starves.
+_DUE_AFTER_S = 86_400.0
 
 
 def paying_fund(worker: Worker) -> str:
@@ -43,9 +45,9 @@ class AdmissionQueue:
     """Waiting workers in the order of S4: highest level, earliest deadline, first come."""
 
     aging_s: float
-    _heaps: dict[Source, list[tuple[str, int, str]]] = field(default_factory=dict)
+    _heaps: dict[Source, list[tuple[float, int, str]]] = field(default_factory=dict)
     _where: dict[str, Source] = field(default_factory=dict)
-    _rank: dict[str, tuple[str, int, str]] = field(default_factory=dict)
+    _rank: dict[str, tuple[float, int, str]] = field(default_factory=dict)
     _rises: list[tuple[float, str, int]] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -58,7 +60,10 @@ class AdmissionQueue:
         """Takes a waiting worker in; one that waits here already stays where it is."""
         if worker.id in self._where:
             return
-        self._rank[worker.id] = (worker.deadline or _NO_DEADLINE, worker.order, worker.id)
+        wanted = worker.queued_wall + _DUE_AFTER_S
+        if worker.deadline is not None:
+            wanted = parse_time(worker.deadline)
+        self._rank[worker.id] = (wanted, worker.order, worker.id)
         base = PRIORITIES.index(worker.priority)
         risen = max(0, int((now_wall - worker.queued_wall) // self.aging_s))
         level = base if base > _HIGHEST_BY_AGE else min(_HIGHEST_BY_AGE, base + risen)
@@ -116,7 +121,7 @@ class AdmissionQueue:
         Each list holds the first of every source that `open_to` lets pass, best first. The caller
         may change the queue between two steps; asking again then starts over.
         """
-        levels: dict[int, list[tuple[str, int, str]]] = {}
+        levels: dict[int, list[tuple[float, int, str]]] = {}
         for source in list(self._heaps):
             if self._trim(source) and open_to(source):
                 levels.setdefault(source.level, []).append(self._heaps[source][0])

@@ -47,11 +47,19 @@ def test_the_most_urgent_work_goes_first_and_equals_in_the_order_of_arrival() ->
 
 def test_within_a_priority_the_earliest_deadline_goes_first() -> None:
     fleet = one_at_a_time()
-    command(fleet, id="none")
-    command(fleet, id="late", deadline="2025-11-02T12:00:00Z")
+    command(fleet, id="late", deadline="2025-11-01T18:00:00Z")
     command(fleet, id="soon", deadline="2025-11-01T12:00:00Z")
     command(fleet, id="urgent", priority="high", deadline="2025-12-01T12:00:00Z")
-    assert served(fleet) == ["urgent", "soon", "late", "none"]
+    assert served(fleet) == ["urgent", "soon", "late"]
+
+
+def test_work_without_a_deadline_is_due_a_day_after_it_was_asked_for() -> None:
+    """Else a stream of work that has deadlines would keep it waiting for ever."""
+    fleet = one_at_a_time()
+    command(fleet, id="none")
+    command(fleet, id="today", deadline="2025-11-01T23:00:00Z")
+    command(fleet, id="tomorrow", deadline="2025-11-02T01:00:00Z")
+    assert served(fleet) == ["today", "none", "tomorrow"]
 
 
 def test_deadlines_are_compared_as_instants_whatever_their_time_zone() -> None:
@@ -266,6 +274,32 @@ def test_a_worker_that_does_not_fit_lets_smaller_ones_of_its_level_pass() -> Non
     assert fleet.workers_of(small, "approved")
     reason = fleet.state.workers[big.workers[0]].reason
     assert reason == "needs 80000 tokens, the pool has 64000 available (short by 16000)"
+
+
+@pytest.mark.parametrize("kind", ["command", "fix"], ids=["its own master's", "another's"])
+def test_a_large_worker_is_not_passed_for_ever_by_a_stream_of_small_ones(kind: str) -> None:
+    fleet = Fleet(settings(limits={"tools": 4}, spawn={"aging": "30m"}))
+    for _ in range(4):
+        command(fleet, type=kind, priority="high", token_budget=8_000)
+    fleet.admit()
+    large = command(fleet, priority="high", token_budget=60_000)
+    for minute in range(10, 180, 5):
+        fleet.at(minute // 60, minute % 60)
+        command(fleet, type=kind, priority="high", token_budget=8_000)
+        fleet.finish(fleet.workers("approved")[0])
+        fleet.admit()
+        if fleet.workers_of(large, "approved"):
+            break
+    assert fleet.workers_of(large, "approved")
+
+
+def test_what_can_never_fit_is_passed_however_long_it_has_waited() -> None:
+    fleet = Fleet(settings(spawn={"aging": "30m"}))
+    command(fleet, priority="high", token_budget=90_000)
+    fleet.at(20)
+    small = command(fleet, priority="high", token_budget=8_000)
+    fleet.admit()
+    assert fleet.workers_of(small, "approved")
 
 
 def test_less_urgent_work_waits_while_running_work_could_free_enough() -> None:
