@@ -41,7 +41,11 @@ def due_at(now: Now, wall: float) -> dict[str, Any]:
 
 
 def seconds_left(due: Due, now: Now) -> float:
-    """Seconds until a stored instant; exact on its own boot, else by the clamped wall clock."""
+    """Seconds until a stored instant; exact on its own boot, else by the wall clock.
+
+    More than its whole length can't be left: then that clock was set back, and the instant is due.
+    """
     if due.boot_id == now.boot_id:
         return max(0.0, due.boottime - now.boottime)
-    return min(max(0.0, due.wall - now.wall), due.length_s)
+    left = due.wall - now.wall
+    return left if 0.0 < left <= due.length_s else 0.0
