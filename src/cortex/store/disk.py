@@ -149,6 +149,7 @@ class RealDisk:
             if error.errno not in (errno.EINVAL, errno.ENOSYS):
                 raise
             # No atomic form on this file system; the daemon is the only one that renames there.
+            os.lstat(source)
             if os.path.lexists(target):
                 raise FileExistsError(errno.EEXIST, "name is taken", str(target)) from None
             os.rename(source, target)  # noqa: PTH104

@@ -30,17 +30,14 @@ def reject(
 ) -> list[Path]:
     """Moves refused drops to `rejected/`, each after its reason; returns where they lie now.
 
-    The reasons and then the folders are synced, once for all drops. Repeating it is harmless: the
-    receipt in the reason says which file it belongs to.
+    Repeating it is harmless: the receipt in the reason says which file it belongs to.
     """
-    disk.mkdir(paths.rejected)
-    placed = [
-        _reject_one(disk, paths.rejected, drop.intake_path, drop.name, drop.receipt, problem, at)
-        for drop, problem in refused
-    ]
-    if placed:
-        disk.fsync_dir(paths.rejected)
-    return placed
+    return _place_all(
+        disk,
+        paths.rejected,
+        [(drop.intake_path, drop.name, drop.receipt, problem) for drop, problem in refused],
+        at,
+    )
 
 
 def reject_file(
@@ -50,10 +47,7 @@ def reject_file(
 
     `receipt` must be unique; with the same one a repetition is harmless.
     """
-    disk.mkdir(paths.rejected)
-    path = _reject_one(disk, paths.rejected, source, name, receipt, problem, at)
-    disk.fsync_dir(paths.rejected)
-    return path
+    return _place_all(disk, paths.rejected, [(source, name, receipt, problem)], at)[0]
 
 
 def error_document(name: str, problem: Problem, at: str, receipt: str) -> bytes:
@@ -71,18 +65,35 @@ def error_document(name: str, problem: Problem, at: str, receipt: str) -> bytes:
     return (json.dumps(document, indent=2) + "\n").encode()
 
 
-def _reject_one(
-    disk: Disk, folder: Path, source: Path, name: str, receipt: str, problem: Problem, at: str
+def _place_all(
+    disk: Disk, folder: Path, refused: Iterable[tuple[Path, str, str, Problem]], at: str
+) -> list[Path]:
+    """Puts files, given by (where they lie, name, receipt, problem), into the folder. The reasons
+    are durable before any file moves: a power cut leaves no file without one."""
+    disk.mkdir(folder)
+    moves = [
+        (source, _write_reason(disk, folder, name, receipt, problem, at))
+        for source, name, receipt, problem in refused
+    ]
+    if not moves:
+        return []
+    disk.fsync_dir(folder)
+    for source, target in moves:
+        # Gone from the source when an earlier try has moved it.
+        with contextlib.suppress(FileNotFoundError):
+            disk.rename_new(source, target)
+    disk.fsync_dir(folder)
+    return [target for _, target in moves]
+
+
+def _write_reason(
+    disk: Disk, folder: Path, name: str, receipt: str, problem: Problem, at: str
 ) -> Path:
-    """Where the file lies now."""
+    """Where the file will lie that the reason is for."""
     target = _place(disk, folder, name, receipt)
-    error_path = folder / (target.name + ERROR_ENDING)
     draft = folder / _draft_name(receipt)
     _write_synced(disk, draft, error_document(name, problem, at, receipt))
-    disk.rename(draft, error_path)
-    # Gone from the source when an earlier try has moved it.
-    with contextlib.suppress(FileNotFoundError):
-        disk.rename_new(source, target)
+    disk.rename(draft, folder / (target.name + ERROR_ENDING))
     return target
 
 

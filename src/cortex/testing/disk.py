@@ -296,6 +296,7 @@ class FakeDisk:
 
     @_call
     def rename_new(self, source: StrPath, target: StrPath) -> None:
+        self._find(source)
         folder, name = self._place(target)
         if name in self._names.seen[folder]:
             raise _error(errno.EEXIST, target)
