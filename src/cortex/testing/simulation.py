@@ -1,8 +1,7 @@
 """A whole daemon in one process under a seeded scheduler: one seed, one run, to the letter.
 
-Clock, disk, executor and effect lanes are fakes; everything else is the daemon itself. The seed
-chooses what happens next: a turn, an effect, time, a person, a fault, a crash. After every step
-the checks look; at the end faults stop, time passes, and everything must come to rest.
+Clock, disk, executor and effects are fakes. The seed chooses each step: a turn, an effect, time, a
+person, a fault, a crash; the checks look after each. At the end all must come to rest.
 """
 
 from __future__ import annotations
@@ -14,26 +13,32 @@ import shutil
 import tempfile
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cortex.daemon import Daemon, Seams
-from cortex.decide.catalog import Catalog
-from cortex.masters.library import Library
 from cortex.model.errors import CortexError
-from cortex.model.journal_line import Line
 from cortex.model.paths import HomePaths
-from cortex.model.settings import Settings
-from cortex.model.state import OPEN_TASK, State
+from cortex.model.state import OPEN_TASK
 from cortex.runtime.executor import Launch
-from cortex.runtime.table import runtime_infos
 from cortex.store.journal_errors import JournalDamaged
 from cortex.testing.checks import Checks
 from cortex.testing.clock import FakeClock
 from cortex.testing.disk import Crash, FakeDisk, Fault
 from cortex.testing.effects import ScheduledEffects
 from cortex.testing.executor import Behaviour, FakeExecutor, FakeMachine
+from cortex.testing.life import (
+    KeptLibrary,
+    Life,
+    Log,
+    any_behaviour,
+    any_settings,
+    fast_folder,
+    folders,
+    line_text,
+    needs_a_person,
+)
 from cortex.testing.people import People
 
 __all__ = ["Outcome", "Simulation"]
@@ -63,62 +68,6 @@ class Outcome:
     trace: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _Log:
-    """A logger that keeps what the daemon says."""
-
-    lines: list[str] = field(default_factory=list)
-
-    def info(self, event: str, **fields: Any) -> None:
-        self.lines.append(f"info {event} {fields}")
-
-    def warning(self, event: str, **fields: Any) -> None:
-        self.lines.append(f"warning {event} {fields}")
-
-    def error(self, event: str, **fields: Any) -> None:
-        self.lines.append(f"error {event} {fields}")
-
-    def exception(self, event: str, **fields: Any) -> None:
-        self.lines.append(f"exception {event} {fields} {traceback.format_exc(limit=-4)}")
-
-
-class _KeptLibrary(Library):
-    """The definitions that come with Cortex, read once for all lives of all runs."""
-
-    _catalog_kept: Catalog | None = None
-
-    def refresh(self) -> Catalog | None:
-        if self._known:
-            return None
-        self._known[Path()] = ((0, 0, 0), None)
-        if _KeptLibrary._catalog_kept is None:
-            _KeptLibrary._catalog_kept = _read_catalog()
-        return _KeptLibrary._catalog_kept
-
-
-def _read_catalog() -> Catalog:
-    from cortex.home.templates import templates
-
-    with tempfile.TemporaryDirectory() as folder:
-        for name, data in templates().items():
-            if name.startswith("agents/"):
-                path = Path(folder) / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(data)
-        catalog = Library(HomePaths(Path(folder)), runtime_infos()).refresh()
-    return catalog or Catalog()
-
-
-@dataclass(slots=True)
-class _Life:
-    """One daemon from its start to its end, and the disk faults that it has met."""
-
-    daemon: Daemon
-    effects: ScheduledEffects
-    log: _Log
-    faults_before: int
-
-
 class Simulation:
     """One run. `wrap_disk` and `wrap_machine` let a test plant a bug between daemon and fake."""
 
@@ -132,7 +81,7 @@ class Simulation:
     ) -> None:
         self.seed = seed
         self.random = random.Random(f"simulation {seed}")
-        self.folder = Path(tempfile.mkdtemp(prefix="cortex-sim-", dir=_fast_folder()))
+        self.folder = Path(tempfile.mkdtemp(prefix="cortex-sim-", dir=fast_folder()))
         self.paths = HomePaths(self.folder)
         self.clock = FakeClock(seed)
         self.disk = FakeDisk(self.clock, seed)
@@ -145,29 +94,17 @@ class Simulation:
         self._wrap_disk = wrap_disk or (lambda disk: disk)
         self._wrap_executor = wrap_executor or (lambda executor: executor)
         self._steps_wanted = steps
-        self._life: _Life | None = None
+        self._life: Life | None = None
         self._quiet = False
         self._steps = self._crashes = self._lives = 0
         self._log_seen = 0
         self._untrusted: set[Any] = set()
         self._runtime_dirs = 1
         self._home_locks = self.random.random() < 0.3
-        self._settings = self._choose_settings()
+        self._settings = any_settings(self.random)
         self._mischief = self.random.choice((0.0, 0.02, 0.05, 0.1))
         self._patience = self.random.choice((0.3, 1.0, 3.0))
         self._next_nudge = self._last_line = 0.0
-
-    def _choose_settings(self) -> Settings:
-        chance = self.random
-        return Settings.model_validate(
-            {
-                "limits": {"tools": chance.choice((1, 4, 8)), "per_type": {"scan": 2}},
-                "workers": {"backoff": 1.0, "backoff_max": 20.0},
-                "spawn": {"policy": chance.choice(("on_demand", "on_demand", "adaptive"))},
-                "retention": {"archive_over": chance.choice((2, 5, 500)), "archive_after": 900.0},
-                "budget": {"resets_at": chance.choice(("00:00", "10:05"))},
-            }
-        )
 
     # --- the run
 
@@ -247,7 +184,7 @@ class Simulation:
         checks = self.checks
         for line in checks.read():
             self._last_line = self.clock.monotonic()
-            self._say(f"  line {_line_text(line)}")
+            self._say(f"  line {line_text(line)}")
         checks.drops()
         checks.documents(self._untrusted)
         checks.found += self.machine.violations
@@ -271,7 +208,7 @@ class Simulation:
         self._lives += 1
         self._log_seen = 0
         self.disk.restart()
-        log = _Log()
+        log = Log()
         made: list[ScheduledEffects] = []
 
         def effects(post: Callable[[Callable[[], None]], None]) -> ScheduledEffects:
@@ -284,7 +221,7 @@ class Simulation:
             disk=disk,
             make_executor=lambda: self._wrap_executor(FakeExecutor(self.machine)),
             make_effects=effects,
-            library=_KeptLibrary(self.paths, {}),
+            library=KeptLibrary(self.paths, {}),
             runtime_dir=self._runtime_dir(),
             archive_index=None,
             pid=self._lives,
@@ -292,10 +229,10 @@ class Simulation:
         )
         before = len(self.disk.fired)
         try:
-            for folder in _folders(self.paths):
+            for folder in folders(self.paths):
                 disk.mkdir(folder)
             daemon = Daemon(self.paths, self._settings, log, seams)
-            self._life = _Life(daemon, made[0], log, before)
+            self._life = Life(daemon, made[0], log, before)
             daemon.begin()
         except Exception as error:
             return self._died(error, before)
@@ -441,25 +378,11 @@ class Simulation:
         del launch
         if self._quiet:
             return Behaviour(run_s=0.5)
-        ends = ("ok", "ok", "ok", "ok", "ok", "failed", "exit 1", "nonsense", "silent", "dies",
-                "no program", "no space")  # fmt: skip
-        finding = {"severity": "high", "title": "a finding", "path": "a.py", "rule": "r1"}
-        return Behaviour(
-            claim_after_s=chance.choice((0.0, 0.01, 0.01, 0.01, 1.0, 9.9, 15.0, None)),
-            start_error=chance.choice((None,) * 12 + ("EAGAIN", "NURSERY_GONE", "EACCES")),
-            run_s=chance.choice((0.01, 0.5, 5.0, 60.0, 10_000.0)),
-            end=chance.choice(ends),  # type: ignore[arg-type]
-            tokens=chance.choice((0, 100, 3000, 50_000)),
-            findings=(finding,) * chance.choice((0, 0, 1)),
-            ends_on_term_s=chance.choice((0.1, 5.0)),
-            lingers_s=chance.choice((0.0, 0.0, 30.0)),
-            reports=chance.choice((0, 1, 1, 1, 2)),
-            reports_late_s=chance.choice((0.0, 0.0, 3.0)),
-        )
+        return any_behaviour(chance)
 
     # --- lives
 
-    def _alive(self) -> _Life:
+    def _alive(self) -> Life:
         assert self._life is not None
         return self._life
 
@@ -542,7 +465,7 @@ class Simulation:
             if task.status == "paused" or (task.hold and task.status in OPEN_TASK):
                 return f"people: {self.people.ask(kind='resume', task_id=task.id)}"
         for task in state.tasks.values():
-            if task.status in OPEN_TASK and _needs_a_person(state, task.id):
+            if task.status in OPEN_TASK and needs_a_person(state, task.id):
                 return f"people: {self.people.ask(kind='cancel', task_id=task.id)}"
         return "nobody is asked for anything"
 
@@ -575,45 +498,3 @@ class Simulation:
                     self.checks.found.append(f"a restart changes {name}")
         for text in self.checks.found:
             self._say(f"VIOLATION {text}")
-
-
-def _needs_a_person(state: State, task_id: str) -> bool:
-    """Whether the task waits for configuration, or for another that will never complete."""
-    task = state.tasks[task_id]
-    if task.status == "blocked":
-        return not any(
-            child in state.tasks and state.tasks[child].status in OPEN_TASK
-            for child in task.children
-        )
-    if task.status == "pending":
-        return any(
-            need in state.tasks and state.tasks[need].status in ("failed", "cancelled")
-            for need in task.needs
-        )
-    return False
-
-
-def _line_text(line: Line) -> str:
-    events = ", ".join(
-        " ".join([e["event"], *(str(e[k]) for k in ("worker_id", "task_id", "status") if k in e)])
-        for e in line.events
-    )
-    return f"{line.seq} {line.at} {line.by}: {line.why} [{events}] {line.crc}"
-
-
-def _folders(paths: HomePaths) -> tuple[Path, ...]:
-    return (
-        paths.inbox,
-        paths.intake,
-        paths.rejected,
-        paths.journal,
-        paths.archive,
-        paths.out,
-        paths.attempts,
-        paths.worker_specs,
-    )
-
-
-def _fast_folder() -> str | None:
-    """A tmpfs for what stays on real files; None: the system's temporary folder."""
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None

@@ -1,0 +1,173 @@
+"""What one simulated life of a daemon stands on: its log, its definitions, its folders.
+
+Nothing is chosen or checked here; that is the simulation.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cortex.daemon import Daemon
+from cortex.decide.catalog import Catalog
+from cortex.masters.library import Library
+from cortex.model.journal_line import Line
+from cortex.model.paths import HomePaths
+from cortex.model.settings import Settings
+from cortex.model.state import OPEN_TASK, State
+from cortex.runtime.table import runtime_infos
+from cortex.testing.effects import ScheduledEffects
+from cortex.testing.executor import Behaviour
+
+__all__ = [
+    "KeptLibrary",
+    "Life",
+    "Log",
+    "any_behaviour",
+    "any_settings",
+    "fast_folder",
+    "folders",
+    "line_text",
+    "needs_a_person",
+]
+
+
+@dataclass(slots=True)
+class Log:
+    """A logger that keeps what the daemon says."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Keeps one info line."""
+        self.lines.append(f"info {event} {fields}")
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Keeps one warning line."""
+        self.lines.append(f"warning {event} {fields}")
+
+    def error(self, event: str, **fields: Any) -> None:
+        """Keeps one error line."""
+        self.lines.append(f"error {event} {fields}")
+
+    def exception(self, event: str, **fields: Any) -> None:
+        """Keeps one exception line."""
+        self.lines.append(f"exception {event} {fields} {traceback.format_exc(limit=-4)}")
+
+
+class KeptLibrary(Library):
+    """The definitions that come with Cortex, read once for all lives of all runs."""
+
+    _catalog_kept: Catalog | None = None
+
+    def refresh(self) -> Catalog | None:
+        """The shipped definitions once, then None: they never change."""
+        if self._known:
+            return None
+        self._known[Path()] = ((0, 0, 0), None)
+        if KeptLibrary._catalog_kept is None:
+            KeptLibrary._catalog_kept = _read_catalog()
+        return KeptLibrary._catalog_kept
+
+
+def _read_catalog() -> Catalog:
+    from cortex.home.templates import templates
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in templates().items():
+            if name.startswith("agents/"):
+                path = Path(folder) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+        catalog = Library(HomePaths(Path(folder)), runtime_infos()).refresh()
+    return catalog or Catalog()
+
+
+@dataclass(slots=True)
+class Life:
+    """One daemon from its start to its end, and the disk faults that it has met."""
+
+    daemon: Daemon
+    effects: ScheduledEffects
+    log: Log
+    faults_before: int
+
+
+def needs_a_person(state: State, task_id: str) -> bool:
+    """Whether the task waits for configuration, or for another that will never complete."""
+    task = state.tasks[task_id]
+    if task.status == "blocked":
+        return not any(
+            child in state.tasks and state.tasks[child].status in OPEN_TASK
+            for child in task.children
+        )
+    if task.status == "pending":
+        return any(
+            need in state.tasks and state.tasks[need].status in ("failed", "cancelled")
+            for need in task.needs
+        )
+    return False
+
+
+def line_text(line: Line) -> str:
+    """A journal line as a trace shows it."""
+    events = ", ".join(
+        " ".join([e["event"], *(str(e[k]) for k in ("worker_id", "task_id", "status") if k in e)])
+        for e in line.events
+    )
+    return f"{line.seq} {line.at} {line.by}: {line.why} [{events}] {line.crc}"
+
+
+def folders(paths: HomePaths) -> tuple[Path, ...]:
+    """The folders of a home that lie on the simulated disk."""
+    return (
+        paths.inbox,
+        paths.intake,
+        paths.rejected,
+        paths.journal,
+        paths.archive,
+        paths.out,
+        paths.attempts,
+        paths.worker_specs,
+    )
+
+
+def fast_folder() -> str | None:
+    """A tmpfs for what stays on real files; None: the system's temporary folder."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+def any_settings(chance: random.Random) -> Settings:
+    """Settings under which much happens soon."""
+    return Settings.model_validate(
+        {
+            "limits": {"tools": chance.choice((1, 4, 8)), "per_type": {"scan": 2}},
+            "workers": {"backoff": 1.0, "backoff_max": 20.0},
+            "spawn": {"policy": chance.choice(("on_demand", "on_demand", "adaptive"))},
+            "retention": {"archive_over": chance.choice((2, 5, 500)), "archive_after": 900.0},
+            "budget": {"resets_at": chance.choice(("00:00", "10:05"))},
+        }
+    )
+
+
+def any_behaviour(chance: random.Random) -> Behaviour:
+    """How one worker lives and ends: mostly well, and in every other way now and then."""
+    ends = ("ok", "ok", "ok", "ok", "ok", "failed", "exit 1", "nonsense", "silent", "dies",
+            "no program", "no space")  # fmt: skip
+    finding = {"severity": "high", "title": "a finding", "path": "a.py", "rule": "r1"}
+    return Behaviour(
+        claim_after_s=chance.choice((0.0, 0.01, 0.01, 0.01, 1.0, 9.9, 15.0, None)),
+        start_error=chance.choice((None,) * 12 + ("EAGAIN", "NURSERY_GONE", "EACCES")),
+        run_s=chance.choice((0.01, 0.5, 5.0, 60.0, 10_000.0)),
+        end=chance.choice(ends),  # type: ignore[arg-type]
+        tokens=chance.choice((0, 100, 3000, 50_000)),
+        findings=(finding,) * chance.choice((0, 0, 1)),
+        ends_on_term_s=chance.choice((0.1, 5.0)),
+        lingers_s=chance.choice((0.0, 0.0, 30.0)),
+        reports=chance.choice((0, 1, 1, 1, 2)),
+        reports_late_s=chance.choice((0.0, 0.0, 3.0)),
+    )
