@@ -102,13 +102,25 @@ def get(
     _check_statuses(known, wanted)
     if task is not None and place.lookup(task) is None:
         raise HomeError(f"--task: {task} is no task here; `cortex get tasks` lists them")
-    running = note_without_daemon(place, "the files are shown as it left them")
     select = _Selection(known, ids or [], wanted, task, sort, everything)
+    _list(place, select, status, output, watch)
+
+
+def _list(
+    place: Home, select: _Selection, status: str | None, output: Output | None, watch: bool
+) -> None:
+    running = note_without_daemon(place, "the files are shown as it left them")
     rows = select.rows(place)
-    of_task = f" of {task}" if task else ""
-    nothing = f"no {known.name}{of_task} {status}" if wanted else f"no {known.name}{of_task}"
-    single = len(ids or []) == 1
-    table = _print(known, rows, output, single=single, nothing=nothing if wanted or task else None)
+    nothing = f"no {select.kind.name}"
+    nothing += f" of {select.task}" if select.task else ""
+    nothing += f" {status}" if select.statuses else ""
+    table = _print(
+        select.kind,
+        rows,
+        output,
+        single=len(select.ids) == 1,
+        nothing=nothing if select.statuses or select.task else None,
+    )
     if watch:
         if not running:
             raise typer.Exit(exits.NO_DAEMON)
@@ -138,9 +150,9 @@ class _Selection:
         everything: bool,
     ) -> None:
         self.kind = kind
-        self._ids = ids
-        self._statuses = statuses
-        self._task = task
+        self.ids = ids
+        self.statuses = statuses
+        self.task = task
         self._sort = sort
         self._everything = everything
 
@@ -153,14 +165,14 @@ class _Selection:
                 for row in home.archived(self.kind.archive)
                 if row.get(self.kind.key) not in present
             ]
-        if self._ids:
+        if self.ids:
             return self._by_ids(home, rows)
         rows = [row for row in rows if self._wanted(row)]
         return self._sorted(rows)
 
     def _by_ids(self, home: Home, rows: list[Row]) -> list[Row]:
         by_id = {str(row.get(self.kind.key)): row for row in rows}
-        for ident in self._ids:
+        for ident in self.ids:
             if ident not in by_id and self.kind.archive:
                 found = home.lookup(ident)
                 if found is not None and found.kind == self.kind.archive:
@@ -172,23 +184,23 @@ class _Selection:
                     f"{ident}: none of the {self.kind.name} has this id; "
                     f"`cortex get {self.kind.name}` lists them"
                 )
-        return [by_id[ident] for ident in self._ids]
+        return [by_id[ident] for ident in self.ids]
 
     def _wanted(self, row: Row) -> bool:
-        if self._task is not None and self._task not in (
+        if self.task is not None and self.task not in (
             row.get("task_id"),
             row.get("parent"),
             row.get("caused_by"),
             row.get("source_task"),
         ):
             return False
-        if not self._statuses:
+        if not self.statuses:
             return True
         from cortex.home.waiting import has_ended
 
         now = str(row.get("status"))
         word = "ended" if has_ended(now) else "open"
-        return now in self._statuses or word in self._statuses
+        return now in self.statuses or word in self.statuses
 
     def _sorted(self, rows: list[Row]) -> list[Row]:
         if self._sort is None:
