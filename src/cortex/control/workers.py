@@ -89,6 +89,8 @@ class WorkersController:
         launches: list[Launch] = []
         for ident in touched:
             worker = self._context.state.workers.get(ident)
+            if worker is not None and worker.status == "ending":
+                self._looks.add(ident)  # the look asks its shim to end it
             if worker is None or worker.status != "approved":
                 continue
             launch = self._spawn(worker, now)
