@@ -358,6 +358,10 @@ class LiveHome:
                 shutil.rmtree(folder)
 
 
+#: The fixture `make_home`: a name, `settings=` and what else a LiveHome takes.
+MakeHome = Callable[..., LiveHome]
+
+
 class Watcher:
     """A client that never stops reading: each file is there, whole, and its sums are right."""
 

@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from conftest import MakeHome
-from live_home import LiveHome, pid_and_start
+from live_home import LiveHome, MakeHome, pid_and_start
 
 KILLS = 50
 #: So many of them while the workers are held at a gate, the rest while they end and are gathered.

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from live_home import LiveHome
-
-MakeHome = Callable[..., LiveHome]
+from live_home import LiveHome, MakeHome
 
 
 @pytest.fixture

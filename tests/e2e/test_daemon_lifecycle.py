@@ -7,8 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from conftest import MakeHome
-from live_home import BIN, LiveHome, pid_and_start
+from live_home import BIN, LiveHome, MakeHome, pid_and_start
 
 TREE = (
     "echo $$ > {folder}/main; "
@@ -175,6 +174,17 @@ def test_a_cancel_ends_the_whole_tree_of_a_running_task(live: LiveHome, tmp_path
     live.until(lambda: live.workers("failed"), "its worker is recorded")
     assert live.workers("failed")[0]["status"] == "cancelled"
     live.assert_books()
+
+
+def test_a_cancel_reaches_a_worker_without_waiting_for_the_next_look(
+    make_home: MakeHome, tmp_path: Path
+) -> None:
+    home = make_home(settings="[daemon]\nresync = 30\n")
+    home.start()
+    home.run("long", "sleep 600")
+    home.until_running("long")
+    home.drop({"kind": "cancel", "task_id": "long"})
+    assert home.until_ended("long", limit_s=10)[0]["status"] == "cancelled"
 
 
 def test_a_child_that_outlives_its_program_is_ended_with_it(live: LiveHome, tmp_path: Path) -> None:

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from conftest import MakeHome
-from live_home import LiveHome
+from live_home import LiveHome, MakeHome
 
 QUICK = "[workers]\nbackoff = 0.1\ngrace = 0.5\n"
 
