@@ -365,4 +365,4 @@ def test_a_stopped_daemon_that_goes_on_later_fails_nobody(live: LiveHome, tmp_pa
     live.until(later.exists, "two seconds have passed")
     live.daemon.send_signal(signal.SIGCONT)
     gate.touch()
-    assert live.until_ended("calm")[0]["status"] == "completed"
+    assert live.until_ended("calm", limit_s=90)[0]["status"] == "completed"
