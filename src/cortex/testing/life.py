@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import tempfile
 import traceback
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,13 +114,15 @@ def needs_a_person(state: State, task_id: str) -> bool:
     return False
 
 
-def line_text(line: Line) -> str:
-    """A journal line as a trace shows it."""
+def line_text(line: Line, folder: Path) -> str:
+    """A journal line as a trace shows it. The number at its end tells its events from any
+    others, and doesn't depend on where the home lies."""
     events = ", ".join(
         " ".join([e["event"], *(str(e[k]) for k in ("worker_id", "task_id", "status") if k in e)])
         for e in line.events
     )
-    return f"{line.seq} {line.at} {line.by}: {line.why} [{events}] {line.crc}"
+    crc = zlib.crc32(repr(line.events).replace(str(folder), "HOME").encode())
+    return f"{line.seq} {line.at} {line.by}: {line.why} [{events}] {crc:08x}"
 
 
 def folders(paths: HomePaths) -> tuple[Path, ...]:

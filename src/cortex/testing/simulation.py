@@ -69,7 +69,7 @@ class Outcome:
 
 
 class Simulation:
-    """One run. `wrap_disk` and `wrap_machine` let a test plant a bug between daemon and fake."""
+    """One run. `wrap_disk` and `wrap_executor` let a test plant a bug between daemon and fake."""
 
     def __init__(
         self,
@@ -184,7 +184,7 @@ class Simulation:
         checks = self.checks
         for line in checks.read():
             self._last_line = self.clock.monotonic()
-            self._say(f"  line {line_text(line)}")
+            self._say(f"  line {line_text(line, self.folder)}")
         checks.drops()
         checks.documents(self._untrusted)
         checks.found += self.machine.violations
