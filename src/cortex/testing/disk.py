@@ -365,7 +365,8 @@ class FakeDisk:
                 continue
             parent, name = _split(folder)
             if name in self._names.seen[parent]:
-                raise _error(errno.EEXIST, folder)
+                is_last = count == len(parts)
+                raise _error(errno.EEXIST if is_last else errno.ENOTDIR, whole)
             file = self._new_file("folder")
             for table in (self._names.seen, self._names.safe):
                 table.setdefault(folder, {})

@@ -123,6 +123,14 @@ class FakeMachine:
         while self._events and self._events[0][0] <= self.clock.monotonic():
             heapq.heappop(self._events)[2]()
 
+    def pass_time(self, seconds: float) -> None:
+        """Moves the clock on; what happens meanwhile happens at its own instants."""
+        end = self.clock.monotonic() + seconds
+        while (due := self.next_event()) is not None and due <= end:
+            self.clock.advance(max(0.0, due - self.clock.monotonic()))
+            self.catch_up()
+        self.clock.advance(max(0.0, end - self.clock.monotonic()))
+
     def _at(self, seconds: float, action: Callable[[], None]) -> None:
         self._count += 1
         due = self.clock.monotonic() + seconds

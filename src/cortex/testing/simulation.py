@@ -270,16 +270,8 @@ class Simulation:
             seconds = self.random.random() * 60
         else:
             seconds = self.random.random() * 1200
-        self._advance(seconds)
+        self.machine.pass_time(seconds)
         return f"{seconds:.3f} s pass"
-
-    def _advance(self, seconds: float) -> None:
-        """Time passes, and what the machine does in it happens at its own instants."""
-        end = self.clock.monotonic() + seconds
-        while (due := self.machine.next_event()) is not None and due <= end:
-            self.clock.advance(max(0.0, due - self.clock.monotonic()))
-            self.machine.catch_up()
-        self.clock.advance(max(0.0, end - self.clock.monotonic()))
 
     def _next_event_s(self) -> float:
         """Seconds until something is due."""
@@ -449,7 +441,7 @@ class Simulation:
         seconds = self._next_event_s()
         if self.clock.monotonic() - self._last_line > DULL_S:
             seconds = max(seconds, DULL_STEP_S)
-        self._advance(seconds)
+        self.machine.pass_time(seconds)
         return f"{seconds:.3f} s pass"
 
     def _nudge(self) -> str:
