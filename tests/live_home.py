@@ -167,11 +167,13 @@ class LiveHome:
         return next(self.paths.task_logs.glob(f"*/{task_id}"))
 
     def errors(self) -> dict[str, Row]:
-        """rejected/: name → its error file's object."""
-        return {
+        """rejected/: name → its error file's object, once the file itself lies beside it."""
+        found = {
             path.name.removesuffix(".error.json"): json.loads(path.read_bytes())
             for path in self.paths.rejected.glob("*.error.json")
         }
+        names = set(os.listdir(self.paths.rejected)) if found else set()
+        return {name: error for name, error in found.items() if name in names}
 
     # --- what a person does
 

@@ -41,6 +41,8 @@ class WorkersController:
         self._runtime_dir = runtime_dir
         self._looks: WorkQueue[str] = WorkQueue()
         self._asked: set[str] = set()
+        # Being handed over: nobody is given up, nor its files cleared away, before that is done.
+        self._starting: set[str] = set()
         self._spawned_at: dict[str, float] = {}
         self._stopped_at: dict[str, float] = {}
         self._heartbeats = Heartbeats(context)
@@ -72,6 +74,9 @@ class WorkersController:
         elif isinstance(report, Claimed):
             self._looks.add_at(report.worker_id, now + CLAIM_LOOK_S)
         elif isinstance(report, StartFailed):
+            worker = self._context.state.workers.get(report.worker_id)
+            if worker is None or worker.nonce != report.nonce:
+                return
             self._failed_starts[report.worker_id] = report
             self._context.log.warning(
                 "a worker could not be started", worker=report.worker_id, error=report.message
@@ -127,12 +132,18 @@ class WorkersController:
         return launch
 
     def _start(self, launches: list[Launch]) -> None:
-        self._context.effects.run("start", lambda: self._executor.start(launches), self._started)
+        self._starting.update(launch.worker_id for launch in launches)
+        self._context.effects.run(
+            "start",
+            lambda: self._executor.start(launches),
+            lambda outcome: self._started(launches, outcome),
+        )
         due = self._context.engine.clock.monotonic() + self._context.settings.spawn.claim_timeout
         for launch in launches:
             self._looks.add_at(launch.worker_id, due)
 
-    def _started(self, outcome: Any) -> None:
+    def _started(self, launches: list[Launch], outcome: Any) -> None:
+        self._starting.difference_update(launch.worker_id for launch in launches)
         if isinstance(outcome, Exception):
             self._context.log.error("workers could not be handed over", error=str(outcome))
 
@@ -146,14 +157,18 @@ class WorkersController:
             worker = self._context.state.workers.get(ident)
             if worker is None or worker.status not in LIVE or worker.status == "approved":
                 continue
-            if ident in self._asked:
+            if ident in self._asked or ident in self._starting:
                 self._looks.add_at(ident, now + CLAIM_LOOK_S)
                 continue
             self._asked.add(ident)
             questions.append(self._question(worker, now))
         if questions:
             executor = self._executor
-            self._context.effects.run("look", lambda: observe(executor, questions), self._answers)
+            self._context.effects.run(
+                "look",
+                lambda: observe(executor, questions),
+                lambda outcome: self._answers(questions, outcome),
+            )
 
     def _question(self, worker: Worker, now: float) -> Question:
         context = self._context
@@ -190,16 +205,18 @@ class WorkersController:
         margin = self._context.settings.workers.grace + 30.0
         return late > margin and ran > worker.timeout_s + margin
 
-    def _answers(self, outcome: Any) -> None:
+    def _answers(self, questions: list[Question], outcome: Any) -> None:
+        self._asked.difference_update(asked.worker_id for asked in questions)
         if isinstance(outcome, Exception):
             self._context.log.error("workers could not be looked at", error=repr(outcome))
-            self._asked.clear()
             return
         now = self._context.engine.now()
-        for seen in outcome:
-            self._asked.discard(seen.worker_id)
+        for asked, seen in zip(questions, outcome, strict=True):
             worker = self._context.state.workers.get(seen.worker_id)
-            if worker is not None and worker.status in LIVE and worker.status != "approved":
+            # An answer about an earlier start says nothing of this one.
+            if worker is None or worker.nonce != asked.nonce or worker.status == "approved":
+                continue
+            if worker.status in LIVE:
                 self._take_in(worker, seen, now)
 
     # --- taking in what was seen
