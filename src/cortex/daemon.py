@@ -1,9 +1,10 @@
-"""cortexd: puts the control side together; the one place where all its pieces are named."""
+"""The daemon: puts the control side together; the one place where all its pieces are named.
+
+What it touches outside of itself comes as `Seams`; `serving` makes the real ones.
+"""
 
 from __future__ import annotations
 
-import argparse
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -13,22 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from cortex import __version__
-from cortex.control.clock import RealClock
 from cortex.control.context import Context
-from cortex.control.effects import Effects, Post, ThreadEffects
+from cortex.control.effects import Effects, Post
 from cortex.control.engine import Engine
 from cortex.control.gathering import Gathering
 from cortex.control.housekeeping import Housekeeping
 from cortex.control.intake import Intake
-from cortex.control.logging import make_log
 from cortex.control.loop import Loop, Mailbox, on_signals
-from cortex.control.opening import (
-    Opened,
-    make_folders,
-    only_daemon,
-    open_state,
-    runtime_dir_of,
-)
+from cortex.control.opening import Opened, open_state
 from cortex.control.publishing import Publishing
 from cortex.control.saving import LINES_BETWEEN, Saving
 from cortex.control.watching import Watching
@@ -36,23 +29,19 @@ from cortex.control.workers import WorkersController
 from cortex.decide import budget
 from cortex.decide.catalog import Catalog
 from cortex.decide.entry import Entry
-from cortex.home.find import find_home
 from cortex.masters.controller import MastersController
 from cortex.masters.library import Library
 from cortex.model.errors import CortexError, RequestError
 from cortex.model.ids import master_key
 from cortex.model.paths import HomePaths
 from cortex.model.seams import Clock, Disk
-from cortex.model.settings import Settings, load_settings
+from cortex.model.settings import Settings
 from cortex.model.state import State
 from cortex.runtime.executor import Executor
-from cortex.runtime.local import LocalExecutor
-from cortex.runtime.table import runtime_infos
 from cortex.store.archive import Archive
-from cortex.store.disk import RealDisk
-from cortex.store.journal_errors import JournalBroken, JournalFull
+from cortex.store.journal_errors import JournalFull
 
-__all__ = ["Daemon", "Seams", "main"]
+__all__ = ["Daemon", "Seams"]
 
 #: Rounds in which controllers answer each other within one turn.
 ROUNDS_A_TURN = 20
@@ -391,66 +380,3 @@ class Daemon:
 
     def _slow_turn(self, took_s: float, cause: str) -> None:
         self._log.info("a slow turn", took_ms=round(took_s * 1000), cause=cause)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """The command `cortexd`; returns its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="cortexd",
-        description="The Cortex daemon: watches a home's coordination/ folder, plans, pays for,\n"
-        "starts and follows workers. It runs in the foreground; stop it with Ctrl-C or\n"
-        "SIGTERM. Workers outlive it, and the next cortexd adopts them.",
-        epilog="examples:\n  cortexd --home ~/fleet\n  cortexd --log-format json",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--home", metavar="DIR", help="the home (else CORTEX_HOME, else around here)"
-    )
-    parser.add_argument(
-        "--drain", action="store_true", help="when stopped, wait for running workers to end first"
-    )
-    parser.add_argument(
-        "--log-format", choices=("auto", "console", "json"), help="overrides daemon.log_format"
-    )
-    parser.add_argument("--version", action="version", version=f"cortexd {__version__}")
-    options = parser.parse_args(argv)
-    try:
-        return _serve(options)
-    except CortexError as error:
-        sys.stderr.write(f"cortexd: {error}\n")
-    except OSError as error:
-        sys.stderr.write(f"cortexd: {error.filename or ''}: {error.strerror}\n")
-    return 1
-
-
-def _real_seams(paths: HomePaths, settings: Settings) -> Seams:
-    return Seams(
-        clock=RealClock(),
-        disk=RealDisk(),
-        make_executor=lambda: LocalExecutor(paths.state),
-        make_effects=ThreadEffects,
-        library=Library(paths, runtime_infos()),
-        runtime_dir=runtime_dir_of(paths, settings),
-        archive_index=paths.archive_index,
-        pid=os.getpid(),
-    )
-
-
-def _serve(options: argparse.Namespace) -> int:
-    paths = HomePaths(Path(find_home(options.home)).resolve())
-    settings = load_settings(paths.settings)
-    log = make_log(options.log_format or settings.daemon.log_format)
-    make_folders(paths)
-    with only_daemon(paths):
-        seams = _real_seams(paths, settings)
-        daemon = Daemon(paths, settings, log, seams, drain=options.drain)
-        try:
-            daemon.run()
-        except JournalBroken as error:
-            log.error(str(error))
-            return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -26,8 +26,9 @@ def interpreter() -> str | None:
     /root is nobody else's.
     """
     for python in (sys.executable, f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"):
+        loads = f"{python} -c 'import cortex.serving'"
         tried = subprocess.run(
-            [*(AS_USER if IS_ROOT else []), "/bin/sh", "-c", f"{python} -c 'import cortex.daemon'"],
+            [*(AS_USER if IS_ROOT else []), "/bin/sh", "-c", loads],
             env=os.environ | ENV,
             capture_output=True,
         )
@@ -44,7 +45,7 @@ def own_home() -> Iterator[LiveHome]:
         pytest.skip("no interpreter that an ordinary user may start")
     folder = Path(tempfile.mkdtemp(prefix="cortex-user-"))
     folder.chmod(0o755)
-    program = [*(AS_USER if IS_ROOT else []), python, "-m", "cortex.daemon"]
+    program = [*(AS_USER if IS_ROOT else []), python, "-m", "cortex.serving"]
     home = LiveHome(folder / "home", "[workers]\nbackoff = 0.1\n", program, ENV)
     if IS_ROOT:
         for path in [home.root, *home.root.rglob("*")]:

@@ -81,7 +81,7 @@ def test_the_installed_wheel_runs_a_task_in_a_home_outside_of_the_checkout(
     (home / "coordination/inbox/task.json").write_text('{"id": "hello", "command": "echo hi"}')
     with (tmp_path / "log").open("wb") as log:
         daemon = subprocess.Popen(
-            [sys.executable, "-P", "-m", "cortex.daemon", "--home", home],
+            [sys.executable, "-P", "-m", "cortex.serving", "--home", home],
             env=installed,
             stderr=log,
             cwd=tmp_path,

@@ -223,7 +223,7 @@ except SystemExit as done:
 
 def test_the_daemon_side_is_not_imported_by_a_client(tmp_path: Path) -> None:
     loaded = modules_of(tmp_path, "import cortex.cli.main, cortex.home")
-    rooms = ("decide", "store", "control", "masters", "runtime", "daemon")
+    rooms = ("decide", "store", "control", "masters", "runtime", "daemon", "serving")
     assert {
         name for name in loaded if name.startswith(tuple(f"cortex.{r}" for r in rooms))
     } == set()

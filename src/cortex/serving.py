@@ -1,0 +1,92 @@
+"""The command `cortexd`: one home, its lock, the real seams, and a daemon on them.
+
+Reads the command line and the settings; what a daemon does stands in `daemon`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from cortex import __version__
+from cortex.control.clock import RealClock
+from cortex.control.effects import ThreadEffects
+from cortex.control.logging import make_log
+from cortex.control.opening import make_folders, only_daemon, runtime_dir_of
+from cortex.daemon import Daemon, Seams
+from cortex.home.find import find_home
+from cortex.masters.library import Library
+from cortex.model.errors import CortexError
+from cortex.model.paths import HomePaths
+from cortex.model.settings import Settings, load_settings
+from cortex.runtime.local import LocalExecutor
+from cortex.runtime.table import runtime_infos
+from cortex.store.disk import RealDisk
+from cortex.store.journal_errors import JournalBroken
+
+__all__ = ["main"]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command `cortexd`; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="cortexd",
+        description="The Cortex daemon: watches a home's coordination/ folder, plans, pays for,\n"
+        "starts and follows workers. It runs in the foreground; stop it with Ctrl-C or\n"
+        "SIGTERM. Workers outlive it, and the next cortexd adopts them.",
+        epilog="examples:\n  cortexd --home ~/fleet\n  cortexd --log-format json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--home", metavar="DIR", help="the home (else CORTEX_HOME, else around here)"
+    )
+    parser.add_argument(
+        "--drain", action="store_true", help="when stopped, wait for running workers to end first"
+    )
+    parser.add_argument(
+        "--log-format", choices=("auto", "console", "json"), help="overrides daemon.log_format"
+    )
+    parser.add_argument("--version", action="version", version=f"cortexd {__version__}")
+    options = parser.parse_args(argv)
+    try:
+        return _serve(options)
+    except CortexError as error:
+        sys.stderr.write(f"cortexd: {error}\n")
+    except OSError as error:
+        sys.stderr.write(f"cortexd: {error.filename or ''}: {error.strerror}\n")
+    return 1
+
+
+def _real_seams(paths: HomePaths, settings: Settings) -> Seams:
+    return Seams(
+        clock=RealClock(),
+        disk=RealDisk(),
+        make_executor=lambda: LocalExecutor(paths.state),
+        make_effects=ThreadEffects,
+        library=Library(paths, runtime_infos()),
+        runtime_dir=runtime_dir_of(paths, settings),
+        archive_index=paths.archive_index,
+        pid=os.getpid(),
+    )
+
+
+def _serve(options: argparse.Namespace) -> int:
+    paths = HomePaths(Path(find_home(options.home)).resolve())
+    settings = load_settings(paths.settings)
+    log = make_log(options.log_format or settings.daemon.log_format)
+    make_folders(paths)
+    with only_daemon(paths):
+        seams = _real_seams(paths, settings)
+        daemon = Daemon(paths, settings, log, seams, drain=options.drain)
+        try:
+            daemon.run()
+        except JournalBroken as error:
+            log.error(str(error))
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
