@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from cortex.decide.entry import Entry, Now
 from cortex.decide.evolve import evolve
+from cortex.model.failpoints import failpoint
 from cortex.model.seams import Clock
 from cortex.model.state import State
 
@@ -78,7 +79,9 @@ class Engine:
         had_lines = bool(self.journal.pending)
         if had_lines:
             self.journal.commit()
+            failpoint("turn.durable")
         actions, self._actions = self._actions, []
         for action in actions:
             action()
+            failpoint("turn.acted")
         return had_lines or bool(actions)

@@ -16,6 +16,7 @@ from cortex.decide.aggregate import Gathered, conclude, outcome, worker_results
 from cortex.decide.findings import merge_workers
 from cortex.decide.project import task_row
 from cortex.decide.report import report_files
+from cortex.model.failpoints import failpoint
 from cortex.model.state import Task
 from cortex.runtime.collect import collect
 from cortex.store.reports import write_report
@@ -106,5 +107,7 @@ def _gather(job: _Job, root: str, limit: int, write: Callable[..., None]) -> Gat
         documents.append((repository, found))
     findings = merge_workers(reports)
     files = report_files(job.row, job.results, findings, documents)
+    failpoint("report.before_write")
     write(f"{root}/{job.location}", files, durable=bool(findings))
+    failpoint("report.written")
     return Gathered(job.task_id, job.run, findings, job.location)

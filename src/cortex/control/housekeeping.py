@@ -15,6 +15,7 @@ from cortex.control.context import Context
 from cortex.control.launching import AttemptPaths, attempt_paths
 from cortex.decide import budget, project
 from cortex.decide.entry import Entry, Now
+from cortex.model.failpoints import failpoint
 from cortex.model.seams import Disk
 from cortex.model.state import OPEN_TASK, TERMINAL_WORKER, Task
 from cortex.model.times import parse_time
@@ -190,6 +191,7 @@ def _clear_away(executor: Executor, disk: Disk, attempts: Sequence[AttemptPaths]
     """Locks, claims, exit records and live specs of collected attempts; twice is no harm."""
     for paths in attempts:
         executor.forget(paths.locks)
+        failpoint("clean.locks_gone")
         disk.remove_all((f"{paths.attempt}/exit.json", paths.spec))
         for folder in (paths.locks, paths.attempt):
             with contextlib.suppress(OSError):

@@ -11,6 +11,7 @@ from typing import Any
 
 from cortex.control.launching import AttemptPaths
 from cortex.decide.review import Observed
+from cortex.model.failpoints import failpoint
 from cortex.runtime.collect import collect, read_heartbeat
 from cortex.runtime.environment import HEARTBEAT_NAME
 from cortex.runtime.executor import Executor, ExitRecord
@@ -129,7 +130,9 @@ def _observed(asked: Question, record: ExitRecord) -> Observed:
             cause=record.cause,
             started_at=record.started_at,
         )
+    failpoint("collect.before_read")
     found = collect(asked.paths.folder, record, asked.deliverables, max_bytes=asked.results_limit)
+    failpoint("collect.read")
     return Observed(
         asked.worker_id,
         code=record.code,

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from cortex.decide.evolve import evolve
 from cortex.model.errors import HomeError
+from cortex.model.failpoints import failpoint
 from cortex.model.paths import HomePaths
 from cortex.model.seams import Disk
 from cortex.model.settings import Settings
@@ -149,6 +150,7 @@ def runtime_dir_of(paths: HomePaths, settings: Settings) -> str:
         folder.mkdir(parents=True, mode=0o700)
     except OSError:
         return str(paths.attempts)
+    failpoint("opening.runtime_dir_made")
     record.write_text(f"{folder}\n", encoding="utf-8")
     return str(folder)
 

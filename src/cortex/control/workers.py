@@ -18,6 +18,7 @@ from cortex.control.workqueue import WorkQueue
 from cortex.decide.entry import Entry, Now
 from cortex.decide.review import Observed, review
 from cortex.decide.spec import worker_folder
+from cortex.model.failpoints import failpoint
 from cortex.model.state import LIVE, Worker
 from cortex.model.times import format_time, parse_time
 from cortex.runtime.executor import Claimed, Executor, Exited, Launch, Report, StartFailed
@@ -259,7 +260,9 @@ class WorkersController:
             return
         entry = review(self._context.state, observed, self._context.settings, now)
         events = [running, *entry.events] if running is not None else entry.events
+        failpoint("collect.before_line")
         self._context.engine.apply(Entry(entry.by, entry.why, events))
+        failpoint("collect.line")
         self._forget(worker)
 
     def _requeue(self, worker: Worker, reason: str) -> None:

@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from cortex.model.failpoints import failpoint
 from cortex.runtime.executor import ExitRecord, Sighting
 from cortex.runtime.processes import Stat, is_alive, pid_namespace
 from cortex.runtime.shim_log import timestamp
@@ -86,7 +87,9 @@ def claim_for_daemon(worker_id: str, lock_dir: str, nonce: int, boot_id: str) ->
         "pid_namespace": pid_namespace(),
         "at": timestamp(),
     }
-    return link_claim(lock_dir, claim)
+    won = link_claim(lock_dir, claim)
+    failpoint("give_up.claimed")
+    return won
 
 
 def read_exit_record(worker_id: str, attempt_dir: str) -> ExitRecord | None:
@@ -104,6 +107,7 @@ def forget(lock_dir: str, keep_folder: bool) -> None:
     """Remove the lock first, then the claims: a late shim that wins one sees the lock gone."""
     folder = Path(lock_dir)
     (folder / "lock").unlink(missing_ok=True)
+    failpoint("forget.lock_gone")
     for rest in [*folder.glob("claim.*"), folder / "stop"]:
         rest.unlink(missing_ok=True)
     if not keep_folder:

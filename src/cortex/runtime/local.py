@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cortex.model.failpoints import failpoint
 from cortex.runtime import attempts
 from cortex.runtime.executor import Launch, Report, Sighting, StartFailed
 from cortex.runtime.hunt import hunt
@@ -73,7 +74,9 @@ class LocalExecutor:
         with self._mutex:
             self._unreported += failed
             if orders:
+                failpoint("start.before_hand_over")
                 self._unreported += self._nursery.hand_over(orders)
+                failpoint("start.handed_over")
 
     def filenos(self) -> list[int]:
         """The wake socket and, while there is one, the nursery's socket."""

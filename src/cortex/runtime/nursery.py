@@ -19,6 +19,7 @@ from contextlib import suppress
 if __name__ == "__main__":  # -I and -S leave only the standard library on the path
     sys.path.append(os.path.abspath(__file__).rsplit("/", 3)[0])
 
+from cortex.model.failpoints import failpoint
 from cortex.runtime.shim import errno_name, live
 from cortex.runtime.shim_order import Channel, Hints, Order, frame, split_frames
 from cortex.runtime.shim_tree import name_process
@@ -105,6 +106,7 @@ class Nursery:
         while self._idle:
             descriptor = self._idle.pop()
             connection, pid = self._shims[descriptor]
+            failpoint("nursery.before_order")
             try:
                 connection.sendall(order)
             except OSError:
@@ -122,9 +124,11 @@ class Nursery:
         # A stop request may come before the child is ready for it: it waits in the mask.
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
         try:
+            failpoint("nursery.before_fork")
             pid = os.fork()
             if pid == 0:
                 self._live_as_shim(launch, ours, theirs)
+            failpoint("nursery.forked")
         except OSError:
             ours.close()
             raise

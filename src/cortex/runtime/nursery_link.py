@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
+from cortex.model import failpoints
 from cortex.runtime.executor import Launch, StartFailed
 from cortex.runtime.shim_order import frame, split_frames
 
@@ -90,7 +91,7 @@ class NurseryLink:
                     stdout=log,
                     stderr=log,
                     cwd="/",
-                    env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+                    env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"} | failpoints.inherited(),
                     start_new_session=True,  # Ctrl-C at the daemon's terminal is not for workers
                     close_fds=True,
                 )

@@ -18,6 +18,7 @@ import signal
 import time
 from contextlib import suppress
 
+from cortex.model.failpoints import failpoint
 from cortex.runtime.processes import Stat
 from cortex.runtime.shim_log import Log, timestamp
 from cortex.runtime.shim_record import (
@@ -218,8 +219,10 @@ def run_attempt(
     lock = None
     try:
         lock = Lock(order.lock_dir)
+        failpoint("shim.before_claim")
         if not win_claim(order, lock, me.stat):
             return False
+        failpoint("shim.claimed")
     except FileNotFoundError:
         return False  # the attempt is over: its lock and claims were taken away
     except OSError as problem:
@@ -228,9 +231,12 @@ def run_attempt(
     hints.claimed(order.worker_id, me.stat.pid, me.stat.start_ticks, order.nonce)
     record = _attempt(order, lock, me.signals)
     os.chdir("/")
+    failpoint("shim.before_record")
     if not write_exit_record(order.attempt_dir, record):
         return False
+    failpoint("shim.recorded")
     lock.free()
+    failpoint("shim.freed")
     is_clean = record["left_descendants"] == 0 and not reap_all()
     if is_clean:
         say_idle()
@@ -247,12 +253,14 @@ def _attempt(order: Order, lock: Lock, signals: Signals) -> dict[str, Any]:
         _make_folder(order)
         log = Log(order)
         os.chdir(order.cwd or order.worker_dir)
+        failpoint("shim.before_spawn")
         program = Program(order, log, signals, lock)
     except OSError as problem:
         record["spawn_error"] = _spawn_error(problem)
         record["retryable"] = problem.errno in RETRYABLE
     else:
         lock.leave_to_program()
+        failpoint("shim.spawned")
         status, usage = program.run()
         _note_end(record, program, status, usage)
         record["results"] = seal_results(order.worker_dir)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from cortex.model.failpoints import failpoint
 from cortex.model.seams import Disk
 from cortex.store.disk import write_all
 
@@ -99,8 +100,11 @@ class Archive:
                 lines.append(line)
                 start += len(line)
         if lines:
+            failpoint("archive.before_write")
             self._write(self._folder / f"{day}.jsonl", b"".join(lines))
+            failpoint("archive.before_index")
             self._index(day, entries, start)
+            failpoint("archive.indexed")
         return len(lines)
 
     def _first(self, where: str, value: str) -> Archived | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex.model.errors import HomeError
+from cortex.model.failpoints import failpoint
 from cortex.model.seams import Disk
 from cortex.store.disk import write_all
 from cortex.store.journal_scan import JournalPosition
@@ -66,8 +67,11 @@ def save(
         raise
     finally:
         disk.close(handle)
+    failpoint("checkpoint.written")
     _keep_previous(disk, path, previous)
+    failpoint("checkpoint.before_rename")
     disk.rename(draft, path)
+    failpoint("checkpoint.renamed")
     disk.fsync_dir(path.parent)
 
 

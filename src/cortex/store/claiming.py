@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cortex.model.failpoints import failpoint
 from cortex.model.paths import HomePaths
 from cortex.model.seams import Disk, FileStat
 from cortex.store.drop import (
@@ -139,6 +140,7 @@ class ScanUnderWay:
         target = self.paths.intake / intake_name(number, name)
         self.found.stranded.add(number)
         self.disk.rename_new(path, target)
+        failpoint("drop.claimed")
         self.found.known.pop(str(path), None)
         self.claimed_from.add(path.parent)
         return number, target

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from cortex.model.failpoints import failpoint
 from cortex.model.paths import DOCUMENT_NAMES, HomePaths
 from cortex.model.seams import Disk, FileStat
 from cortex.store.claiming import (
@@ -78,6 +79,7 @@ def scan(
         work.found.faults.append(str(stop))
         work.wait(SETTLED_S)
     work.sync_folders()
+    failpoint("drop.claims_synced")
     return work.found
 
 

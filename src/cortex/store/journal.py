@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cortex.model.failpoints import failpoint
 from cortex.model.journal_line import FIRST_PREV, FORMAT, Line, encode
 from cortex.model.seams import Disk
 from cortex.store.disk import write_all
@@ -124,6 +125,7 @@ def _write_tail_again(disk: Disk, found: Scan) -> None:
         done = 0
         while done < len(data):
             done += disk.write_at(handle, data[done:], found.unsynced_from + done)
+        failpoint("recovery.before_sync")
         disk.fdatasync(handle)
     finally:
         disk.close(handle)
@@ -291,16 +293,19 @@ class Journal:
         except OSError as error:
             raise JournalFull(path, error) from error
         self._check_untouched(path, segment)
+        failpoint("journal.before_write")
         try:
             write_all(self._disk, segment.handle, data)
         except OSError as error:
             self._cut_back(path, segment, error)
+        failpoint("journal.before_sync")
         try:
             self._disk.fdatasync(segment.handle)
             if not segment.durable_name:
                 self._disk.fsync_dir(self._folder)
         except OSError as error:
             raise self._break(path, f"making lines durable failed: {error}") from error
+        failpoint("journal.after_sync")
         segment.durable_name = True
         segment.size += len(data)
         return segment.size
@@ -314,6 +319,7 @@ class Journal:
             opened = _Segment(name, handle, self._durable.offset, durable_name=True)
         else:
             handle = self._create(path)
+            failpoint("journal.new_segment")
             opened = _Segment(name, handle, 0, durable_name=False)
         self.close()
         self._segment = opened

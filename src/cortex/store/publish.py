@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cortex.model.failpoints import failpoint
 from cortex.model.seams import Disk, FileStat
 from cortex.store.disk import write_all
 
@@ -71,7 +72,9 @@ class Publisher:
         """Puts the joined chunks at `path`. OSError leaves the published file as it was."""
         kept = self._free_name(f"{path.name}.{journal_seq}")
         version = self._write(kept, chunks)
+        failpoint("publish.before_exchange")
         was_missing = self._swap(kept, path)
+        failpoint("publish.after_exchange")
         last = self._last.get(path)
         self._last[path] = version
         if was_missing:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+from cortex.model.failpoints import failpoint
 from cortex.model.paths import HomePaths
 from cortex.model.seams import Disk
 from cortex.store.disk import write_all
@@ -22,7 +23,9 @@ _MAX_ERROR_BYTES = 64 * 1024
 
 def finish(disk: Disk, drops: Iterable[Drop]) -> None:
     """Removes the intake files of drops whose journal lines are durable."""
+    failpoint("drop.before_unlink")
     disk.remove_all([drop.intake_path for drop in drops])
+    failpoint("drop.unlinked")
 
 
 def reject(
@@ -78,10 +81,12 @@ def _place_all(
     if not moves:
         return []
     disk.fsync_dir(folder)
+    failpoint("reject.reasons_durable")
     for source, target in moves:
         # Gone from the source when an earlier try has moved it.
         with contextlib.suppress(FileNotFoundError):
             disk.rename_new(source, target)
+            failpoint("reject.moved")
     disk.fsync_dir(folder)
     return [target for _, target in moves]
 
