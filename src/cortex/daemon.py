@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +116,7 @@ class Daemon:
         signal.signal(signal.SIGIO, signal.SIG_IGN)
         on_signals((signal.SIGTERM, signal.SIGINT), lambda _number: self.stop())
         folders = (self._paths.inbox, self._paths.coordination)
-        edited = partial(self._mailbox.post, self._publishing.resync)
-        watching = Watching(folders, self._mailbox.post_look, edited)
+        watching = Watching(folders, self.dropped, self.edited)
         self.begin()
         note = watching.start()
         if note:
@@ -164,6 +162,14 @@ class Daemon:
             self._mailbox.wake()
         else:
             self._loop.stop()
+
+    def dropped(self) -> None:
+        """Something may lie in the inbox; from any thread, and as often as one likes."""
+        self._mailbox.post_look()
+
+    def edited(self) -> None:
+        """Somebody may have edited a published file; from any thread, as often as one likes."""
+        self._mailbox.post(self._publishing.resync)
 
     def end(self) -> None:
         """Writes the last lines and files; workers live on."""
