@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ContractError", "Heartbeat", "Worker", "read_worker", "write_json"]
+__all__ = ["ContractError", "Heartbeat", "Needed", "Worker", "read_worker", "write_json"]
 
 _HEARTBEAT_GAP_S = 0.2
 _INPUT_LIMIT_BYTES = 64 * 1024 * 1024
@@ -57,6 +57,20 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
+class Needed:
+    """What one needed step handed over: its worker's name, its results as read, and its folder."""
+
+    name: str
+    results: Mapping[str, Any]
+    dir: Path
+
+    @property
+    def artifacts_dir(self) -> Path:
+        """Where its files lie; a stranger's, so mind links and sizes."""
+        return self.dir / "artifacts"
+
+
+@dataclass(frozen=True, slots=True)
 class Worker:
     """What the environment told: the spec as it was read, and where to put what."""
 
@@ -66,8 +80,9 @@ class Worker:
     dir: Path
     results_path: Path
     artifacts_dir: Path
-    inputs_path: Path | None
+    input_paths: tuple[Path, ...]
     heartbeat: Heartbeat
+    started_s: float = field(default_factory=time.monotonic)
 
     @property
     def worker_type(self) -> str:
@@ -88,21 +103,38 @@ class Worker:
         return context if isinstance(context, Mapping) else {}
 
     def inputs(self) -> dict[str, Any]:
-        """Results of the steps that this one needs, by step or file name; empty where there are
-        none.
+        """What the needed steps handed over, by name; empty where there are none.
 
-        `CORTEX_INPUTS` is a JSON file, or a folder of them. A file that cannot be read is left
-        out.
+        `CORTEX_INPUTS` holds paths joined by `:`. A results.json goes by its folder's name (the
+        worker id), another file by its own; of a folder every JSON file counts. A file that is
+        not there or cannot be read is left out.
         """
-        path = self.inputs_path
-        if path is None or not path.exists():
-            return {}
-        if path.is_file():
+        found: dict[str, Any] = {}
+        for name, path in self._input_files():
             value = _read_json(path)
-            return value if isinstance(value, dict) else {"inputs": value}
-        files = sorted(file for file in path.rglob("*.json") if file.is_file())
-        named = {str(file.relative_to(path).with_suffix("")): _read_json(file) for file in files}
-        return {name: value for name, value in named.items() if value is not None}
+            if value is not None:
+                found[_free(name, found)] = value
+        return found
+
+    def needed(self) -> list[Needed]:
+        """The needed steps whose results are objects, in the order of `CORTEX_INPUTS`."""
+        read = [(name, path, _read_json(path)) for name, path in self._input_files()]
+        return [
+            Needed(name, value, path.parent)
+            for name, path, value in read
+            if isinstance(value, dict)
+        ]
+
+    def _input_files(self) -> list[tuple[str, Path]]:
+        found: list[tuple[str, Path]] = []
+        for path in self.input_paths:
+            if path.is_dir():
+                files = sorted(file for file in path.rglob("*.json") if file.is_file())
+                found += [(str(file.relative_to(path).with_suffix("")), file) for file in files]
+            else:
+                of_a_worker = path.name == self.results_path.name
+                found.append((path.parent.name if of_a_worker else path.stem, path))
+        return found
 
     def write_artifact(self, name: str, content: str | Mapping[str, Any]) -> Path:
         """Put one artifact in its folder, whole; a mapping is written as JSON. Returns its path."""
@@ -165,7 +197,7 @@ def read_worker(environ: Mapping[str, str] | None = None) -> Worker:
         dir=worker_dir,
         results_path=results_path,
         artifacts_dir=Path(env.get("CORTEX_ARTIFACTS") or worker_dir / "artifacts"),
-        inputs_path=Path(inputs) if inputs else None,
+        input_paths=_paths(inputs or ""),
         heartbeat=Heartbeat(Path(heartbeat) if heartbeat else None),
     )
 
@@ -187,6 +219,21 @@ def _replace(path: Path, content: bytes, *, durable: bool) -> None:
             file.flush()
             os.fsync(file.fileno())
     beside.replace(path)
+
+
+def _paths(joined: str) -> tuple[Path, ...]:
+    """A path that holds the separator itself can only be meant where it is the only one."""
+    if os.pathsep in joined and Path(joined).exists():
+        return (Path(joined),)
+    return tuple(Path(part) for part in joined.split(os.pathsep) if part)
+
+
+def _free(name: str, taken: Mapping[str, Any]) -> str:
+    number = 2
+    while name in taken:
+        name = f"{name.rpartition('#')[0] or name}#{number}"
+        number += 1
+    return name
 
 
 def _read_json(path: Path) -> Any:

@@ -47,7 +47,46 @@ def test_inputs_are_read_from_a_folder_or_a_file(tmp_path: Path) -> None:
     assert read_worker(env).inputs() == {"scan/results": {"a": 1}}
     (tmp_path / "one.json").write_text('{"b": 2}')
     env["CORTEX_INPUTS"] = str(tmp_path / "one.json")
-    assert read_worker(env).inputs() == {"b": 2}
+    assert read_worker(env).inputs() == {"one": {"b": 2}}
+
+
+def test_several_inputs_are_read_each_under_its_workers_name(tmp_path: Path) -> None:
+    env = environment(tmp_path, {})
+    paths = []
+    for number in (1, 2, 3):
+        folder = tmp_path / f"worker-impl-00{number}"
+        folder.mkdir()
+        paths.append(str(folder / "results.json"))
+        if number != 2:  # a command that wrote none
+            (folder / "results.json").write_text(json.dumps({"n": number}))
+    env["CORTEX_INPUTS"] = ":".join(paths)
+    worker = read_worker(env)
+    assert worker.inputs() == {"worker-impl-001": {"n": 1}, "worker-impl-003": {"n": 3}}
+    first, last = worker.needed()
+    assert (first.name, first.results) == ("worker-impl-001", {"n": 1})
+    assert last.artifacts_dir == tmp_path / "worker-impl-003" / "artifacts"
+
+
+def test_inputs_of_one_name_hide_none_of_each_other(tmp_path: Path) -> None:
+    env = environment(tmp_path, {})
+    for day in ("monday", "tuesday"):
+        (tmp_path / day / "worker-a").mkdir(parents=True)
+        (tmp_path / day / "worker-a" / "results.json").write_text(json.dumps({"day": day}))
+    env["CORTEX_INPUTS"] = ":".join(
+        str(tmp_path / day / "worker-a" / "results.json") for day in ("monday", "tuesday")
+    )
+    assert read_worker(env).inputs() == {
+        "worker-a": {"day": "monday"},
+        "worker-a#2": {"day": "tuesday"},
+    }
+
+
+def test_a_single_input_whose_path_holds_the_separator_is_read(tmp_path: Path) -> None:
+    env = environment(tmp_path, {})
+    (tmp_path / "a:b").mkdir()
+    (tmp_path / "a:b" / "results.json").write_text("{}")
+    env["CORTEX_INPUTS"] = str(tmp_path / "a:b" / "results.json")
+    assert read_worker(env).inputs() == {"a:b": {}}
 
 
 @pytest.mark.parametrize("spec", [[], "text", 3])
