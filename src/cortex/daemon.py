@@ -327,7 +327,9 @@ class Daemon:
         self._intake.look()
         self._publishing.resync()
         self._reload()
-        self._housekeeping.turn(self._engine.now())
+        now = self._engine.now()
+        self._masters.recur(now)
+        self._housekeeping.turn(now)
 
     def _decide(self) -> None:
         now = self._engine.now()

@@ -206,9 +206,13 @@ KINDS = (
         (
             _column("ID", "id"),
             _column("SCHEDULE", "schedule"),
-            _column("TYPE", "worker_type"),
-            _column("COUNT", "count", right=True),
-            _column("NEXT", "next_run"),
+            _column("TYPE", lambda row: row.get("worker_type") or row.get("type") or "command"),
+            _column("NEXT", lambda row: "paused" if row.get("paused") else row.get("next_run")),
+            _column("RUNS", "runs", right=True),
+            _column("LAST", "last_task"),
+            _column("COUNT", "count", right=True, wide=True),
+            _column("TIMEZONE", "timezone", wide=True),
+            _column("REPOSITORIES", lambda row: " ".join(row.get("repositories") or []), wide=True),
         ),
     ),
     Kind(

@@ -31,6 +31,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "init": Command("Start", "init", "init", "Make a folder a Cortex home."),
     "submit": Command("Start", "submit", "submit", "Hand in tasks: files, stdin or options."),
+    "schedule": Command("Start", "schedule", "schedule", "Let work come back by itself."),
     "get": Command("Look", "get", "get", "List tasks, workers, budget, handoffs and more."),
     "describe": Command("Look", "describe", "describe", "Tell all about one thing."),
     "logs": Command("Look", "logs", "logs", "Show what workers printed."),

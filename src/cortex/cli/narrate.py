@@ -35,6 +35,11 @@ def _escalation_raised(event: Event) -> str:
     return f"{escalation.get('id')}: {escalation.get('subject')}"
 
 
+def _schedule_set(event: Event) -> str:
+    schedule = event.get("schedule") or {}
+    return f"{schedule.get('id')} set: {schedule.get('schedule')}"
+
+
 def _worker_ended(event: Event) -> str:
     used = event.get("tokens_used")
     return f"{event.get('worker_id')} {event.get('status')}" + (
@@ -89,6 +94,11 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
     "handoff_changed": lambda event: f"{event.get('handoff_id')} {event.get('status')}",
     "escalation_raised": _escalation_raised,
     "escalation_ended": lambda event: f"{event.get('escalation_id')} closed",
+    "schedule_set": _schedule_set,
+    "schedule_fired": lambda event: f"{event.get('schedule_id')} makes {event.get('task_id')}",
+    "schedule_moved": lambda event: (
+        f"{event.get('schedule_id')} {'paused' if event.get('paused') else 'goes on'}"
+    ),
     "fleet_paused": lambda event: "fleet paused" if event.get("paused") else "fleet goes on",
     "budget_configured": lambda event: f"budget of {_tokens(event, 'total')} set up",
     "budget_changed": lambda event: f"budget now {_tokens(event, 'total')}",

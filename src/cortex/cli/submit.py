@@ -19,7 +19,7 @@ from cortex.model.errors import CortexError, HomeError
 if TYPE_CHECKING:
     from cortex.home import Home, Receipt
 
-__all__ = ["EXAMPLES", "submit"]
+__all__ = ["EXAMPLES", "local_paths", "submit"]
 
 EXAMPLES = """
   cortex submit --title "Run the tests" --command "make test"
@@ -91,11 +91,16 @@ def _scope(repositories: list[str] | None) -> dict[str, Any] | None:
     """The scope; local folders by their full path, because the daemon stands elsewhere."""
     if not repositories:
         return None
-    paths = [
+    paths = local_paths(repositories)
+    return {"repository": paths[0]} if len(paths) == 1 else {"repositories": paths}
+
+
+def local_paths(repositories: list[str]) -> list[str]:
+    """Repositories as the daemon can find them: what is a folder here, by its full path."""
+    return [
         str(Path(text).expanduser().resolve()) if Path(text).expanduser().exists() else text
         for text in repositories
     ]
-    return {"repository": paths[0]} if len(paths) == 1 else {"repositories": paths}
 
 
 def _drop_options(home: Home, options: dict[str, Any]) -> Receipt:

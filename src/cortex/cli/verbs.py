@@ -24,6 +24,7 @@ EXAMPLES = {
   cortex cancel task-010               its workers end, its tokens come back
   cortex cancel task-010 --cascade     and the tasks that came out of it
   cortex cancel task-010 --reason "no longer needed"
+  cortex cancel schedule-001           it comes back no more
 """,
     "retry": """
   cortex retry task-010    run it again; finished steps are kept
@@ -125,6 +126,16 @@ def handoff(
     send_verb(open_home(home), payload, f"{handoff_id} {status}")
 
 
+def _named_by(home: Home, ident: str) -> str:
+    """The field that names it: an id may be a task's or a schedule's."""
+    if not home.paths.task_queue.exists() or home.task(ident) is not None:
+        return "task_id"
+    if any(row.get("id") == ident for row in home.schedules()):
+        return "schedule_id"
+    hint = "`cortex get tasks` and `cortex get schedules` list them"
+    raise HomeError(f"{ident} is no task or schedule here; {hint}")
+
+
 def _verb(
     home: Home,
     kind: str,
@@ -136,9 +147,7 @@ def _verb(
 ) -> None:
     payload: dict[str, Any] = {"kind": kind}
     if ident is not None:
-        if home.paths.task_queue.exists() and home.task(ident) is None:
-            raise HomeError(f"{ident} is no task here; `cortex get tasks` lists them")
-        payload["task_id"] = ident
+        payload[_named_by(home, ident)] = ident
     if reason:
         payload["reason"] = reason
     if cascade:

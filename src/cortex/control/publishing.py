@@ -101,6 +101,7 @@ class Publishing:
             ("worker", state.workers),
             ("handoff", state.handoffs),
             ("escalation", state.escalations),
+            ("schedule", state.schedules),
         ):
             for ident in records:
                 self._changed[kind, ident] = None
@@ -257,13 +258,20 @@ class Publishing:
             elif kind == "worker":
                 self._worker(ident)
             elif kind == "handoff":
-                self._plain("handoffs", ident, self._context.state.handoffs, project.handoff_row)
+                handoffs = self._context.state.handoffs
+                self._plain(self._handoffs, "handoffs", ident, handoffs, project.handoff_row)
+            elif kind == "schedule":
+                schedules = self._context.state.schedules
+                rows = "scheduled_workers"
+                self._plain(self._schedules, rows, ident, schedules, project.schedule_row)
             elif kind == "fleet":
                 self.daemon["paused"] = self._context.state.paused
                 self._tasks.rows.dirty = True
             elif kind == "escalation":
                 records = self._context.state.escalations
-                self._plain("escalations", ident, records, project.escalation_row)
+                self._plain(
+                    self._handoffs, "escalations", ident, records, project.escalation_row
+                )
             self._budget.rows.dirty = self._budget.rows.dirty or kind in ("budget", "worker")
 
     def _task(self, ident: str) -> None:
@@ -284,11 +292,16 @@ class Publishing:
             rows.put(name, ident, encode_row(row))
 
     def _plain(
-        self, name: str, ident: str, records: dict[str, Any], row: Callable[[Any], dict[str, Any]]
+        self,
+        document: _Document,
+        name: str,
+        ident: str,
+        records: dict[str, Any],
+        row: Callable[[Any], dict[str, Any]],
     ) -> None:
         record = records.get(ident)
         encoded = encode_row(row(record)) if record is not None else None
-        self._handoffs.rows.put(name if record is not None else None, ident, encoded)
+        document.rows.put(name if record is not None else None, ident, encoded)
 
 
 _Edit = tuple[Path, Path]

@@ -15,11 +15,13 @@ from cortex.decide import budget
 from cortex.decide.ending import cancel_task, reopen_task
 from cortex.decide.entry import Entry, Now
 from cortex.decide.handoffs import accept_handoff, reject_handoff
+from cortex.decide.schedules import change_schedule, set_schedule
 from cortex.model.errors import RequestError
 from cortex.model.requests import (
     BudgetRequest,
     HandoffAnswer,
     Request,
+    ScheduleRequest,
     TaskRequest,
     VerbRequest,
 )
@@ -85,9 +87,13 @@ def _accept(state: State, request: Request, file: _File, now: Now) -> Entry:
         return _task(state, request, file, now)
     if isinstance(request, HandoffAnswer):
         return _handoff(state, request, now)
+    if isinstance(request, ScheduleRequest):
+        return set_schedule(state, request, file.source, now)
     if isinstance(request, BudgetRequest):
         why = request.reason or f"a person set the total budget to {request.total_budget:,}"
         return Entry("person", why, budget.change_total(state, request.total_budget))
+    if request.schedule_id is not None:
+        return change_schedule(state, request, now)
     return _verb(state, request)
 
 

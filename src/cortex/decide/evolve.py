@@ -22,26 +22,39 @@ from cortex.model.state import (
     Due,
     Escalation,
     Handoff,
+    Schedule,
     State,
     Step,
     Task,
     Worker,
 )
 
-__all__ = ["EVENTS", "evolve"]
+__all__ = ["EVENTS", "UnknownEventError", "evolve"]
 
 Event = dict[str, Any]
+
+
+class UnknownEventError(KeyError):
+    """The journal has an event that this version does not know: another one wrote it."""
+
+    def __init__(self, name: object) -> None:
+        super().__init__(f"the event {name!r}")
+        self.name = name
 
 
 def evolve(state: State, seq: int, at: str, events: list[Event]) -> None:
     """Applies one journal line to the state, in place.
 
     Raises InvalidTransitionError or KeyError for events that cannot follow from this state: the
-    journal was written by another history, and going on would invent facts.
+    journal was written by another history, and going on would invent facts. UnknownEventError is
+    the KeyError of an event that there is no function for.
     """
     moment = f"{at[:19]}Z"  # files tell whole seconds; the journal's own time orders lines
     for event in events:
-        EVENTS[event["event"]](state, event, moment)
+        happen = EVENTS.get(event["event"])
+        if happen is None:
+            raise UnknownEventError(event["event"])
+        happen(state, event, moment)
     state.seq = seq
     state.at = at
 
@@ -347,6 +360,32 @@ def _escalation_ended(state: State, event: Event, at: str) -> None:
     state.touch("escalation", escalation.id)
 
 
+# --- schedules
+
+
+def _schedule_set(state: State, event: Event, _at: str) -> None:
+    schedule = Schedule(**event["schedule"])
+    state.schedules[schedule.id] = schedule
+    _count(state, "schedule", schedule.id)
+    state.touch("schedule", schedule.id)
+
+
+def _schedule_moved(state: State, event: Event, _at: str) -> None:
+    """The next instant is another one: after a run, a skip, a pause or a clock set back."""
+    schedule = state.schedules[event["schedule_id"]]
+    schedule.next_at, schedule.set_at = event["next_at"], event["set_at"]
+    schedule.paused = event.get("paused", schedule.paused)
+    if "task_id" in event:
+        schedule.runs += 1
+        schedule.last_run, schedule.last_task = event["set_at"], event["task_id"]
+    state.touch("schedule", schedule.id)
+
+
+def _schedule_removed(state: State, event: Event, _at: str) -> None:
+    del state.schedules[event["schedule_id"]]
+    state.touch("schedule", event["schedule_id"])
+
+
 # --- fleet
 
 
@@ -364,7 +403,10 @@ def _archived(state: State, event: Event, _at: str) -> None:
         if task.key is not None and state.keys.get(task.key) == ident:
             del state.keys[task.key]
         for need in task.needs:
-            state.dependents.get(need, set()).discard(ident)
+            dependents = state.dependents.get(need, set())
+            dependents.discard(ident)
+            if not dependents:
+                state.dependents.pop(need, None)
         state.touch("task", ident)
     for ident in event["workers"]:
         del state.workers[ident]
@@ -412,8 +454,14 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "handoff_changed": _handoff_changed,
     "escalation_raised": _escalation_raised,
     "escalation_ended": _escalation_ended,
+    "schedule_set": _schedule_set,
+    "schedule_fired": _schedule_moved,
+    "schedule_skipped": _schedule_moved,
+    "schedule_moved": _schedule_moved,
+    "schedule_removed": _schedule_removed,
     "fleet_paused": _fleet_paused,
     "archived": _archived,
+    "logs_removed": _noted,
     "daemon_started": _noted,
     "daemon_stopped": _noted,
     "file_edit_refused": _noted,

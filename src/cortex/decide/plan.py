@@ -17,7 +17,7 @@ from cortex.model.ids import master_key, short_type, worker_type_name
 from cortex.model.settings import Settings
 from cortex.model.state import State, Step, Task, Worker
 
-__all__ = ["make_steps", "missing_for", "ready_steps", "request_workers"]
+__all__ = ["make_steps", "missing_for", "names_for_each", "ready_steps", "request_workers"]
 
 Event = dict[str, Any]
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -121,11 +121,17 @@ def _names(plan: MasterPlan, repositories: list[str]) -> dict[str, list[str]]:
     for template in plan.steps:
         names[template.name] = [template.name]
         if template.for_each and repositories:
-            names[template.name] = []
-            for repository in repositories:
-                name = _free(_name(template.name, repository), taken)
-                taken.add(name)
-                names[template.name].append(name)
+            names[template.name] = names_for_each(template.name, repositories, taken)
+    return names
+
+
+def names_for_each(prefix: str, repositories: list[str], taken: set[str]) -> list[str]:
+    """One name for each repository, unique among those and `taken`, which takes them in."""
+    names = []
+    for repository in repositories:
+        name = _free(_name(prefix, repository), taken)
+        taken.add(name)
+        names.append(name)
     return names
 
 

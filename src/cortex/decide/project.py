@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortex.decide.budget import total_used
-from cortex.model.state import Escalation, Handoff, State, Step, Task, Worker
+from cortex.model.state import Escalation, Handoff, Schedule, State, Step, Task, Worker
 from cortex.model.times import format_time, write_duration
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "failed_row",
     "handoff_row",
     "queued_row",
+    "schedule_row",
     "task_row",
 ]
 
@@ -263,6 +264,29 @@ def escalation_row(escalation: Escalation) -> Row:
         "created_at": escalation.created_at,
     }
     return _tidy(row, {"task_id": escalation.task_id, "ended_at": escalation.ended_at})
+
+
+def schedule_row(schedule: Schedule) -> Row:
+    """A row of scheduled_workers: as it was asked for, and when it ran and runs."""
+    last = None if schedule.last_run is None else format_time(schedule.last_run)
+    row: Row = {
+        "id": schedule.id,
+        "schedule": schedule.schedule,
+        "timezone": schedule.timezone,
+        "worker_type": schedule.worker_type,
+        "count": schedule.count,
+        "repositories": schedule.repositories or None,
+        **schedule.task,
+        "overlap": schedule.overlap,
+        "paused": schedule.paused,
+        "next_run": None if schedule.paused else format_time(schedule.next_at),
+        "last_run": last,
+        "last_task": schedule.last_task,
+        "runs": schedule.runs,
+        "source": schedule.source,
+        "created_at": schedule.created_at,
+    }
+    return {name: value for name, value in row.items() if value is not None}
 
 
 def budget_document(state: State, vitals: dict[str, Vitals]) -> Row:

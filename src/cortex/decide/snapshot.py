@@ -63,4 +63,7 @@ def documents(state: State) -> dict[str, Row]:
             "escalations": [project.escalation_row(row) for row in state.escalations.values()],
             "approvals": [],
         },
+        "schedules.json": {
+            "scheduled_workers": [project.schedule_row(row) for row in state.schedules.values()]
+        },
     }

@@ -14,6 +14,7 @@ from cortex.control.workqueue import WorkQueue
 from cortex.decide.admit import next_admission
 from cortex.decide.entry import Now
 from cortex.decide.queue import AdmissionQueue
+from cortex.decide.recurrence import next_run
 from cortex.masters.reconcile import Decision, reconcile_handoff, reconcile_task
 from cortex.model.state import OPEN_TASK
 
@@ -104,6 +105,16 @@ class MastersController:
                     (kind, ident),
                 )
         self._admit(now, clock)
+
+    def recur(self, now: Now) -> None:
+        """Makes the tasks of schedules that are due by the wall clock."""
+        if self._context.draining:
+            return
+        for _ in range(KEYS_A_TURN):
+            entry = next_run(self._context.state, now)
+            if entry is None:
+                return
+            self._context.engine.apply(entry)
 
     def _task(self, ident: str, now: Now) -> None:
         context = self._context

@@ -367,13 +367,27 @@ class HandoffsDocument(_Document):
 
 
 class ScheduledWorker(Open):
-    """Work that comes back: cron syntax, or words like daily@09:00."""
+    """Work that comes back; other fields are those of the tasks that come of it."""
 
-    id: str | None = None
-    schedule: str
-    worker_type: str
-    count: int = Field(1, ge=1)
+    id: str
+    schedule: str = Field(description="A cron line, or words like daily@09:00 and every 6h.")
+    timezone: str
+    worker_type: str | None = None
+    type: str | None = None
+    count: int | None = Field(
+        None, ge=1, description="Workers; with repositories, how many at once."
+    )
     repositories: list[str] = Field(default_factory=list)
+    overlap: Literal["skip", "allow"] = Field(
+        description="What a run does while the task of the one before is open."
+    )
+    paused: bool
+    next_run: Time | None = None
+    last_run: Time | None = None
+    last_task: str | None = None
+    runs: int = Field(ge=0)
+    source: str | None = Field(None, description="The file that asked for it.")
+    created_at: Time
 
 
 class SchedulesDocument(_Document):

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from cortex.model.calendar import check_schedule, check_timezone
 from cortex.model.errors import RequestError
 from cortex.model.ids import is_user_id, priority_of, worker_type_name
 from cortex.model.times import format_time, parse_duration, parse_time
@@ -30,6 +31,7 @@ __all__ = [
     "BudgetRequest",
     "HandoffAnswer",
     "Request",
+    "ScheduleRequest",
     "StepRequest",
     "TaskRequest",
     "VerbRequest",
@@ -199,18 +201,67 @@ def _check_plan(steps: list[StepRequest]) -> None:
         raise ValueError(f"workers: {circle} need each other in a circle; break it") from None
 
 
+class ScheduleRequest(BaseModel):
+    """Work that comes back. It needs `schedule`, and a worker type, a type or a command.
+
+    With a worker type there is one worker for each repository, else `count` workers; with
+    repositories `count` says how many of them run at once. Other fields of a task are those of
+    each task that comes of it.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: Literal["schedule"]
+    id: Id | None = None
+    schedule: Annotated[str, Field(max_length=200), AfterValidator(check_schedule)]
+    timezone: Annotated[str, Field(max_length=64), AfterValidator(check_timezone)] | None = None
+    worker_type: WorkerType | None = None
+    type: Id | None = None
+    title: Line | None = None
+    count: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
+    repositories: list[str] = Field(default_factory=list, max_length=1000)
+    scope: Scope = Field(default_factory=Scope)
+    command: Command | None = None
+    env: Environment = Field(default_factory=dict)
+    priority: Priority = "medium"
+    token_budget: TokenCount | None = None
+    timeout: Timeout | None = None
+    retries: Retries | None = None
+    runtime: Name = "auto"
+    overlap: Literal["skip", "allow"] = "skip"
+    paused: bool = False
+
+    @model_validator(mode="after")
+    def _sound(self) -> ScheduleRequest:
+        if self.worker_type is None and self.type is None and self.command is None:
+            raise ValueError("a schedule needs a worker_type, a type or a command")
+        if self.repositories and (self.scope.repository or self.scope.repositories):
+            raise ValueError("names repositories twice: in repositories and in scope")
+        return self
+
+
 class VerbRequest(BaseModel):
-    """cancel, retry, pause or resume one task; pause and resume without one: the fleet."""
+    """cancel, retry, pause or resume one task; pause and resume without one: the fleet.
+
+    With `schedule_id`: cancel, pause or resume a schedule.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     kind: Literal["cancel", "retry", "pause", "resume"]
     task_id: Id | None = None
+    schedule_id: Id | None = None
     reason: Line | None = None
     cascade: bool = False
 
     @model_validator(mode="after")
     def _sound(self) -> VerbRequest:
+        if self.schedule_id is not None:
+            if self.task_id is not None:
+                raise ValueError("has both task_id and schedule_id; keep one of them")
+            if self.kind == "retry":
+                raise ValueError("a schedule cannot be retried; retry the task that came of it")
+            return self
         if self.task_id is None and self.kind in ("cancel", "retry"):
             raise ValueError(f"{self.kind} needs task_id: the task that is meant")
         return self
@@ -237,7 +288,7 @@ class BudgetRequest(BaseModel):
     reason: Line | None = None
 
 
-Request = TaskRequest | VerbRequest | HandoffAnswer | BudgetRequest
+Request = TaskRequest | VerbRequest | HandoffAnswer | BudgetRequest | ScheduleRequest
 
 KINDS: dict[str, type[BaseModel]] = {
     "task": TaskRequest,
@@ -247,10 +298,11 @@ KINDS: dict[str, type[BaseModel]] = {
     "resume": VerbRequest,
     "handoff": HandoffAnswer,
     "budget": BudgetRequest,
+    "schedule": ScheduleRequest,
 }
 
 #: Part of the format, and refused by name until they are built.
-PLANNED_KINDS = ("approve", "deny", "schedule", "worker_request")
+PLANNED_KINDS = ("approve", "deny", "worker_request")
 
 
 def parse_request(payload: object) -> Request:

@@ -21,6 +21,7 @@ __all__ = [
     "Handoff",
     "MasterFund",
     "Record",
+    "Schedule",
     "State",
     "Step",
     "Task",
@@ -295,6 +296,29 @@ class Escalation(Record):
 
 
 @dataclass(slots=True)
+class Schedule(Record):
+    """Work that comes back. Instants are seconds since 1970; `set_at` is when `next_at` was set."""
+
+    id: str
+    schedule: str
+    timezone: str
+    created_at: str
+    created: float
+    next_at: float
+    set_at: float
+    worker_type: str | None = None
+    count: int | None = None
+    repositories: list[str] = field(default_factory=list)
+    task: dict[str, Any] = field(default_factory=dict)
+    overlap: str = "skip"
+    paused: bool = False
+    runs: int = 0
+    last_run: float | None = None
+    last_task: str | None = None
+    source: str | None = None
+
+
+@dataclass(slots=True)
 class MasterFund(Record):
     """One master's own tokens, and its weight in the worker pool."""
 
@@ -368,6 +392,7 @@ class State:
     workers: dict[str, Worker] = field(default_factory=dict)
     handoffs: dict[str, Handoff] = field(default_factory=dict)
     escalations: dict[str, Escalation] = field(default_factory=dict)
+    schedules: dict[str, Schedule] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
     receipts: dict[int, str] = field(default_factory=dict)
     receipt_floor: int = 0
@@ -400,6 +425,7 @@ class State:
             "workers": [worker.to_json() for worker in self.workers.values()],
             "handoffs": [handoff.to_json() for handoff in self.handoffs.values()],
             "escalations": [escalation.to_json() for escalation in self.escalations.values()],
+            "schedules": [schedule.to_json() for schedule in self.schedules.values()],
         }
 
     @classmethod
@@ -422,6 +448,8 @@ class State:
             state.handoffs[row["id"]] = Handoff(**row)
         for row in data["escalations"]:
             state.escalations[row["id"]] = Escalation(**row)
+        for row in data.get("schedules", []):
+            state.schedules[row["id"]] = Schedule(**row)
         state.index()
         return state
 

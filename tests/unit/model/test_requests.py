@@ -13,6 +13,7 @@ from cortex.model.requests import (
     KINDS,
     BudgetRequest,
     HandoffAnswer,
+    ScheduleRequest,
     TaskRequest,
     VerbRequest,
     parse_request,
@@ -167,7 +168,7 @@ def test_a_misspelt_name_is_answered_with_the_right_one(
         assert error.field == "task"
 
 
-@pytest.mark.parametrize("kind", ["approve", "deny", "schedule", "worker_request"])
+@pytest.mark.parametrize("kind", ["approve", "deny", "worker_request"])
 def test_kinds_that_are_not_built_yet_are_refused_by_name(kind: str) -> None:
     assert refusal({"kind": kind}).message == f"{kind} is not supported by this version"
 
@@ -193,10 +194,12 @@ def test_every_kind_can_be_asked_for() -> None:
         "resume": {"reason": "go on"},
         "handoff": {"handoff_id": "handoff-001", "status": "accepted"},
         "budget": {"total_budget": 1000},
+        "schedule": {"schedule": "daily@09:00", "command": "true"},
     }
     assert set(right) == set(KINDS)
     made = [type(parse_request({"kind": kind, **fields})) for kind, fields in right.items()]
-    assert set(made) == {TaskRequest, VerbRequest, HandoffAnswer, BudgetRequest}
+    kinds = {TaskRequest, VerbRequest, HandoffAnswer, BudgetRequest, ScheduleRequest}
+    assert set(made) == kinds
 
 
 # --- what is brought into one form
