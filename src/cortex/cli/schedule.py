@@ -31,37 +31,43 @@ A run that was missed while no daemon ran is made up for once. Setting an id aga
 _PATIENCE_S = 5.0
 
 
+When = Annotated[
+    str,
+    typer.Argument(
+        metavar="WHEN",
+        help="daily@09:00, weekdays@09:00, weekly@mon 06:30, monthly@1 06:00, hourly@15, "
+        "every 6h, or five fields of cron.",
+    ),
+]
+WorkerTypeName = Annotated[
+    str | None,
+    typer.Option("--worker-type", "-w", metavar="TYPE", help="One worker for each repository."),
+]
+Count = Annotated[
+    int | None,
+    typer.Option("--count", metavar="N", min=1, help="Workers; of repositories: at once."),
+]
+Timezone = Annotated[
+    str | None,
+    typer.Option("--timezone", "-z", metavar="ZONE", help="Else the budget's, as in UTC."),
+]
+Overlap = Annotated[
+    bool, typer.Option("--overlap", help="Run also while the last run's task is open.")
+]
+ScheduleId = Annotated[str | None, typer.Option("--id", metavar="ID", help="Your own name for it.")]
+
+
 def schedule(
-    when: Annotated[
-        str,
-        typer.Argument(
-            metavar="WHEN",
-            help="daily@09:00, weekdays@09:00, weekly@mon 06:30, monthly@1 06:00, hourly@15, "
-            "every 6h, or five fields of cron.",
-        ),
-    ],
-    worker_type: Annotated[
-        str | None,
-        typer.Option("--worker-type", "-w", metavar="TYPE", help="One worker for each repository."),
-    ] = None,
+    when: When,
+    worker_type: WorkerTypeName = None,
     type: opts.TypeName = None,
     command: opts.CommandLine = None,
     repository: opts.Repositories = None,
-    count: Annotated[
-        int | None,
-        typer.Option("--count", metavar="N", min=1, help="Workers; of repositories: at once."),
-    ] = None,
-    timezone: Annotated[
-        str | None,
-        typer.Option("--timezone", "-z", metavar="ZONE", help="Else the budget's, as in UTC."),
-    ] = None,
-    overlap: Annotated[
-        bool, typer.Option("--overlap", help="Run also while the last run's task is open.")
-    ] = False,
+    count: Count = None,
+    timezone: Timezone = None,
+    overlap: Overlap = False,
     title: opts.Title = None,
-    schedule_id: Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="Your own name for it.")
-    ] = None,
+    schedule_id: ScheduleId = None,
     priority: opts.PriorityName = None,
     token_budget: opts.TokenBudget = None,
     timeout: opts.Timeout = None,
