@@ -55,8 +55,8 @@ def test_a_sound_home_has_no_problem(lived: tuple[HomePaths, World, Journal]) ->
     folder = state.workers["worker-cmd-001"].folder
     (paths.root / str(folder)).mkdir(parents=True)
     found = check_home(RealDisk(), paths)
-    missing = [f"{path.name} is missing; a daemon makes it again" for path in paths.documents]
-    assert found.problems == missing
+    missing = [f"{path}: is missing; a daemon makes it again" for path in paths.documents]
+    assert [str(problem) for problem in found.problems] == missing
     assert (found.lines, found.tasks, found.workers) == (len(world.lines), 1, 1)
 
 
@@ -71,7 +71,7 @@ def save(paths: HomePaths, journal: Journal, state: dict[str, Any]) -> None:
 
 
 def problems(paths: HomePaths) -> str:
-    return "\n".join(check_home(RealDisk(), paths).problems)
+    return "\n".join(str(problem) for problem in check_home(RealDisk(), paths).problems)
 
 
 def test_books_that_do_not_balance_are_told_with_their_line(
@@ -127,4 +127,6 @@ def test_a_torn_tail_is_told_and_the_lines_before_it_count(
         file.write(b'{"seq":')
     found = check_home(RealDisk(), paths)
     assert found.lines == len(world.lines)
-    assert any("torn" in problem and segment.name in problem for problem in found.problems)
+    assert any(
+        "torn" in problem.what and segment.name in problem.place for problem in found.problems
+    )
