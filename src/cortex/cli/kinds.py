@@ -189,10 +189,12 @@ KINDS = (
     Kind(
         "approvals",
         ("approval",),
-        "task_id",
+        "approval_id",
         lambda home: home.approvals(),
         (
+            _column("ID", "approval_id"),
             _column("TASK", "task_id"),
+            _column("STEP", "step"),
             _STATUS,
             _column("AGE", lambda row: age(row.get("created_at")), right=True),
             _column("REASON", "reason"),

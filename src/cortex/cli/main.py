@@ -44,6 +44,8 @@ COMMANDS = {
     "retry": Command("Act", "verbs", "retry", "Run failed or cancelled tasks again."),
     "pause": Command("Act", "verbs", "pause", "Hold tasks, or all new starts."),
     "resume": Command("Act", "verbs", "resume", "Let paused tasks go on."),
+    "approve": Command("Act", "verbs", "approve", "Say yes to what waits for it."),
+    "deny": Command("Act", "verbs", "deny", "Say no; the task is cancelled."),
     "handoff": Command("Act", "verbs", "handoff", "Accept or reject a handoff."),
     "budget": Command("Act", "budget", "budget", "Show the token budget, or change its total."),
     "validate": Command("Check", "validate", "validate", "Check files before they are used."),

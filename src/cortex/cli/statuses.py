@@ -42,6 +42,7 @@ STATUSES: dict[str, tuple[str, ...]] = {
     ),
     "handoff": ("pending", "accepted", "completed", "rejected"),
     "escalation": ("open", "closed"),
+    "approval": ("pending", "approved", "denied", "withdrawn"),
 }
 
 

@@ -17,7 +17,17 @@ from cortex.model.errors import HomeError
 if TYPE_CHECKING:
     from cortex.home import Home
 
-__all__ = ["EXAMPLES", "cancel", "complete_tasks", "handoff", "pause", "resume", "retry"]
+__all__ = [
+    "EXAMPLES",
+    "approve",
+    "cancel",
+    "complete_tasks",
+    "deny",
+    "handoff",
+    "pause",
+    "resume",
+    "retry",
+]
 
 EXAMPLES = {
     "cancel": """
@@ -37,6 +47,15 @@ EXAMPLES = {
   cortex resume task-010
   cortex resume            the whole fleet
 """,
+    "approve": """
+  cortex get approvals
+  cortex approve approval-003
+  cortex approve task-010              the one of this task that waits
+  cortex approve escalation-002        you have seen it; it is closed
+""",
+    "deny": """
+  cortex deny approval-003 --reason "too expensive"
+""",
     "handoff": """
   cortex handoff accept handoff-003
   cortex handoff reject handoff-003 --reason "wrong team"
@@ -51,6 +70,17 @@ def complete_tasks(incomplete: str) -> list[str]:
     except HomeError:
         return []
     return [ident for row in rows if (ident := str(row.get("id"))).startswith(incomplete)]
+
+
+def complete_open(incomplete: str) -> list[str]:
+    """The ids of approvals and escalations that wait for a person, for a shell."""
+    try:
+        home = open_home(None)
+        rows = [row.get("approval_id") for row in home.approvals() if row["status"] == "pending"]
+        rows += [row.get("escalation_id") for row in home.escalations() if row["status"] == "open"]
+    except (HomeError, KeyError):
+        return []
+    return [str(ident) for ident in rows if str(ident).startswith(incomplete)]
 
 
 TaskIds = Annotated[
@@ -124,6 +154,36 @@ def handoff(
     if reason:
         payload["reason"] = reason
     send_verb(open_home(home), payload, f"{handoff_id} {status}")
+
+
+Approvals = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ID", autocompletion=complete_open, help="Ids of approvals, or of their tasks."
+    ),
+]
+
+
+def approve(approvals: Approvals, reason: ReasonOption = None, home: HomeOption = None) -> None:
+    """Say yes: what waits for it goes on. For an escalation: you have seen it."""
+    _answer(open_home(home), "approve", approvals, reason, "approved")
+
+
+def deny(approvals: Approvals, reason: ReasonOption = None, home: HomeOption = None) -> None:
+    """Say no to what waits for a yes: its task is cancelled."""
+    _answer(open_home(home), "deny", approvals, reason, "denied")
+
+
+def _answer(home: Home, kind: str, idents: list[str], reason: str | None, done: str) -> None:
+    for ident in idents:
+        found = home.lookup(ident)
+        if found is None or found.kind not in ("approval", "task", "escalation"):
+            hint = "`cortex get approvals` lists what waits for a yes or no"
+            raise HomeError(f"{ident} is no approval, task or escalation here; {hint}")
+        payload: dict[str, Any] = {"kind": kind, f"{found.kind}_id": ident}
+        if reason:
+            payload["reason"] = reason
+        send_verb(home, payload, f"{ident} {'closed' if found.kind == 'escalation' else done}")
 
 
 def _named_by(home: Home, ident: str) -> str:

@@ -7,28 +7,24 @@ bytes that nobody changes any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cortex.control.context import Context
+from cortex.control.lookout import Lookout
 from cortex.decide import project
-from cortex.decide.entry import Entry
+from cortex.decide.health import Sign
 from cortex.decide.snapshot import POOL_LISTS, pool_row, queue_row
+from cortex.model.formats import DOCUMENT, WRITER
 from cortex.model.layout import encode_row, join
 from cortex.model.seams import Disk
 from cortex.model.times import format_time
-from cortex.store.drop import Problem
-from cortex.store.publish import Publisher
-from cortex.store.rejecting import reject_file
+from cortex.store.publish import LateEdit, Publisher
 
 __all__ = ["Publishing"]
 
-EDIT_REFUSED = Problem(
-    "this version does not take up edits of published files; the file was restored",
-    hint="drop the change into coordination/inbox/ instead: a task, or a cancel, retry or budget",
-)
 #: A publication may take this share of the time, at most.
 _DUTY = 20.0
 
@@ -62,10 +58,19 @@ class _Document:
 class Publishing:
     """Keeps the published files at most a moment behind the journal."""
 
-    def __init__(self, context: Context, disk: Disk, daemon: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        disk: Disk,
+        publisher: Publisher,
+        take: Callable[[list[LateEdit]], None],
+        daemon: dict[str, Any],
+    ) -> None:
         self._context = context
-        self._disk = disk
-        self._publisher = Publisher(disk, context.paths.out)
+        self._publisher = publisher
+        self._take = take
+        self._lookout = Lookout(context, disk, publisher, self.restore, take)
+        self.look = self._lookout.look
         self.daemon = daemon
         self._changed: dict[tuple[str, str], None] = {}
         self._next = 0.0
@@ -73,6 +78,8 @@ class Publishing:
         # The last line that was published, and the word of the daemon that stood above it.
         self._seq: int | None = None
         self._told: dict[str, Any] = {}
+        self._error: str | None = None
+        self._count = 0
         paths = context.paths
         self._tasks = _Document(
             paths.task_queue, _Rows({"tasks": {}}), lambda: {"daemon": dict(self.daemon)}
@@ -91,16 +98,16 @@ class Publishing:
     def start(self) -> None:
         """Marks everything as changed: the files are made anew from the state.
 
-        Edits that an earlier life had set aside and not yet told of are refused now.
+        Edits that an earlier life had set aside and not yet taken up are handed on now.
         """
-        left = self._publisher.leftovers([document.path for document in self._documents()])
-        self._refuse([(late.document, late.kept) for late in left])
+        self._take(self._publisher.leftovers([d.path for d in self._documents()]))
         state = self._context.state
         for kind, records in (
             ("task", state.tasks),
             ("worker", state.workers),
             ("handoff", state.handoffs),
             ("escalation", state.escalations),
+            ("approval", state.approvals),
             ("schedule", state.schedules),
         ):
             for ident in records:
@@ -117,38 +124,56 @@ class Publishing:
 
     @property
     def _anything(self) -> bool:
-        return bool(self._changed) or any(document.rows.dirty for document in self._documents())
+        return bool(self._changed) or any(
+            document.rows.dirty and not self._lookout.holds(document.path)
+            for document in self._documents()
+        )
 
     def _documents(self) -> tuple[_Document, ...]:
         return (self._tasks, self._pool, self._budget, self._handoffs, self._schedules)
 
     def next_due(self) -> float | None:
-        """Monotonic instant of the next publication, if one is due."""
-        return self._next if self._anything and not self._under_way else None
+        """Monotonic instant of the next publication or look, if one is due."""
+        publication = self._next if self._anything and not self._under_way else None
+        dues = [due for due in (publication, self._lookout.next_due()) if due is not None]
+        return min(dues, default=None)
+
+    @property
+    def count(self) -> int:
+        """How many publications have been written."""
+        return self._count
+
+    def signs(self) -> Iterable[Sign]:
+        """What has changed and is not written; nothing may be, while the journal takes no lines."""
+        if self._context.full is not None:
+            return
+        if self._error is not None:
+            yield Sign("publish_failing", "error", self._error)
+        elif self._anything:
+            cause = "what changed is not written into the published files"
+            yield Sign("publish_failing", f"after {self._count}", cause)
 
     def last(self) -> None:
         """Publishes what changed here and now: the daemon is leaving."""
         monotonic = self._context.engine.clock.monotonic
-        _publish(self._publisher, self._work(), self._context.state.seq, monotonic)
+        work = self._work(self._documents())
+        _publish(self._publisher, work, self._context.state.seq, monotonic)
 
-    def _work(self) -> list[Work]:
+    def _work(self, documents: Iterable[_Document]) -> list[Work]:
         """What is to be written, as bytes that nobody changes any more."""
         self._encode()
-        work = [
-            (document.path, self._header(document), _snapshot(document.rows))
-            for document in self._documents()
-            if document.rows.dirty
-        ]
-        for document in self._documents():
+        dirty = [document for document in documents if document.rows.dirty]
+        for document in dirty:
             document.rows.dirty = False
-        return work
+        return [(each.path, self._header(each), _snapshot(each.rows)) for each in dirty]
 
     def turn(self) -> None:
         """Publishes what changed, if it is time; everything in it is durable already."""
+        self._lookout.turn()
         clock = self._context.engine.clock.monotonic()
         if self._under_way or not self._anything or clock < self._next:
             return
-        work = self._work()
+        work = self._work([d for d in self._documents() if not self._lookout.holds(d.path)])
         if not work:
             return
         self._under_way = True
@@ -185,7 +210,8 @@ class Publishing:
     def _header(self, document: _Document) -> dict[str, Any]:
         return {
             "version": "1.0",
-            "format": 1,
+            "format": DOCUMENT,
+            "written_by": WRITER,
             "updated_at": format_time(self._context.engine.clock.now().timestamp()),
             "journal_seq": self._context.state.seq,
             **document.fields(),
@@ -195,58 +221,26 @@ class Publishing:
         self._under_way = False
         clock = self._context.engine.clock.monotonic()
         if isinstance(outcome, Exception):
-            self._context.log.error("files could not be published", error=str(outcome))
+            cause = f"the published files cannot be written: {outcome}"
+            if cause != self._error:
+                self._context.log.warning(cause)
+            self._error = cause
             for document in self._documents():
                 document.rows.dirty = True
             self._told = {}
             self._next = clock + 1.0
             return
+        self._error = None
+        self._count += 1
         took, edits = outcome
         interval = self._context.settings.daemon.publish_interval
         self._next = clock + max(interval, _DUTY * (took + encoding))
-        self._refuse(edits)
+        self._take(edits)
 
-    def resync(self) -> None:
-        """Finds documents that somebody edited or removed; they are published anew."""
-        if self._under_way:
-            return
-        self._under_way = True
-        paths = [document.path for document in self._documents()]
-        publisher, clock = self._publisher, self._context.engine.clock.monotonic()
-        self._context.effects.run(
-            "publish", lambda: _look_after(publisher, paths, clock), self._looked_after
-        )
-
-    def _looked_after(self, outcome: Any) -> None:
-        self._under_way = False
-        if isinstance(outcome, Exception):
-            self._context.log.warning("published files could not be read", error=str(outcome))
-            return
-        changed, late = outcome
+    def restore(self, path: Path) -> None:
+        """Publishes one document again: it is not as it was published."""
         for document in self._documents():
-            document.rows.dirty = document.rows.dirty or document.path in changed
-        self._refuse(late)
-
-    def _refuse(self, edits: list[_Edit]) -> None:
-        """Keeps an edit whole in rejected/ beside its reason, as nothing takes it up yet."""
-        if not edits:
-            return
-        context = self._context
-        disk, paths, at = self._disk, context.paths, context.engine.now().at
-        for path, _ in edits:
-            context.log.warning("an edit of a published file was refused", file=path.name)
-            event = {"event": "file_edit_refused", "file": path.name}
-            context.engine.apply(Entry("person", f"{path.name} was edited by hand", [event]))
-
-        def work() -> None:
-            for path, kept in edits:
-                reject_file(disk, paths, kept, path.name, EDIT_REFUSED, at, kept.name)
-
-        context.effects.run("publish", work, self._refused)
-
-    def _refused(self, outcome: Any) -> None:
-        if isinstance(outcome, Exception):
-            self._context.log.warning("an edit stays in .state/out/", error=str(outcome))
+            document.rows.dirty = document.rows.dirty or document.path == path
 
     # --- rows
 
@@ -267,11 +261,12 @@ class Publishing:
             elif kind == "fleet":
                 self.daemon["paused"] = self._context.state.paused
                 self._tasks.rows.dirty = True
+            elif kind == "approval":
+                approvals = self._context.state.approvals
+                self._plain(self._handoffs, "approvals", ident, approvals, project.approval_row)
             elif kind == "escalation":
                 records = self._context.state.escalations
-                self._plain(
-                    self._handoffs, "escalations", ident, records, project.escalation_row
-                )
+                self._plain(self._handoffs, "escalations", ident, records, project.escalation_row)
             self._budget.rows.dirty = self._budget.rows.dirty or kind in ("budget", "worker")
 
     def _task(self, ident: str) -> None:
@@ -304,7 +299,6 @@ class Publishing:
         document.rows.put(name if record is not None else None, ident, encoded)
 
 
-_Edit = tuple[Path, Path]
 Work = tuple[Path, dict[str, Any], dict[str, list[bytes]]]
 
 
@@ -314,20 +308,12 @@ def _snapshot(rows: _Rows) -> dict[str, list[bytes]]:
 
 def _publish(
     publisher: Publisher, work: list[Work], seq: int, monotonic: Callable[[], float]
-) -> tuple[float, list[_Edit]]:
+) -> tuple[float, list[LateEdit]]:
     """(seconds it took, edits that were found in the place of what was published)."""
     started = monotonic()
     edits = []
     for path, header, lists in work:
         result = publisher.publish(path, join(header, lists), seq)
         if result.edited and result.kept is not None:
-            edits.append((path, result.kept))
+            edits.append(LateEdit(path, result.kept))
     return monotonic() - started, edits
-
-
-def _look_after(
-    publisher: Publisher, paths: Sequence[Path], monotonic_s: float
-) -> tuple[list[Path], list[_Edit]]:
-    """(documents that are not as they were published, edits that came late)."""
-    changed = [path for path in paths if not publisher.untouched(path)]
-    return changed, [(late.document, late.kept) for late in publisher.sweep(monotonic_s)]

@@ -20,7 +20,7 @@ __all__ = ["LINES_BETWEEN", "Saving"]
 
 #: A checkpoint follows this many lines, or as many as there are records, whichever is more.
 LINES_BETWEEN = 5000
-_KINDS = ("task", "worker", "handoff", "escalation", "schedule")
+_KINDS = ("task", "worker", "handoff", "escalation", "approval", "schedule")
 
 
 class Saving:
@@ -118,6 +118,7 @@ def _records(state: State, kind: str) -> dict[str, Any]:
         "worker": state.workers,
         "handoff": state.handoffs,
         "escalation": state.escalations,
+        "approval": state.approvals,
         "schedule": state.schedules,
     }
     records: dict[str, Any] = kinds[kind]

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cortex.decide import budget
+from cortex.decide.answers import answer
 from cortex.decide.ending import cancel_task, reopen_task
 from cortex.decide.entry import Entry, Now
 from cortex.decide.handoffs import accept_handoff, reject_handoff
 from cortex.decide.schedules import change_schedule, set_schedule
 from cortex.model.errors import RequestError
 from cortex.model.requests import (
+    Answer,
     BudgetRequest,
     HandoffAnswer,
     Request,
@@ -27,7 +29,7 @@ from cortex.model.requests import (
 )
 from cortex.model.state import TERMINAL_TASK, State, Task
 
-__all__ = ["accept_all"]
+__all__ = ["accept_all", "accept_each"]
 
 Event = dict[str, Any]
 BY = "inbox"
@@ -82,6 +84,25 @@ def accept_all(
     return Entry(entries[0].by, why, [event for entry in entries for event in entry.events])
 
 
+def accept_each(
+    state: State,
+    requests: Sequence[TaskRequest],
+    source: str,
+    now: Now,
+    archived: Mapping[str, str],
+) -> list[list[Event] | RequestError]:
+    """As `accept_all`, but each task by itself: its events, or why it is refused."""
+    named = frozenset(request.id for request in requests if request.id)
+    file = _File(source, archived, named=named)
+    outcomes: list[list[Event] | RequestError] = []
+    for request in requests:
+        try:
+            outcomes.append(_task(state, request, file, now).events)
+        except RequestError as error:
+            outcomes.append(error)
+    return outcomes
+
+
 def _accept(state: State, request: Request, file: _File, now: Now) -> Entry:
     if isinstance(request, TaskRequest):
         return _task(state, request, file, now)
@@ -89,6 +110,8 @@ def _accept(state: State, request: Request, file: _File, now: Now) -> Entry:
         return _handoff(state, request, now)
     if isinstance(request, ScheduleRequest):
         return set_schedule(state, request, file.source, now)
+    if isinstance(request, Answer):
+        return answer(state, request)
     if isinstance(request, BudgetRequest):
         why = request.reason or f"a person set the total budget to {request.total_budget:,}"
         return Entry("person", why, budget.change_total(state, request.total_budget))
@@ -177,6 +200,7 @@ def _record(state: State, request: TaskRequest, file: _File, now: Now) -> Task:
         max_parallel=request.max_parallel,
         fallback=request.fallback,
         hold=request.hold,
+        approval=request.approval,
         source=file.source,
         extra=request.model_extra or {},
     )

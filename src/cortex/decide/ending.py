@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from cortex.decide.approvals import withdraw_approvals
 from cortex.decide.escalate import close_escalations
 from cortex.model.errors import RequestError
 from cortex.model.state import (
@@ -15,7 +17,7 @@ from cortex.model.state import (
     Worker,
 )
 
-__all__ = ["cancel_task", "cancel_work", "reopen_task"]
+__all__ = ["cancel_task", "cancel_tasks", "cancel_work", "cancel_worker", "reopen_task"]
 
 Event = dict[str, Any]
 
@@ -30,6 +32,15 @@ def cancel_task(state: State, task: Task, reason: str, cascade: bool = False) ->
     _cancel(state, task, reason, cascade, events, set())
     if not events:
         raise RequestError(f"{task.id} and all that came of it have ended already", field="task_id")
+    return events
+
+
+def cancel_tasks(state: State, tasks: Iterable[Task], reason: str) -> list[Event]:
+    """Events that cancel several tasks in one line, each once, whoever else takes it along."""
+    events: list[Event] = []
+    seen: set[str] = set()
+    for task in tasks:
+        _cancel(state, task, reason, False, events, seen)
     return events
 
 
@@ -74,6 +85,7 @@ def cancel_work(state: State, task: Task, reason: str) -> list[Event]:
                     "status": "cancelled",
                 }
             )
+    events += withdraw_approvals(state, task.id)
     events.append(
         {"event": "task_ended", "task_id": task.id, "status": "cancelled", "reason": reason}
     )

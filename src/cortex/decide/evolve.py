@@ -9,20 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cortex.decide import ledger
+from cortex.decide import evolve_people, ledger
 from cortex.decide.lifecycle import (
-    HANDOFF_EDGES,
     STEP_EDGES,
-    TASK_EDGES,
     WORKER_EDGES,
     check,
 )
+from cortex.decide.transitions import count_id, set_task_status
 from cortex.model.state import (
-    TERMINAL_TASK,
+    WAITING_WORKER,
     Due,
-    Escalation,
-    Handoff,
-    Schedule,
     State,
     Step,
     Task,
@@ -59,13 +55,6 @@ def evolve(state: State, seq: int, at: str, events: list[Event]) -> None:
     state.at = at
 
 
-def _count(state: State, prefix: str, ident: str) -> None:
-    """Keeps a prefix's counter at or above the number that an id carries: no id is reused."""
-    before, _, number = ident.rpartition("-")
-    if before == prefix and number.isdigit() and len(number) <= 15:
-        state.counters[prefix] = max(state.counters.get(prefix, 0), int(number))
-
-
 # --- intake
 
 
@@ -88,41 +77,29 @@ def _drop_rejected(state: State, event: Event, _at: str) -> None:
 def _task_accepted(state: State, event: Event, _at: str) -> None:
     task = Task.from_json(event["task"])
     state.tasks[task.id] = task
-    _count(state, "task", task.id)
+    count_id(state, "task", task.id)
     state.index_task(task)
     state.touch("task", task.id)
-
-
-def _set_status(state: State, task: Task, status: str) -> None:
-    check(TASK_EDGES, task.status, status, task.id)
-    task.status = status
-    state.touch("task", task.id)
-    if status in TERMINAL_TASK:
-        state.ended_tasks[task.id] = None
-        for dependent in sorted(state.dependents.get(task.id, ())):
-            state.touch("task", dependent)
-    else:
-        state.ended_tasks.pop(task.id, None)
 
 
 def _task_routed(state: State, event: Event, _at: str) -> None:
     task = state.tasks[event["task_id"]]
     task.assigned_to = event["master"]
     task.blocked_on = task.waiting_for = None
-    _set_status(state, task, "assigned")
+    set_task_status(state, task, "assigned")
 
 
 def _task_blocked(state: State, event: Event, _at: str) -> None:
     task = state.tasks[event["task_id"]]
     task.blocked_on = event["blocked_on"]
     task.assigned_to = event.get("master", task.assigned_to)
-    _set_status(state, task, "blocked")
+    set_task_status(state, task, "blocked")
 
 
 def _task_unblocked(state: State, event: Event, _at: str) -> None:
     task = state.tasks[event["task_id"]]
     task.blocked_on = None
-    _set_status(state, task, "pending")
+    set_task_status(state, task, "pending")
 
 
 def _task_waiting(state: State, event: Event, _at: str) -> None:
@@ -137,11 +114,11 @@ def _task_planned(state: State, event: Event, at: str) -> None:
     task.execution_mode = event.get("execution_mode", task.execution_mode)
     task.started_at = task.started_at or at
     task.waiting_for = None
-    _set_status(state, task, "in_progress")
+    set_task_status(state, task, "in_progress")
 
 
 def _task_aggregating(state: State, event: Event, _at: str) -> None:
-    _set_status(state, state.tasks[event["task_id"]], "aggregating")
+    set_task_status(state, state.tasks[event["task_id"]], "aggregating")
 
 
 def _task_ended(state: State, event: Event, at: str) -> None:
@@ -157,7 +134,7 @@ def _task_ended(state: State, event: Event, at: str) -> None:
     task.handoff_id = event.get("handoff_id", task.handoff_id)
     task.ended_at = at
     task.blocked_on = task.waiting_for = None
-    _set_status(state, task, event["status"])
+    set_task_status(state, task, event["status"])
 
 
 def _task_linked(state: State, event: Event, _at: str) -> None:
@@ -170,13 +147,13 @@ def _task_linked(state: State, event: Event, _at: str) -> None:
 def _task_paused(state: State, event: Event, _at: str) -> None:
     task = state.tasks[event["task_id"]]
     task.resume_to = task.status
-    _set_status(state, task, "paused")
+    set_task_status(state, task, "paused")
 
 
 def _task_resumed(state: State, event: Event, _at: str) -> None:
     task = state.tasks[event["task_id"]]
     status, task.resume_to = task.resume_to or "pending", None
-    _set_status(state, task, status)
+    set_task_status(state, task, status)
 
 
 def _task_released(state: State, event: Event, _at: str) -> None:
@@ -191,11 +168,44 @@ def _task_reopened(state: State, event: Event, _at: str) -> None:
     task.run += 1
     task.reason = task.ended_at = None
     task.hold = False
+    task.approved = []
     for step in task.steps:
         if step.status not in ("done",):
             step.status, step.attempt, step.worker_id = "waiting", 0, None
             step.reason = step.not_before = None
-    _set_status(state, task, "assigned" if task.assigned_to else "pending")
+    set_task_status(state, task, "assigned" if task.assigned_to else "pending")
+
+
+_OF_WORKERS = ("priority", "deadline")
+
+
+def _task_edited(state: State, event: Event, _at: str) -> None:
+    """A person changed fields of it; workers that wait for their turn go with them."""
+    task = state.tasks[event["task_id"]]
+    for name, value in event["fields"].items():
+        setattr(task, name, value)
+    for step in task.steps:
+        step.retries = event.get("retries", {}).get(step.name, step.retries)
+    for ident in task.workers:
+        worker = state.workers.get(ident)
+        if worker is not None and worker.status in WAITING_WORKER:
+            for name in _OF_WORKERS:
+                setattr(worker, name, event["fields"].get(name, getattr(worker, name)))
+            state.touch("worker", ident)
+    state.touch("task", task.id)
+
+
+def _task_replanned(state: State, event: Event, _at: str) -> None:
+    """Nothing of it has started and what it is made of has changed: it is planned anew."""
+    task = state.tasks[event["task_id"]]
+    task.steps = []
+    task.assigned_to = event["assigned_to"]
+    task.blocked_on = task.waiting_for = None
+    if task.status == "paused":
+        task.resume_to = "pending"
+        state.touch("task", task.id)
+    else:
+        set_task_status(state, task, "pending")
 
 
 def _priority_changed(state: State, event: Event, _at: str) -> None:
@@ -224,7 +234,7 @@ def _step_changed(state: State, event: Event, _at: str) -> None:
 def _worker_requested(state: State, event: Event, _at: str) -> None:
     worker = Worker(**event["worker"])
     state.workers[worker.id] = worker
-    _count(state, worker.id.rpartition("-")[0], worker.id)
+    count_id(state, worker.id.rpartition("-")[0], worker.id)
     state.counters["order"] = max(state.counters.get("order", 0), worker.order)
     state.index_worker(worker)
     task = state.tasks[worker.task_id]
@@ -324,68 +334,6 @@ def _worker_cleaned(state: State, event: Event, at: str) -> None:
     state.touch("worker", worker.id)
 
 
-# --- handoffs, escalations
-
-
-def _handoff_created(state: State, event: Event, _at: str) -> None:
-    handoff = Handoff(**event["handoff"])
-    state.handoffs[handoff.id] = handoff
-    _count(state, "handoff", handoff.id)
-    state.touch("handoff", handoff.id)
-
-
-def _handoff_changed(state: State, event: Event, at: str) -> None:
-    handoff = state.handoffs[event["handoff_id"]]
-    check(HANDOFF_EDGES, handoff.status, event["status"], handoff.id)
-    handoff.status = event["status"]
-    handoff.reason = event.get("reason", handoff.reason)
-    if handoff.status == "accepted":
-        handoff.accepted_at = at
-    else:
-        handoff.ended_at = at
-    state.touch("handoff", handoff.id)
-    state.touch("task", handoff.task_id)
-
-
-def _escalation_raised(state: State, event: Event, _at: str) -> None:
-    escalation = Escalation(**event["escalation"])
-    state.escalations[escalation.id] = escalation
-    _count(state, "escalation", escalation.id)
-    state.touch("escalation", escalation.id)
-
-
-def _escalation_ended(state: State, event: Event, at: str) -> None:
-    escalation = state.escalations[event["escalation_id"]]
-    escalation.status, escalation.ended_at = "closed", at
-    state.touch("escalation", escalation.id)
-
-
-# --- schedules
-
-
-def _schedule_set(state: State, event: Event, _at: str) -> None:
-    schedule = Schedule(**event["schedule"])
-    state.schedules[schedule.id] = schedule
-    _count(state, "schedule", schedule.id)
-    state.touch("schedule", schedule.id)
-
-
-def _schedule_moved(state: State, event: Event, _at: str) -> None:
-    """The next instant is another one: after a run, a skip, a pause or a clock set back."""
-    schedule = state.schedules[event["schedule_id"]]
-    schedule.next_at, schedule.set_at = event["next_at"], event["set_at"]
-    schedule.paused = event.get("paused", schedule.paused)
-    if "task_id" in event:
-        schedule.runs += 1
-        schedule.last_run, schedule.last_task = event["set_at"], event["task_id"]
-    state.touch("schedule", schedule.id)
-
-
-def _schedule_removed(state: State, event: Event, _at: str) -> None:
-    del state.schedules[event["schedule_id"]]
-    state.touch("schedule", event["schedule_id"])
-
-
 # --- fleet
 
 
@@ -411,12 +359,32 @@ def _archived(state: State, event: Event, _at: str) -> None:
     for ident in event["workers"]:
         del state.workers[ident]
         state.touch("worker", ident)
+    gone = [one.id for one in state.approvals.values() if one.task_id not in state.tasks]
+    for ident in gone:
+        del state.approvals[ident]
+        state.touch("approval", ident)
     for ident in event.get("handoffs", []):
         del state.handoffs[ident]
         state.touch("handoff", ident)
     for ident in event.get("escalations", []):
         del state.escalations[ident]
         state.touch("escalation", ident)
+
+
+#: So many edits are remembered; the file of one is gone seconds after its line is durable.
+_EDITS_AT_MOST = 50
+
+
+def _file_edited(state: State, event: Event, _at: str) -> None:
+    """The receipt keeps a crash between this line and the file's removal from doubling it."""
+    state.edits[event["receipt"]] = event.get("refusal")
+    for receipt in list(state.edits)[:-_EDITS_AT_MOST]:
+        del state.edits[receipt]
+
+
+def _file_edit_refused(state: State, event: Event, at: str) -> None:
+    if "receipt" in event:
+        _file_edited(state, event, at)
 
 
 def _noted(_state: State, _event: Event, _at: str) -> None:
@@ -438,6 +406,8 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "task_resumed": _task_resumed,
     "task_released": _task_released,
     "task_reopened": _task_reopened,
+    "task_edited": _task_edited,
+    "task_replanned": _task_replanned,
     "priority_changed": _priority_changed,
     "step_changed": _step_changed,
     "worker_requested": _worker_requested,
@@ -450,21 +420,16 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "worker_collecting": _worker_collecting,
     "worker_ended": _worker_ended,
     "worker_cleaned": _worker_cleaned,
-    "handoff_created": _handoff_created,
-    "handoff_changed": _handoff_changed,
-    "escalation_raised": _escalation_raised,
-    "escalation_ended": _escalation_ended,
-    "schedule_set": _schedule_set,
-    "schedule_fired": _schedule_moved,
-    "schedule_skipped": _schedule_moved,
-    "schedule_moved": _schedule_moved,
-    "schedule_removed": _schedule_removed,
     "fleet_paused": _fleet_paused,
     "archived": _archived,
     "logs_removed": _noted,
     "daemon_started": _noted,
     "daemon_stopped": _noted,
-    "file_edit_refused": _noted,
+    "condition_began": _noted,
+    "condition_ended": _noted,
+    "file_edited": _file_edited,
+    "file_edit_refused": _file_edit_refused,
     "task_linked": _task_linked,
     **ledger.EVENTS,
+    **evolve_people.EVENTS,
 }

@@ -27,9 +27,10 @@ TASK_EDGES: Edges = _edges(
         "pending": "assigned blocked awaiting_approval paused cancelled failed",
         "blocked": "pending paused cancelled",
         "awaiting_approval": "pending assigned in_progress aggregating paused cancelled",
-        "assigned": "in_progress planning blocked paused cancelled failed",
-        "planning": "in_progress paused cancelled",
-        "in_progress": "aggregating awaiting_approval paused cancelled",
+        "assigned": "pending in_progress planning blocked awaiting_approval paused cancelled "
+        "failed",
+        "planning": "pending in_progress paused cancelled",
+        "in_progress": "pending aggregating awaiting_approval paused cancelled",
         "aggregating": "completed failed in_progress paused cancelled",
         "paused": "pending blocked awaiting_approval assigned planning in_progress aggregating "
         "cancelled",

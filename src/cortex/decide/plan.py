@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Callable
 from typing import Any
 
 from cortex.decide.catalog import Catalog, Missing, RuntimeInfo
@@ -20,12 +21,20 @@ from cortex.model.state import State, Step, Task, Worker
 __all__ = ["make_steps", "missing_for", "names_for_each", "ready_steps", "request_workers"]
 
 Event = dict[str, Any]
+#: How many further attempts workers of a type get by default.
+Retries = Callable[[str], int]
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def make_steps(task: Task, catalog: Catalog, settings: Settings) -> list[Step]:
     """The steps of a task, none started. A task in direct mode has one."""
-    retries = settings.workers.retries if task.retries is None else task.retries
+
+    def retries(worker_type: str) -> int:
+        """Further attempts: as the task says, else its worker type, else the settings."""
+        kind = catalog.types.get(worker_type)
+        said = (task.retries, kind.retries if kind is not None else None)
+        return next((one for one in said if one is not None), settings.workers.retries)
+
     if task.plan:
         return [_own_step(task, row, retries) for row in task.plan]
     if task.command is not None:
@@ -43,7 +52,7 @@ def _type_for(task: Task, catalog: Catalog, plan: MasterPlan | None) -> str:
     return plan.steps[0].worker_type if plan else "coordinator-worker"
 
 
-def _whole(task: Task, worker_type: str, retries: int) -> Step:
+def _whole(task: Task, worker_type: str, retries: Retries) -> Step:
     return Step(
         name="main",
         worker_type=worker_type,
@@ -53,11 +62,11 @@ def _whole(task: Task, worker_type: str, retries: int) -> Step:
         scope=dict(task.scope),
         token_budget=task.token_budget,
         timeout_s=task.timeout_s,
-        retries=retries,
+        retries=retries(worker_type),
     )
 
 
-def _own_step(task: Task, row: dict[str, Any], retries: int) -> Step:
+def _own_step(task: Task, row: dict[str, Any], retries: Retries) -> Step:
     own = row.get("scope", {})
     scope = {**task.scope, **own}
     for named, instead in (("repository", "repositories"), ("repositories", "repository")):
@@ -74,7 +83,8 @@ def _own_step(task: Task, row: dict[str, Any], retries: int) -> Step:
         scope=scope,
         token_budget=row.get("token_budget"),
         timeout_s=row.get("timeout", task.timeout_s),
-        retries=row.get("retries", retries),
+        retries=row["retries"] if "retries" in row else retries(row["worker_type"]),
+        approval=row.get("approval", False),
     )
 
 
@@ -83,7 +93,7 @@ def _repositories(task: Task) -> list[str]:
     return [repository for repository in named if repository]
 
 
-def _from_plan(task: Task, plan: MasterPlan, retries: int) -> list[Step]:
+def _from_plan(task: Task, plan: MasterPlan, retries: Retries) -> list[Step]:
     """The master's steps; `for_each` makes one per repository, and needs follow all of them."""
     repositories = _repositories(task)
     names = _names(plan, repositories)
@@ -100,7 +110,8 @@ def _from_plan(task: Task, plan: MasterPlan, retries: int) -> list[Step]:
             scope=scope,
             token_budget=task.token_budget,
             timeout_s=task.timeout_s,
-            retries=retries if template.retries is None else template.retries,
+            retries=retries(template.worker_type) if template.retries is None else template.retries,
+            approval=template.approval,
         )
         for template in plan.steps
         for name, scope in zip(

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortex.decide.budget import total_used
-from cortex.model.state import Escalation, Handoff, Schedule, State, Step, Task, Worker
+from cortex.model.owners import TASK_OWNERS
+from cortex.model.state import Approval, Escalation, Handoff, Schedule, State, Step, Task, Worker
 from cortex.model.times import format_time, write_duration
 
 __all__ = [
     "Vitals",
     "active_row",
+    "approval_row",
     "budget_document",
     "completed_row",
     "escalation_row",
@@ -66,7 +68,7 @@ def task_row(task: Task, state: State, waiting_for: str | None = None) -> Row:
         },
         "created_at": task.created_at,
     }
-    return _tidy(
+    row = _tidy(
         row,
         {
             "started_at": task.started_at,
@@ -99,9 +101,11 @@ def task_row(task: Task, state: State, waiting_for: str | None = None) -> Row:
             "hold": task.hold or None,
             "run": task.run if task.run > 1 else None,
             "context": task.context,
-            **task.extra,
         },
     )
+    # What the daemon says is never hidden by a field of the same name that a person brought along.
+    own = {name: value for name, value in task.extra.items() if name not in TASK_OWNERS}
+    return _tidy(row, own)
 
 
 def _step_row(step: Step) -> Row:
@@ -264,6 +268,25 @@ def escalation_row(escalation: Escalation) -> Row:
         "created_at": escalation.created_at,
     }
     return _tidy(row, {"task_id": escalation.task_id, "ended_at": escalation.ended_at})
+
+
+def approval_row(approval: Approval) -> Row:
+    """A row of approvals."""
+    row: Row = {
+        "approval_id": approval.id,
+        "task_id": approval.task_id,
+        "status": approval.status,
+        "reason": approval.reason,
+        "created_at": approval.created_at,
+    }
+    return _tidy(
+        row,
+        {
+            "step": approval.step,
+            "comment": approval.comment,
+            "answered_at": approval.answered_at,
+        },
+    )
 
 
 def schedule_row(schedule: Schedule) -> Row:

@@ -13,7 +13,7 @@ from cortex.decide.admit import waiting_reason
 from cortex.decide.project import Vitals
 from cortex.model.state import LIVE, WAITING_WORKER, State, Task, Worker
 
-__all__ = ["POOL_LISTS", "documents", "pool_row", "queue_row"]
+__all__ = ["POOL_LISTS", "documents", "pool_row", "queue_row", "row_of"]
 
 POOL_LISTS = ("active_workers", "queued_workers", "completed_workers", "failed_workers")
 _NO_VITALS = Vitals()
@@ -61,9 +61,27 @@ def documents(state: State) -> dict[str, Row]:
         "handoffs.json": {
             "handoffs": [project.handoff_row(handoff) for handoff in state.handoffs.values()],
             "escalations": [project.escalation_row(row) for row in state.escalations.values()],
-            "approvals": [],
+            "approvals": [project.approval_row(row) for row in state.approvals.values()],
         },
         "schedules.json": {
             "scheduled_workers": [project.schedule_row(row) for row in state.schedules.values()]
         },
     }
+
+
+def row_of(state: State, name: str, ident: str) -> Row:
+    """One row of the list of that name, as `documents` has it; empty where there is none."""
+    if name == "tasks":
+        task = state.tasks.get(ident)
+        return queue_row(state, task) if task else {}
+    if name == "handoffs":
+        handoff = state.handoffs.get(ident)
+        return project.handoff_row(handoff) if handoff else {}
+    if name == "escalations":
+        escalation = state.escalations.get(ident)
+        return project.escalation_row(escalation) if escalation else {}
+    if name == "scheduled_workers":
+        schedule = state.schedules.get(ident)
+        return project.schedule_row(schedule) if schedule else {}
+    worker = state.workers.get(ident)
+    return pool_row(state, worker)[1] if worker else {}

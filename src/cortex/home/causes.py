@@ -88,6 +88,7 @@ def _above(kind: str, row: Row) -> str | None:
         "worker": ("task_id",),
         "handoff": ("source_task", "task_id"),
         "escalation": ("task_id",),
+        "approval": ("task_id",),
     }
     for name in names.get(kind, ()):
         if isinstance(row.get(name), str):
@@ -130,7 +131,10 @@ def _wait_of(home: Home, found: Found, ident: str, since: str | None) -> Wait | 
         freed = f"`cortex handoff accept {ident}`, or its receiver"
         return Wait(f"{receiver} to accept it", since, (freed,))
     if found.kind == "escalation":
-        return Wait("a person to look at it", since, ("its cause being gone",))
+        freed = (f"`cortex approve {ident}`, when you have seen it", "its cause being gone")
+        return Wait("a person to look at it", since, freed)
+    if found.kind == "approval" and found.row.get("status") == "pending":
+        return _approval_wait(home, str(found.row.get("task_id")), since)
     return None
 
 
@@ -178,7 +182,7 @@ def _task_wait(home: Home, ident: str, row: Row, since: str | None) -> Wait | No
         freed = "configuring what it names; it goes on by itself then"
         return Wait(str(reason or "something to be configured"), since, (freed,))
     if status == "awaiting_approval":
-        return Wait(str(reason or "a person's approval"), since, ("a person's yes or no",))
+        return _approval_wait(home, ident, since)
     needs = [
         f"{need} ({task.get('status')}) to complete"
         for need in map(str, row.get("needs") or ())
@@ -189,6 +193,16 @@ def _task_wait(home: Home, ident: str, row: Row, since: str | None) -> Wait | No
     if _paused(home):
         return Wait("the fleet is paused", since, ("`cortex resume`",))
     return _workers_wait(home, ident, reason, since)
+
+
+def _approval_wait(home: Home, task_id: str, since: str | None) -> Wait:
+    """The approval of a task that is pending, and the words that answer it."""
+    for row in home.approvals():
+        if row.get("task_id") == task_id and row.get("status") == "pending":
+            name = row.get("approval_id")
+            freed = (f"`cortex approve {name}`", f"`cortex deny {name}`, which cancels the task")
+            return Wait(f"a person's yes or no: {row.get('reason')}", since, freed)
+    return Wait("a person's yes or no", since, ("`cortex get approvals` names it",))
 
 
 def _workers_wait(home: Home, ident: str, reason: object, since: str | None) -> Wait | None:

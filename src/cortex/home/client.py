@@ -107,12 +107,14 @@ class Home:
         return (found or self._from_archive(ident, "worker") or Found("", {})).row or None
 
     def lookup(self, ident: str) -> Found | None:
-        """Whatever has that id: task, worker, handoff or escalation, published or archived."""
+        """Whatever has that id, published or archived: a task, a worker, a handoff, …"""
         return (
             self._published("task", "id", self.tasks(), ident)
             or self._published("worker", "worker_id", self.workers(), ident)
             or self._published("handoff", "handoff_id", self.handoffs(), ident)
             or self._published("escalation", "escalation_id", self.escalations(), ident)
+            or self._published("approval", "approval_id", self.approvals(), ident)
+            or self._published("schedule", "id", self.schedules(), ident)
             or self._from_archive(ident)
         )
 

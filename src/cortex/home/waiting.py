@@ -62,7 +62,7 @@ def _ended() -> frozenset[str]:
     # Not at the top: the records beside these two sets take longer to import than to read a home.
     from cortex.model.state import TERMINAL_TASK, TERMINAL_WORKER
 
-    return TERMINAL_TASK | TERMINAL_WORKER | {"closed"}
+    return TERMINAL_TASK | TERMINAL_WORKER | {"closed", "denied", "withdrawn"}
 
 
 def has_ended(status: str) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortex.decide.aggregate import conclude_parent, dead_steps, open_children, settled
+from cortex.decide.approvals import ask, step_waits, task_waits
 from cortex.decide.catalog import Catalog
 from cortex.decide.entry import Entry, Now, seconds_left
 from cortex.decide.handoffs import accept_handoff
@@ -136,6 +137,9 @@ def _planned(
     missing = missing_for(draft.steps, catalog)
     if missing is not None:
         return _blocked_with(task, missing, master, events)
+    reason = task_waits(draft, draft.steps, catalog, settings)
+    if reason is not None:
+        return Decision(Entry(master, reason, [*events, *ask(state, task, reason, now)]))
     return Decision(_plan_line(state, draft, catalog, now, events))
 
 
@@ -176,6 +180,7 @@ def _plan_line(
         "steps": [step.to_json() for step in steps],
     }
     ready, _ = ready_steps(task, now)
+    ready = [step for step in ready if step_waits(task, step, catalog) is None]
     workers = request_workers(state, task, ready, catalog, now)
     count = sum(1 for event in workers if event["event"] == "worker_requested")
     why = f"{len(steps)} step{'s' if len(steps) > 1 else ''}, {count} can start; "
@@ -204,8 +209,14 @@ def _advance(state: State, task: Task, catalog: Catalog, now: Now) -> Decision:
     if dead:
         return Decision(Entry(task.assigned_to or "", str(dead[0]["reason"]), dead))
     ready, soonest = ready_steps(task, now)
-    if ready:
-        return _start(state, task, ready, catalog, now)
+    unasked = {step.name: why for step in ready if (why := step_waits(task, step, catalog))}
+    free = [step for step in ready if step.name not in unasked]
+    if free:
+        return _start(state, task, free, catalog, now)
+    if unasked:
+        name, reason = next(iter(unasked.items()))
+        events = ask(state, task, reason, now, step=name)
+        return Decision(Entry(task.assigned_to or "", reason, events))
     if settled(task):
         event = {"event": "task_aggregating", "task_id": task.id}
         return Decision(Entry(task.assigned_to or "", "no step can move any more", [event]))

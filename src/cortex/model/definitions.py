@@ -87,6 +87,7 @@ class PlanStep(_Definition):
     for_each: Literal["repository"] | None = None
     needs: Names = Field(default_factory=list)
     optional: bool = False
+    approval: bool = False
     retries: int | None = Field(None, ge=0, le=100)
 
 
@@ -140,6 +141,7 @@ class MasterDefinition(_Definition):
     plans: list[MasterPlan] = Field(default_factory=list)
     follow_ups: list[FollowUps] = Field(default_factory=list)
     accept_handoffs: bool = True
+    approvals: Names = Field(default_factory=list)
     model: str | None = None
     prompt: str = ""
 
@@ -188,6 +190,7 @@ class WorkerTypeDefinition(BaseModel):
     runtime: str = "auto"
     tools_runtime: bool = False
     retries: int | None = Field(None, ge=0, le=100)
+    approval: bool = False
     heartbeats: bool = False
     heartbeat_interval: Duration = 150.0
     prompt: str = ""

@@ -69,6 +69,16 @@ class _Document(Open):
 # --- task-queue.json
 
 
+class DaemonCondition(Open):
+    """Something that is amiss with the daemon or its home; docs/faults.md has all names."""
+
+    name: str
+    degrading: bool = Field(description="False: it is only told.")
+    cause: str
+    since: Time
+    remedy: str = Field(description="What to do about it.")
+
+
 class DaemonStatus(Open):
     """The daemon as it last saw itself; whether one runs now says its lock."""
 
@@ -77,6 +87,11 @@ class DaemonStatus(Open):
     version: str | None = None
     started_at: Time | None = None
     paused: bool = Field(False, description="True: the whole fleet starts nothing new.")
+    cause: str | None = Field(None, description="Why it is degraded: the gravest condition.")
+    since: Time | None = Field(None, description="Since when it is degraded.")
+    conditions: list[DaemonCondition] = Field(
+        default_factory=list, description="All that is amiss now, the gravest first."
+    )
 
 
 class WorkerPlan(Open):
@@ -352,10 +367,14 @@ class EscalationRow(Open):
 class ApprovalRow(Open):
     """A step that waits for a person's yes or no."""
 
-    task_id: str | None = None
-    status: str | None = None
-    reason: str | None = None
-    created_at: Time | None = None
+    approval_id: str
+    task_id: str
+    status: Literal["pending", "approved", "denied", "withdrawn"]
+    reason: str
+    created_at: Time
+    step: str | None = Field(None, description="The step that waits; without it, the whole task.")
+    comment: str | None = None
+    answered_at: Time | None = None
 
 
 class HandoffsDocument(_Document):

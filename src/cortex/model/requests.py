@@ -28,6 +28,7 @@ from cortex.model.times import format_time, parse_duration, parse_time
 
 __all__ = [
     "KINDS",
+    "Answer",
     "BudgetRequest",
     "HandoffAnswer",
     "Request",
@@ -98,6 +99,7 @@ Command = Annotated[list[str] | str, AfterValidator(_argv)]
 TokenCount = Annotated[int, Field(ge=0, le=10**9, strict=True)]
 WorkerType = Annotated[str, AfterValidator(_worker_type)]
 Retries = Annotated[int, Field(ge=0, le=100, strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
 
 
 class Scope(BaseModel):
@@ -134,7 +136,7 @@ class StepRequest(BaseModel):
     name: Id
     worker_type: WorkerType = "command-worker"
     needs: list[Id] = Field(default_factory=list, max_length=1000)
-    optional: bool = False
+    optional: Flag = False
     runtime: Name = "auto"
     command: Command | None = None
     env: Environment = Field(default_factory=dict)
@@ -142,6 +144,7 @@ class StepRequest(BaseModel):
     token_budget: TokenCount | None = None
     timeout: Timeout | None = None
     retries: Retries | None = None
+    approval: bool = False
 
 
 class TaskRequest(BaseModel):
@@ -165,8 +168,9 @@ class TaskRequest(BaseModel):
     env: Environment = Field(default_factory=dict)
     needs: list[Id] = Field(default_factory=list, max_length=1000)
     key: Line | None = None
-    hold: bool = False
-    fallback: bool | None = None
+    hold: Flag = False
+    approval: bool = False
+    fallback: Flag | None = None
     max_parallel: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
     workers: list[StepRequest] = Field(default_factory=list, max_length=1000)
 
@@ -229,7 +233,7 @@ class ScheduleRequest(BaseModel):
     retries: Retries | None = None
     runtime: Name = "auto"
     overlap: Literal["skip", "allow"] = "skip"
-    paused: bool = False
+    paused: Flag = False
 
     @model_validator(mode="after")
     def _sound(self) -> ScheduleRequest:
@@ -252,7 +256,7 @@ class VerbRequest(BaseModel):
     task_id: Id | None = None
     schedule_id: Id | None = None
     reason: Line | None = None
-    cascade: bool = False
+    cascade: Flag = False
 
     @model_validator(mode="after")
     def _sound(self) -> VerbRequest:
@@ -278,6 +282,31 @@ class HandoffAnswer(BaseModel):
     reason: Line | None = None
 
 
+class Answer(BaseModel):
+    """A person's yes (`approve`) or no (`deny`) to what waits for it.
+
+    An approval is named by its own id or its task's. An escalation is answered by `approve`: it
+    was seen, and is closed.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["approve", "deny"]
+    approval_id: Id | None = None
+    task_id: Id | None = None
+    escalation_id: Id | None = None
+    reason: Line | None = None
+
+    @model_validator(mode="after")
+    def _sound(self) -> Answer:
+        named = [self.approval_id, self.task_id, self.escalation_id]
+        if sum(one is not None for one in named) != 1:
+            raise ValueError("needs one of approval_id, task_id and escalation_id")
+        if self.escalation_id is not None and self.kind == "deny":
+            raise ValueError("an escalation cannot be denied; approve it when you have seen it")
+        return self
+
+
 class BudgetRequest(BaseModel):
     """A person's change of the budget: a new total; the difference goes to the worker pool."""
 
@@ -288,7 +317,7 @@ class BudgetRequest(BaseModel):
     reason: Line | None = None
 
 
-Request = TaskRequest | VerbRequest | HandoffAnswer | BudgetRequest | ScheduleRequest
+Request = TaskRequest | VerbRequest | HandoffAnswer | BudgetRequest | ScheduleRequest | Answer
 
 KINDS: dict[str, type[BaseModel]] = {
     "task": TaskRequest,
@@ -297,12 +326,14 @@ KINDS: dict[str, type[BaseModel]] = {
     "pause": VerbRequest,
     "resume": VerbRequest,
     "handoff": HandoffAnswer,
+    "approve": Answer,
+    "deny": Answer,
     "budget": BudgetRequest,
     "schedule": ScheduleRequest,
 }
 
 #: Part of the format, and refused by name until they are built.
-PLANNED_KINDS = ("approve", "deny", "worker_request")
+PLANNED_KINDS = ("worker_request",)
 
 
 def parse_request(payload: object) -> Request:
@@ -321,13 +352,28 @@ def parse_request(payload: object) -> Request:
             hint=f"known kinds: {', '.join(KINDS)}",
         )
     if model is None:
-        near = difflib.get_close_matches(str(kind), KINDS, 1)
+        near = difflib.get_close_matches(str(kind)[:80], KINDS, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"known kinds: {', '.join(KINDS)}"
-        raise RequestError(f"unknown kind {kind!r}", field="kind", hint=hint)
+        raise RequestError(f"unknown kind {repr(kind)[:80]}", field="kind", hint=hint)
     try:
         return model.model_validate(payload)  # type: ignore[return-value]
     except ValidationError as error:
-        raise _refusal(error, model) from None
+        raise _refusal(error, model, payload) from None
+
+
+def _place(payload: object, loc: tuple[int | str, ...], error_type: str) -> list[str]:
+    """The problem's place in what was written, without pydantic's own words for it, such as the
+    `list[str]` of a field that may be a list or a text."""
+    place = []
+    inside: Any = payload
+    for position, part in enumerate(loc):
+        is_there = part in inside if isinstance(inside, dict) else isinstance(inside, list)
+        if is_there and (isinstance(inside, dict) or isinstance(part, int)):
+            place.append(str(part))
+            inside = inside[part]
+        elif error_type == "missing" and position == len(loc) - 1:
+            place.append(str(part))
+    return place
 
 
 def _kind_of(payload: object) -> str:
@@ -335,10 +381,12 @@ def _kind_of(payload: object) -> str:
     return names.get(type(payload), "a number")
 
 
-def _refusal(error: ValidationError, model: type[BaseModel]) -> RequestError:
+def _refusal(
+    error: ValidationError, model: type[BaseModel], payload: dict[str, Any]
+) -> RequestError:
     problems = error.errors(include_url=False)
     first = problems[0]
-    place = [str(part) for part in first["loc"]]
+    place = _place(payload, first["loc"], first["type"])
     message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     hint = "correct the field and drop the file again"
     value = first.get("input")
@@ -353,7 +401,9 @@ def _refusal(error: ValidationError, model: type[BaseModel]) -> RequestError:
     if first["type"] == "missing":
         message = "is missing"
     if len(problems) > 1:
-        others = {".".join(str(part) for part in problem["loc"]) for problem in problems[1:]}
+        others = {
+            ".".join(_place(payload, problem["loc"], problem["type"])) for problem in problems[1:]
+        }
         others.discard(".".join(place))
         if others:
             hint += f" (also wrong: {', '.join(sorted(others)[:8])})"

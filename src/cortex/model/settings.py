@@ -21,6 +21,7 @@ from cortex.model.ids import master_key, worker_type_name
 from cortex.model.times import parse_duration
 
 __all__ = [
+    "Approvals",
     "Budget",
     "Daemon",
     "Limits",
@@ -78,6 +79,12 @@ class Daemon(_Section):
     )
     publish_interval: Duration = Field(
         0.05, gt=0, le=10, description="the published files change at most this often"
+    )
+    stuck_after: Duration = Field(
+        30.0, gt=0, description="work that is due and does not move for so long shows as degraded"
+    )
+    stall_after: Duration = Field(
+        10.0, gt=0, description="a turn of the control loop that takes longer has stalled"
     )
     runtime_dir: str = Field(
         "auto",
@@ -157,6 +164,11 @@ class Workers(_Section):
     backoff: Duration = Field(2.0, description="before the first retry; doubles each time")
     backoff_max: Duration = Field(300.0, description="no retry waits longer")
     grace: Duration = Field(5.0, description="between TERM and KILL")
+    containment: Literal["auto", "namespace", "cgroup", "none"] = Field(
+        "auto",
+        description="what holds a worker's processes together: auto (the best that the machine "
+        "allows), or only a pid namespace, a control group, or the shim",
+    )
     log_limit: int = Field(
         64 * 1024 * 1024, ge=4096, description="bytes of a worker's output that are kept"
     )
@@ -176,6 +188,16 @@ class Scan(_Section):
         "", description="folder of OSV advisories (JSON); empty: pins are listed, not audited"
     )
     audit_online: bool = Field(False, description="ask the package index's advisory service")
+
+
+class Approvals(_Section):
+    """What waits for a person's yes before it starts."""
+
+    types: list[str] = Field(default_factory=list, description="tasks of these types")
+    tokens_above: Tokens = Field(
+        0, description="tasks whose workers may use more tokens than this; 0: none"
+    )
+    workers_above: int = Field(0, ge=0, description="tasks of more workers than this; 0: none")
 
 
 class Retention(_Section):
@@ -206,6 +228,7 @@ class Settings(_Section):
     spawn: Spawn = Spawn()
     workers: Workers = Workers()
     scan: Scan = Scan()
+    approvals: Approvals = Approvals()
     retention: Retention = Retention()
     masters: Annotated[dict[str, MasterSettings], _ByMaster] = Field(default_factory=dict)
 

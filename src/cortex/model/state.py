@@ -6,8 +6,10 @@ How they change is `decide.evolve`; how they look to people is `decide.project`.
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
+
+from cortex.model.record import Record
 
 __all__ = [
     "LIVE",
@@ -15,6 +17,7 @@ __all__ = [
     "TERMINAL_TASK",
     "TERMINAL_WORKER",
     "WAITING_WORKER",
+    "Approval",
     "Budget",
     "Due",
     "Escalation",
@@ -49,58 +52,6 @@ WAITING_WORKER = frozenset({"requested", "queued", "blocked"})
 LIVE = frozenset({"approved", "spawning", "running", "ending", "collecting"})
 
 
-class Record:
-    """Conversion to and from JSON objects, shared by all records."""
-
-    __slots__: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields under their own names; nested records become objects.
-
-        Fields that say nothing (None, 0, False, an empty list or object) are left out where exactly
-        that is their default: the journal stays short, and reading fills them in again.
-        """
-        silent = _silent(type(self))
-        return {
-            name: _plain(value)
-            for name in self.__slots__
-            if (value := getattr(self, name)) or silent.get(name) is not type(value)
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Any:
-        """The record of an object made by `to_json`; unknown names are an error of ours."""
-        return cls(**data)
-
-
-_SILENT: dict[str, dict[str, type]] = {}
-
-
-def _silent(kind: type[Record]) -> dict[str, type]:
-    """A record's fields whose default is an empty value, and the type of that: 0 is not None."""
-    if kind.__name__ not in _SILENT:
-        found: dict[str, type] = {}
-        for known in fields(kind):  # type: ignore[arg-type]
-            if known.default_factory is not MISSING:
-                empty = known.default_factory()
-            else:
-                empty = known.default
-            if empty is not MISSING and not empty:
-                found[known.name] = type(empty)
-        _SILENT[kind.__name__] = found
-    return _SILENT[kind.__name__]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Record):
-        return value.to_json()
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
-
-
 @dataclass(slots=True)
 class Due(Record):
     """A stored instant: exact within its boot, clamped to its length on another one."""
@@ -126,6 +77,7 @@ class Step(Record):
     token_budget: int | None = None
     timeout_s: float | None = None
     retries: int = 2
+    approval: bool = False
     status: str = "waiting"
     attempt: int = 0
     worker_id: str | None = None
@@ -159,6 +111,8 @@ class Task(Record):
     max_parallel: int | None = None
     fallback: bool | None = None
     hold: bool = False
+    approval: bool = False
+    approved: list[str] = field(default_factory=list)
     source: str | None = None
     parent: str | None = None
     caused_by: str | None = None
@@ -296,6 +250,21 @@ class Escalation(Record):
 
 
 @dataclass(slots=True)
+class Approval(Record):
+    """A person's yes or no that a task waits for, to the whole of it or to one of its steps."""
+
+    id: str
+    task_id: str
+    reason: str
+    created_at: str
+    resume_to: str
+    step: str | None = None
+    status: str = "pending"
+    comment: str | None = None
+    answered_at: str | None = None
+
+
+@dataclass(slots=True)
 class Schedule(Record):
     """Work that comes back. Instants are seconds since 1970; `set_at` is when `next_at` was set."""
 
@@ -392,10 +361,12 @@ class State:
     workers: dict[str, Worker] = field(default_factory=dict)
     handoffs: dict[str, Handoff] = field(default_factory=dict)
     escalations: dict[str, Escalation] = field(default_factory=dict)
+    approvals: dict[str, Approval] = field(default_factory=dict)
     schedules: dict[str, Schedule] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
     receipts: dict[int, str] = field(default_factory=dict)
     receipt_floor: int = 0
+    edits: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     paused: bool = False
     # derived
     keys: dict[str, str] = field(default_factory=dict)
@@ -414,6 +385,7 @@ class State:
             "budget": self.budget.to_json(),
             "receipts": [[number, self.receipts[number]] for number in sorted(self.receipts)],
             "receipt_floor": self.receipt_floor,
+            "edits": dict(self.edits),
             "paused": self.paused,
         }
 
@@ -425,6 +397,7 @@ class State:
             "workers": [worker.to_json() for worker in self.workers.values()],
             "handoffs": [handoff.to_json() for handoff in self.handoffs.values()],
             "escalations": [escalation.to_json() for escalation in self.escalations.values()],
+            "approvals": [approval.to_json() for approval in self.approvals.values()],
             "schedules": [schedule.to_json() for schedule in self.schedules.values()],
         }
 
@@ -438,6 +411,7 @@ class State:
             budget=Budget.from_json(data["budget"]),
             receipts=dict(data["receipts"]),
             receipt_floor=data["receipt_floor"],
+            edits=dict(data.get("edits", {})),
             paused=data["paused"],
         )
         for row in data["tasks"]:
@@ -448,6 +422,8 @@ class State:
             state.handoffs[row["id"]] = Handoff(**row)
         for row in data["escalations"]:
             state.escalations[row["id"]] = Escalation(**row)
+        for row in data.get("approvals", []):
+            state.approvals[row["id"]] = Approval(**row)
         for row in data.get("schedules", []):
             state.schedules[row["id"]] = Schedule(**row)
         state.index()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from cortex.decide.spec import worker_spec
 from cortex.model.definitions import read_master, read_worker_type
 from cortex.model.state import Task
 from tests.unit.decide.fleet import Fleet, settings
-from tests.unit.deciding import RUNTIMES, builtin_catalog
+from tests.unit.deciding import RUNTIMES, World, builtin_catalog
 
 WITHOUT_AGENT = {name: info for name, info in RUNTIMES.items() if name != "agent"}
 
@@ -498,3 +499,16 @@ def test_the_spec_has_the_public_fields() -> None:
         "scan_types": ["secrets"],
         "depth": "full",
     }
+
+
+def test_a_worker_types_retries_count_unless_the_task_or_step_says_otherwise() -> None:
+    catalog = builtin_catalog()
+    test = catalog.types["test-worker"].model_copy(update={"retries": 5})
+    world = World(catalog=replace(catalog, types={**catalog.types, "test-worker": test}))
+    steps = [
+        {"name": "a", "worker_type": "test-worker", "command": "true"},
+        {"name": "b", "worker_type": "test-worker", "command": "true", "retries": 0},
+        {"name": "c", "worker_type": "command-worker", "command": "true"},
+    ]
+    assert [step.retries for step in world.task(plan=steps).steps] == [5, 0, 2]
+    assert [step.retries for step in world.task(plan=steps, retries=1).steps] == [1, 0, 1]

@@ -1,0 +1,82 @@
+"""A person's yes or no: which tasks and steps wait for one.
+
+A task waits as a whole before any of its workers is asked for; a step waits once it could start and
+nothing else of its task can. What was approved is not asked for again, until a retry of the task.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cortex.decide.catalog import Catalog
+from cortex.decide.entry import Now
+from cortex.model.settings import Settings
+from cortex.model.state import Approval, State, Step, Task
+
+__all__ = ["ask", "step_waits", "task_waits", "withdraw_approvals"]
+
+Event = dict[str, Any]
+#: How `Task.approved` names the whole of a task.
+WHOLE = ""
+
+
+def task_waits(task: Task, steps: list[Step], catalog: Catalog, settings: Settings) -> str | None:
+    """Why a task with these steps waits for a yes as a whole; None if it does not (any more)."""
+    if WHOLE in task.approved:
+        return None
+    if task.approval:
+        return "it was dropped with `approval`"
+    if task.type in settings.approvals.types:
+        return f"approvals.types in cortex.toml names {task.type}"
+    master = catalog.masters.get(task.assigned_to or "")
+    if master is not None and task.type in master.approvals:
+        return f"{master.name} asks before it starts tasks of type {task.type}"
+    limit = settings.approvals.workers_above
+    if limit and len(steps) > limit:
+        return f"it has {len(steps)} workers; approvals.workers_above is {limit}"
+    tokens = sum(_price(step, catalog) for step in steps)
+    limit = settings.approvals.tokens_above
+    if limit and tokens > limit:
+        return f"its workers may use {tokens:,} tokens; approvals.tokens_above is {limit:,}"
+    return None
+
+
+def _price(step: Step, catalog: Catalog) -> int:
+    kind = catalog.types.get(step.worker_type)
+    if step.token_budget is not None or kind is None:
+        return step.token_budget or 0
+    return kind.token_budget
+
+
+def step_waits(task: Task, step: Step, catalog: Catalog) -> str | None:
+    """Why a step that could start waits for a yes; None if it does not (any more)."""
+    if step.name in task.approved:
+        return None
+    if step.approval:
+        return f"step {step.name} asks for it"
+    kind = catalog.types.get(step.worker_type)
+    if kind is not None and kind.approval:
+        return f"step {step.name} is a {step.worker_type}, which asks before it starts"
+    return None
+
+
+def ask(state: State, task: Task, reason: str, now: Now, step: str | None = None) -> list[Event]:
+    """Events that let a task wait for a person: before it starts, or with `step` on its way."""
+    approval = Approval(
+        id=f"approval-{state.counters.get('approval', 0) + 1:03d}",
+        task_id=task.id,
+        reason=reason,
+        created_at=now.at,
+        resume_to="in_progress" if step is not None else "assigned",
+        step=step,
+    )
+    return [{"event": "approval_asked", "approval": approval.to_json()}]
+
+
+def withdraw_approvals(state: State, task_id: str) -> list[Event]:
+    """Events that take back what a task that ends was waiting for."""
+    return [
+        {"event": "approval_answered", "approval_id": approval.id, "status": "withdrawn"}
+        for approval in state.approvals.values()
+        if approval.task_id == task_id and approval.status == "pending"
+    ]

@@ -1,0 +1,137 @@
+"""A person's yes or no: what waits for one, what an answer does, what is never asked twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cortex.decide.accept import accept_all
+from cortex.decide.snapshot import documents
+from cortex.model.errors import RequestError
+from cortex.model.requests import parse_request
+from cortex.model.settings import Settings
+from cortex.model.state import State
+from tests.unit.deciding import World
+
+
+def say(world: World, **fields: Any) -> None:
+    world.apply(accept_all(world.state, [parse_request(fields)], "x.json", world.now, {}))
+
+
+def world_with(**approvals: Any) -> World:
+    return World(Settings.model_validate({"approvals": approvals}))
+
+
+def submitted(world: World, **fields: Any) -> Any:
+    say(world, **{"title": "t", "command": "true", **fields})
+    world.reconcile()
+    return list(world.state.tasks.values())[-1]
+
+
+def pending(world: World) -> list[str]:
+    return [one.reason for one in world.state.approvals.values() if one.status == "pending"]
+
+
+def test_a_task_dropped_with_approval_starts_after_the_yes() -> None:
+    world = World()
+    task = submitted(world, approval=True)
+    assert task.status == "awaiting_approval"
+    assert not world.state.workers
+    say(world, kind="approve", task_id=task.id, reason="go")
+    world.reconcile()
+    assert task.status == "in_progress"
+    assert world.state.approvals["approval-001"].comment == "go"
+
+
+def test_a_no_cancels_the_task_with_its_reason() -> None:
+    world = World()
+    task = submitted(world, approval=True)
+    say(world, kind="deny", approval_id="approval-001", reason="too dear")
+    assert (task.status, task.reason) == ("cancelled", "approval-001 was denied: too dear")
+    assert world.state.approvals["approval-001"].status == "denied"
+
+
+@pytest.mark.parametrize(
+    ("approvals", "fields", "reason"),
+    [
+        ({"types": ["deploy"]}, {"type": "deploy"}, "approvals.types in cortex.toml names deploy"),
+        ({"tokens_above": 9000}, {"token_budget": 9001}, "may use 9,001 tokens"),
+        (
+            {"workers_above": 1},
+            {"command": None, "workers": [{"name": n, "command": "true"} for n in "ab"]},
+            "it has 2 workers",
+        ),
+    ],
+)
+def test_policy_lets_a_task_wait_and_says_which_key_it_was(
+    approvals: dict[str, Any], fields: dict[str, Any], reason: str
+) -> None:
+    world = world_with(**approvals)
+    said = {name: value for name, value in {"command": "true", **fields}.items() if value}
+    say(world, title="t", **said)
+    world.reconcile()
+    assert [reason in one for one in pending(world)] == [True]
+    again = submitted(world_with(**approvals), type="other")
+    assert again.status == "in_progress"
+
+
+def test_a_step_waits_until_nothing_else_of_its_task_can_start() -> None:
+    world = World()
+    steps = [
+        {"name": "build", "command": "make"},
+        {"name": "push", "command": "make push", "needs": ["build"], "approval": True},
+    ]
+    say(world, title="t", workers=steps)
+    world.reconcile()
+    task = world.state.tasks["task-001"]
+    assert task.status == "in_progress"
+    world.admit()
+    world.end("worker-cmd-001", 0)
+    world.reconcile()
+    assert task.status == "awaiting_approval"
+    assert pending(world) == ["step push asks for it"]
+    say(world, kind="approve", approval_id="approval-001")
+    world.reconcile()
+    assert (task.status, task.step("push").status) == ("in_progress", "active")
+
+
+def test_a_retry_asks_again() -> None:
+    world = World()
+    task = submitted(world, approval=True)
+    say(world, kind="deny", task_id=task.id)
+    say(world, kind="retry", task_id=task.id)
+    world.reconcile()
+    assert task.status == "awaiting_approval"
+    assert list(world.state.approvals) == ["approval-001", "approval-002"]
+
+
+def test_a_paused_task_that_is_approved_stays_paused() -> None:
+    world = World()
+    task = submitted(world, approval=True)
+    say(world, kind="pause", task_id=task.id)
+    say(world, kind="approve", task_id=task.id)
+    assert task.status == "paused"
+    say(world, kind="resume", task_id=task.id)
+    world.reconcile()
+    assert task.status == "in_progress"
+
+
+def test_a_cancel_withdraws_the_question_and_a_second_answer_says_so() -> None:
+    world = World()
+    task = submitted(world, approval=True)
+    say(world, kind="cancel", task_id=task.id)
+    assert world.state.approvals["approval-001"].status == "withdrawn"
+    with pytest.raises(RequestError, match="withdrawn already"):
+        say(world, kind="approve", approval_id="approval-001")
+    with pytest.raises(RequestError, match="nothing of task-001 waits"):
+        say(world, kind="approve", task_id=task.id)
+
+
+def test_a_replayed_state_asks_the_same() -> None:
+    world = World()
+    submitted(world, approval=True)
+    again = State.from_json(world.state.to_json())
+    assert again.approvals == world.state.approvals
+    (row,) = documents(again)["handoffs.json"]["approvals"]
+    assert (row["task_id"], row["status"]) == ("task-001", "pending")
