@@ -28,6 +28,8 @@ _SHORT_NAME_BYTES = _NAME_BYTES - _NUMBER_LENGTH - 1
 _IGNORED_ENDINGS = ("~", ".swp", ".swo", ".swx", ".tmp", ".part", ".partial", ".crdownload")
 _JSON_LINES = (".jsonl", ".ndjson")
 _YAML = (".yaml", ".yml")
+#: Characters at the beginning and at the end of a sentence that quotes what strangers wrote.
+_TOLD = 350, 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,12 @@ class Problem:
     line: int | None = None
     field: str | None = None
     hint: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("reason", "field", "hint"):
+            text = getattr(self, name)
+            if text is not None:
+                object.__setattr__(self, name, _told(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,14 @@ def quoted(name: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in name
     )
+
+
+def _told(text: str) -> str:
+    """The text as journal, log and error file may have it: printable, and cut in its middle."""
+    start, end = _TOLD
+    if len(text) > start + end:
+        text = f"{text[:start]}…{text[-end:]}"
+    return quoted(text)
 
 
 def short_name(name: str, limit: int = _SHORT_NAME_BYTES) -> str:
