@@ -12,6 +12,8 @@ from typing import Any
 from cortex.control.launching import AttemptPaths
 from cortex.decide.review import Observed
 from cortex.model.failpoints import failpoint
+from cortex.model.formats import FormatTooNew
+from cortex.model.results_schema import schema_problems
 from cortex.runtime.collect import collect, read_heartbeat
 from cortex.runtime.environment import HEARTBEAT_NAME
 from cortex.runtime.executor import Executor, ExitRecord
@@ -27,7 +29,7 @@ class Question:
     paths: AttemptPaths
     nonce: int
     deliverables: tuple[str, ...] = ()
-    has_schema: bool = False
+    results_schema: dict[str, Any] | None = None
     results_limit: int = 8 * 1024 * 1024
     same_boot: bool = True
     give_up: bool = False
@@ -48,11 +50,20 @@ class Seen:
     ended: Observed | None = None
     heartbeat_ns: int = 0
     heartbeat: dict[str, object] | None = None
+    unreadable: str | None = None
 
 
 def observe(executor: Executor, questions: Sequence[Question]) -> list[Seen]:
     """Answers every question; a stop is asked for, and a lost attempt's remains are ended, here."""
-    return [_observe(executor, question) for question in questions]
+    return [_observe_or_say(executor, question) for question in questions]
+
+
+def _observe_or_say(executor: Executor, question: Question) -> Seen:
+    """An end that only a newer version can read is left for it: this worker stays as it is."""
+    try:
+        return _observe(executor, question)
+    except FormatTooNew as error:
+        return Seen(question.worker_id, unreadable=str(error))
 
 
 def _observe(executor: Executor, asked: Question) -> Seen:
@@ -133,6 +144,9 @@ def _observed(asked: Question, record: ExitRecord) -> Observed:
     failpoint("collect.before_read")
     found = collect(asked.paths.folder, record, asked.deliverables, max_bytes=asked.results_limit)
     failpoint("collect.read")
+    problems = found.problems
+    if asked.results_schema is not None and found.results is not None and record.code == 0:
+        problems = schema_problems(found.results, asked.results_schema)
     return Observed(
         asked.worker_id,
         code=record.code,
@@ -142,9 +156,9 @@ def _observed(asked: Question, record: ExitRecord) -> Observed:
         started_at=record.started_at,
         tail=record.tail,
         results=found.results,
-        problems=found.problems,
+        problems=problems,
         missing_deliverables=found.missing_deliverables,
-        has_schema=asked.has_schema,
+        has_schema=asked.results_schema is not None,
         deliverables=asked.deliverables,
         ended_descendants=record.ended_descendants,
     )

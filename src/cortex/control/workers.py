@@ -16,6 +16,7 @@ from cortex.control.launching import attempt_paths, make_launch
 from cortex.control.observing import Question, Seen, observe
 from cortex.control.workqueue import WorkQueue
 from cortex.decide.entry import Entry, Now
+from cortex.decide.health import Sign
 from cortex.decide.review import Observed, review
 from cortex.decide.spec import worker_folder
 from cortex.model.failpoints import failpoint
@@ -47,12 +48,48 @@ class WorkersController:
         self._spawned_at: dict[str, float] = {}
         self._stopped_at: dict[str, float] = {}
         self._heartbeats = Heartbeats(context)
+        # Left by an earlier daemon and not looked at yet; reported ended and not collected yet;
+        # and what the machine was short of at the last start.
+        self._unadopted: set[str] = set()
+        self._exited: set[str] = set()
+        self._short: str | None = None
         self._failed_starts: dict[str, StartFailed] = {}
+        self._unreadable: set[str] = set()
 
     def adopt(self) -> int:
         """Looks at every worker that an earlier daemon left; how many there are."""
         self.resync()
-        return len(self._context.state.live)
+        workers = self._context.state.workers
+        live = self._context.state.live
+        self._unadopted = {ident for ident in live if workers[ident].status != "approved"}
+        return len(live)
+
+    @property
+    def adopted(self) -> bool:
+        """Whether everything that an earlier daemon left was looked at."""
+        self._unadopted.intersection_update(self._context.state.live)
+        return not self._unadopted
+
+    def signs(self) -> Iterable[Sign]:
+        """Workers that should have started, or ended, and have not."""
+        state, settings = self._context.state, self._context.settings
+        if self._short is not None and not state.waiting:
+            self._short = None
+        if self._short is not None:
+            yield Sign("starts_failing", "start", self._short)
+        for ident in state.live:
+            worker = state.workers[ident]
+            key = f"{ident} {worker.nonce} {worker.status}"
+            if worker.status == "approved" and self._context.full is None:
+                yield Sign("starts_stuck", key, f"{ident} is approved and was not started")
+            elif worker.status == "spawning" and ident not in self._exited:
+                cause = f"{ident} was handed over and nothing has claimed it"
+                yield Sign("starts_stuck", key, cause, settings.spawn.claim_timeout)
+            elif ident in self._exited:
+                yield Sign("ends_stuck", key, f"{ident} has ended and is not collected")
+            elif worker.status == "ending" or ident in self._stopped_at:
+                cause = f"{ident} was told to end and has not"
+                yield Sign("ends_stuck", key, cause, settings.workers.grace)
 
     def resync(self) -> None:
         """Looks at everything that lives, events or not; what is approved may start."""
@@ -72,6 +109,8 @@ class WorkersController:
     def _hint(self, report: Report, now: float) -> None:
         if isinstance(report, Exited):
             self._looks.add(report.worker_id)
+            if report.worker_id in self._context.state.live:
+                self._exited.add(report.worker_id)
         elif isinstance(report, Claimed):
             self._looks.add_at(report.worker_id, now + CLAIM_LOOK_S)
         elif isinstance(report, StartFailed):
@@ -185,7 +224,7 @@ class WorkersController:
             attempt_paths(context, worker),
             worker.nonce,
             deliverables=tuple(kind.deliverables) if kind and worker.runtime != "command" else (),
-            has_schema=bool(kind and kind.results_schema),
+            results_schema=kind.results_schema if kind else None,
             results_limit=context.settings.workers.results_limit,
             same_boot=worker.boot_id == context.engine.clock.boot_id()
             and worker.runtime_dir == self._runtime_dir,
@@ -213,12 +252,20 @@ class WorkersController:
             return
         now = self._context.engine.now()
         for asked, seen in zip(questions, outcome, strict=True):
+            self._unadopted.discard(seen.worker_id)
             worker = self._context.state.workers.get(seen.worker_id)
             # An answer about an earlier start says nothing of this one.
             if worker is None or worker.nonce != asked.nonce or worker.status == "approved":
                 continue
-            if worker.status in LIVE:
+            if seen.unreadable is not None:
+                self._tell_unreadable(seen)
+            elif worker.status in LIVE:
                 self._take_in(worker, seen, now)
+
+    def _tell_unreadable(self, seen: Seen) -> None:
+        if seen.worker_id not in self._unreadable:
+            self._unreadable.add(seen.worker_id)
+            self._context.log.error("a worker's end cannot be read", problem=seen.unreadable)
 
     # --- taking in what was seen
 
@@ -233,6 +280,7 @@ class WorkersController:
         if running is not None:
             why = f"{worker.id} runs as process {seen.pid}"
             self._context.engine.apply(Entry(worker.master, why, [running]))
+            self._short = None
         silent = self._heartbeats.take(worker, seen, now)
         if silent is not None:
             self._context.engine.apply(silent)
@@ -273,6 +321,7 @@ class WorkersController:
         ]
         self._context.engine.apply(Entry(worker.master, reason[:300], events))
         self._context.hold_starts(START_AGAIN_S)
+        self._short = f"workers cannot be started: {reason}"
         self._forget(worker)
 
     def _never_started(self, worker: Worker, now: Now) -> None:
@@ -296,4 +345,5 @@ class WorkersController:
     def _forget(self, worker: Worker) -> None:
         for memory in (self._spawned_at, self._stopped_at, self._failed_starts):
             memory.pop(worker.id, None)
+        self._exited.discard(worker.id)
         self._heartbeats.forget(worker.id)

@@ -70,6 +70,13 @@ def _inside(value: str) -> str:
     return value
 
 
+def _schema(value: dict[str, Any]) -> dict[str, Any]:
+    from cortex.model.results_schema import check_schema
+
+    check_schema(value)
+    return value
+
+
 Name = Annotated[str, AfterValidator(_name)]
 TypeName = Annotated[Name, AfterValidator(worker_type_name)]
 MasterName = Annotated[Name, AfterValidator(master_name)]
@@ -186,7 +193,7 @@ class WorkerTypeDefinition(BaseModel):
     deliverables: Annotated[list[Annotated[str, AfterValidator(_inside)]], _AsNames] = Field(
         default_factory=list
     )
-    results_schema: dict[str, Any] | None = None
+    results_schema: Annotated[dict[str, Any], AfterValidator(_schema)] | None = None
     runtime: str = "auto"
     tools_runtime: bool = False
     retries: int | None = Field(None, ge=0, le=100)
