@@ -1,7 +1,7 @@
 """`python -m cortex.worker.tools`: the zero-token worker program, started by the worker
 contract.
 
-Looks at the spec's worker type and runs the scan or the analysis. Exits 0 once results.json says
+Looks at the spec's worker type and runs the program that it has. Exits 0 once results.json says
 how it went, also when that is `failed`; 2 where the contract itself is broken and there is
 nowhere to write.
 """
@@ -9,8 +9,17 @@ nowhere to write.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from importlib import import_module
 
 from cortex.worker.contract import ContractError, Worker, read_worker
+
+_PROGRAMS = {
+    "scan-worker": "scan:scan",
+    "audit-worker": "scan:scan",
+    "analysis-worker": "analysis:analyze",
+    "test-worker": "run_tests:run_tests",
+}
 
 
 def main() -> int:
@@ -20,32 +29,38 @@ def main() -> int:
     except ContractError as problem:
         sys.stderr.write(f"cortex.worker.tools: {problem}\n")
         return 2
+    from cortex.worker.tools.clone import CloneError
+    from cortex.worker.tools.git import GitError
+    from cortex.worker.tools.outcomes import ConflictError, NotRunError, write_not_done
     from cortex.worker.tools.source_files import RepositoryError
 
     try:
-        _run(worker)
+        _program(worker)(worker)
+    except (NotRunError, ConflictError) as ending:
+        sys.stderr.write(f"cortex.worker.tools: {ending}\n")
+        write_not_done(worker, ending)
+    except CloneError as problem:
+        _fail(worker, str(problem), permanent=problem.permanent)
     except (RepositoryError, ValueError) as problem:
         _fail(worker, str(problem), permanent=True)
-    except OSError as problem:
+    except (OSError, GitError) as problem:
         _fail(worker, f"the {worker.worker_type} could not go on: {problem}", permanent=False)
     return 0
 
 
-def _run(worker: Worker) -> None:
-    kind = worker.worker_type
-    if kind in ("scan-worker", "audit-worker"):
-        from cortex.worker.tools.scan import scan
-
-        scan(worker)
-    elif kind == "analysis-worker":
-        from cortex.worker.tools.analysis import analyze
-
-        analyze(worker)
-    else:
+def _program(worker: Worker) -> Callable[[Worker], None]:
+    found = _PROGRAMS.get(worker.worker_type)
+    if found is None:
+        *others, last = sorted(_PROGRAMS)
         raise ValueError(
-            f"worker_type {kind or '(none)'} has no zero-token program; the tools runtime can do "
-            "scan-worker, audit-worker and analysis-worker: give this one another runtime"
+            f"worker_type {worker.worker_type or '(none)'} has no zero-token program; the tools "
+            f"runtime can do {', '.join(others)} and {last}: give this one another runtime"
         )
+    module, _, function = found.partition(":")
+    program: Callable[[Worker], None] = getattr(
+        import_module(f"cortex.worker.tools.{module}"), function
+    )
+    return program
 
 
 def _fail(worker: Worker, error: str, *, permanent: bool) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from cortex.worker.tools.markdown import code, table
+
 __all__ = ["analysis_markdown"]
 
 _ROWS = 15
@@ -18,32 +20,32 @@ def analysis_markdown(analysis: Mapping[str, Any], name: str) -> str:
     lines += ["## Hot spots", "", "Complex files that change often (commits × complexity).", ""]
     if analysis["hot_spots"]:
         spots = (
-            (_code(spot["file"]), spot["commits"], spot["complexity"], spot["score"])
+            (code(spot["file"]), spot["commits"], spot["complexity"], spot["score"])
             for spot in analysis["hot_spots"]
         )
-        lines += _table(("file", "commits", "complexity", "score"), spots)
+        lines += table(("file", "commits", "complexity", "score"), spots, _ROWS)
     else:
         lines.append(f"None: {churn['reason'] or 'no measured file has a history'}.")
     lines += ["", "## Inventory", ""]
     rows: Iterable[tuple[object, ...]]
     rows = ((row["language"], row["files"], f"{row['lines']:,}") for row in inventory["languages"])
-    lines += _table(("language", "files", "lines"), rows)
+    lines += table(("language", "files", "lines"), rows, _ROWS)
     lines += ["", "## Most complex functions", ""]
     if complexity["reason"]:
         lines += [f"Not complete: {complexity['reason']}.", ""]
     rows = (
         (
-            _code(row["function"]),
-            _code(f"{row['file']}:{row['line']}"),
+            code(row["function"]),
+            code(f"{row['file']}:{row['line']}"),
             row["complexity"],
             row["lines"],
         )
         for row in complexity["top_functions"]
     )
-    lines += _table(("function", "where", "complexity", "lines"), rows)
+    lines += table(("function", "where", "complexity", "lines"), rows, _ROWS)
     lines += ["", "## Dependencies", ""]
-    rows = ((_code(row["file"]), row["dependents"]) for row in graph["most_depended_on"])
-    lines += _table(("most depended on", "dependents"), rows)
+    rows = ((code(row["file"]), row["dependents"]) for row in graph["most_depended_on"])
+    lines += table(("most depended on", "dependents"), rows, _ROWS)
     lines += ["", *_cycles(graph["cycles"])]
     for kind, packages in graph["external"].items():
         names = ", ".join(f"{row['package']} ({row['files']})" for row in packages)
@@ -52,10 +54,10 @@ def analysis_markdown(analysis: Mapping[str, Any], name: str) -> str:
         lines += ["", "## Most changed files", ""]
         lines += [f"In the newest {churn['commits']} commits.", ""]
         rows = (
-            (_code(row["file"]), row["commits"], row["added"], row["removed"])
+            (code(row["file"]), row["commits"], row["added"], row["removed"])
             for row in churn["files"]
         )
-        lines += _table(("file", "commits", "added", "removed"), rows)
+        lines += table(("file", "commits", "added", "removed"), rows, _ROWS)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -63,16 +65,5 @@ def _cycles(cycles: Sequence[Sequence[str]]) -> list[str]:
     if not cycles:
         return ["No import cycles."]
     lines = [f"{len(cycles)} import {'cycle' if len(cycles) == 1 else 'cycles'}:", ""]
-    lines += [f"- {', '.join(_code(file) for file in cycle[:12])}" for cycle in cycles[:_ROWS]]
+    lines += [f"- {', '.join(code(file) for file in cycle[:12])}" for cycle in cycles[:_ROWS]]
     return lines
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    lines = [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"]
-    lines += [f"| {' | '.join(str(cell) for cell in row)} |" for row in list(rows)[:_ROWS]]
-    return lines
-
-
-def _code(text: str) -> str:
-    safe = "".join(letter for letter in text if letter.isprintable()).replace("`", "'")
-    return f"`{safe.replace('|', chr(92) + '|')}`"

@@ -44,8 +44,19 @@ def minimal_environment(home: Path, **extra: str) -> dict[str, str]:
     return {**kept, "HOME": str(home), "LANG": "C.UTF-8", "NO_COLOR": "1", **extra}
 
 
-def run(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], limit_s: float) -> Outcome:
-    """Run `argv` to its end or to `limit_s` seconds, then end its whole process group."""
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    limit_s: float,
+    tail_bytes: int | None = None,
+) -> Outcome:
+    """Run `argv` to its end or to `limit_s` seconds, then end its whole process group.
+
+    With `tail_bytes` errors are part of the output, of which the last so many bytes are kept, and
+    no amount of it stops the child.
+    """
     started_s = time.monotonic()
     try:
         child = subprocess.Popen(
@@ -54,13 +65,17 @@ def run(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], limit_s: floa
             env=dict(env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.PIPE if tail_bytes is None else subprocess.STDOUT,
             start_new_session=True,
         )
     except (OSError, ValueError) as refusal:
         return Outcome(None, b"", b"", 0.0, f"could not start {argv[0]}: {refusal}")
     try:
-        stdout, stderr, problem = _collect(child, started_s + limit_s)
+        if tail_bytes is None:
+            stdout, stderr, problem = _collect(child, started_s + limit_s)
+        else:
+            stdout, problem = _collect_tail(child, started_s + limit_s, tail_bytes)
+            stderr = b""
     finally:
         _end_group(child)
     if problem == "time":
@@ -96,6 +111,29 @@ def _collect(child: subprocess.Popen[bytes], deadline_s: float) -> tuple[bytes, 
             except subprocess.TimeoutExpired:
                 problem = "time"
         return bytes(kept[child.stdout]), bytes(kept[child.stderr]), problem
+
+
+def _collect_tail(
+    child: subprocess.Popen[bytes], deadline_s: float, tail_bytes: int
+) -> tuple[bytes, str | None]:
+    """The end of the output. A grandchild that holds the pipe open does not hold up the answer."""
+    assert child.stdout is not None
+    kept = bytearray()
+    with selectors.DefaultSelector() as selector, child.stdout as stream:
+        os.set_blocking(stream.fileno(), False)
+        selector.register(stream, selectors.EVENT_READ)
+        while time.monotonic() < deadline_s:
+            ended = child.poll() is not None
+            ready = selector.select(0.0 if ended else min(0.1, deadline_s - time.monotonic()))
+            chunk = os.read(stream.fileno(), 1 << 16) if ready else b""
+            kept += chunk
+            if len(kept) > 2 * tail_bytes:
+                del kept[:-tail_bytes]
+            if (ready and not chunk) or (ended and not ready):
+                break
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(max(0.0, deadline_s - time.monotonic()))
+    return bytes(kept[-tail_bytes:]), None if child.poll() is not None else "time"
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:

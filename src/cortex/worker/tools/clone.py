@@ -1,0 +1,218 @@
+"""A repository of the worker's own: cloned from a path or URL, and never written back to.
+
+A path is cloned with `--shared`, so that nothing is copied and the source is only read; hooks,
+filters and submodules stay off (see `git`). What the needed steps made comes in as bundles and is
+merged, what this worker makes goes out as a bundle: see `branches`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cortex.worker.contract import Worker
+from cortex.worker.tools.git import Git, GitError, make_git, without_credentials
+from cortex.worker.tools.options import text, time_left_s
+from cortex.worker.tools.outcomes import NotRunError
+
+__all__ = ["Clone", "CloneError", "clone_repository", "is_url", "resolve"]
+
+_URL = re.compile(r"(?:file|https?|ssh)://[^\s-]\S*\Z")
+_SCP_LIKE = re.compile(r"[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:[^\s:]\S*\Z")
+_ANY_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*::?")
+_DEFAULT_BRANCHES = ("main", "master", "trunk", "develop")
+_FOR_GOOD = ("not found", "does not exist", "authentication failed", "permission denied",
+             "could not read username", "does not appear to be", "not allowed")  # fmt: skip
+
+
+class CloneError(Exception):
+    """A repository that cannot be had; `permanent` where another attempt would end the same."""
+
+    def __init__(self, why: str, *, permanent: bool = True) -> None:
+        super().__init__(why)
+        self.permanent = permanent
+
+
+@dataclass(slots=True)
+class Clone:
+    """A clone at a detached commit. `base` is the source's commit that it began at."""
+
+    root: Path
+    git: Git
+    source: str
+    source_path: Path | None
+    base: str
+    branch: str | None
+    default_branch: str | None
+    notes: list[str] = field(default_factory=list)
+
+    def head(self) -> str:
+        """The commit that stands checked out."""
+        return self.git.text("rev-parse", "HEAD")
+
+    def copy_at(self, commit: str, folder: Path) -> Clone:
+        """Another clone, of this one, at a commit: for runs that may leave files behind."""
+        self.git.text("clone", *_QUIETLY, "--shared", "--", str(self.root), str(folder))
+        git = self.git.at(folder)
+        git.text("checkout", "--quiet", "--detach", commit)
+        return Clone(folder, git, self.source, self.source_path, commit, None, self.default_branch)
+
+
+_QUIETLY = ("--quiet", "--no-checkout", "--template=", "--no-recurse-submodules")
+
+
+def is_url(repository: str) -> bool:
+    """Whether a repository is named by a URL (file, http, https, ssh, or `user@host:path`)."""
+    return bool(_URL.match(repository) or _SCP_LIKE.match(repository))
+
+
+def clone_repository(worker: Worker, ref: str | None = None) -> Clone:
+    """Clone the scope's repository into the worker's folder, at `ref`, `scope.ref`, or its HEAD.
+
+    Raises CloneError for one that cannot be had, NotRunError for a folder that is no repository or
+    has no commit.
+    """
+    repository = str(worker.scope.get("repository") or "")
+    git = make_git(worker.dir / "git")
+    target = worker.dir / "repository"
+    path = None if is_url(repository) else _local(git, repository)
+    source = without_credentials(repository)
+    shared = ["--shared"] if path else []
+    try:
+        git.text(
+            "clone", *_QUIETLY, *shared, "--", str(path or repository), str(target),
+            limit_s=time_left_s(worker),
+        )  # fmt: skip
+    except GitError as problem:
+        words = str(problem)
+        permanent = bool(path) or any(part in words.lower() for part in _FOR_GOOD)
+        raise CloneError(
+            f"{source} cannot be cloned: {words}; correct scope.repository, or give this worker "
+            "access to it",
+            permanent=permanent,
+        ) from None
+    inside = git.at(target)
+    branch, default = _branches(inside, git.at(path) if path else None)
+    clone = Clone(target, inside, source, path, "", branch, default)
+    clone.base = _start(clone, ref or text(worker, "ref"))
+    inside.text("checkout", "--quiet", "--detach", clone.base)
+    clone.notes += _notes(clone)
+    return clone
+
+
+def resolve(clone: Clone, name: str) -> str | None:
+    """The commit that a name means in the clone, or in a source on this machine; None for none."""
+    found = clone.git.commit_of(f"refs/remotes/origin/{name}") or clone.git.commit_of(name)
+    if found is None and clone.source_path is not None:
+        # Its objects are shared, so that a commit which no branch leads to is here as well.
+        found = clone.git.at(clone.source_path).commit_of(name)
+    return found
+
+
+def _local(git: Git, repository: str) -> Path:
+    if not repository:
+        raise CloneError("the scope names no repository; set scope.repository to a path or a URL")
+    if _ANY_SCHEME.match(repository):
+        shown = without_credentials(repository)
+        raise CloneError(
+            f"scope.repository {shown!r} is of no kind that is cloned; give a path, or a URL with "
+            "file, http, https or ssh"
+        )
+    path = Path(repository)
+    if not path.is_absolute():
+        raise CloneError(f"scope.repository {repository!r} is not absolute; write its full path")
+    try:
+        path = path.resolve(strict=True)
+        with os.scandir(path):
+            pass
+    except OSError as problem:
+        raise CloneError(
+            f"the repository {repository} cannot be read: {problem.strerror}; correct "
+            "scope.repository or its permissions"
+        ) from None
+    return _repository_root(git.at(path), path)
+
+
+def _repository_root(git: Git, path: Path) -> Path:
+    outcome = git.run("rev-parse", "--is-bare-repository", "--show-prefix")
+    said = outcome.stdout.decode("utf-8", "surrogateescape").splitlines()
+    if outcome.returncode != 0 or not said:
+        raise NotRunError(
+            f"{path} is no git repository, and this work is done in a clone",
+            ["a git repository: `git init`, `git add` and `git commit` make one of a folder"],
+        )
+    prefix = said[1].rstrip("/") if len(said) > 1 else ""
+    if said[0] == "false" and prefix:
+        top = git.text("rev-parse", "--show-toplevel")
+        raise CloneError(
+            f"{path} is a folder inside the repository {top}; set scope.repository to {top} and "
+            f"scope.paths to [{prefix!r}]"
+        )
+    return path
+
+
+def _branches(inside: Git, source: Git | None) -> tuple[str | None, str | None]:
+    """(the source's branch, its default branch), each None where it cannot be told."""
+    head = inside.run("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
+    branch = head.stdout.decode("utf-8", "replace").strip().removeprefix("origin/") or None
+    known = {
+        name.removeprefix("origin/")
+        for name in inside.text(
+            "for-each-ref", "--format=%(refname:lstrip=2)", "refs/remotes/origin"
+        ).splitlines()
+    }
+    if source is None:
+        return branch, branch  # a server's HEAD is its default branch
+    upstream = source.run("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
+    named = upstream.stdout.decode("utf-8", "replace").strip().removeprefix("origin/")
+    if named in known:
+        return branch, named
+    default = next((name for name in _DEFAULT_BRANCHES if name in known), None)
+    return branch, default or branch
+
+
+def _start(clone: Clone, ref: str | None) -> str:
+    if ref:
+        found = resolve(clone, ref)
+        if found is None:
+            raise CloneError(f"{clone.source} has no branch, tag or commit {ref!r}; correct it")
+        return found
+    found = clone.git.commit_of("HEAD")
+    if found is None and clone.branch:
+        found = clone.git.commit_of(f"refs/remotes/origin/{clone.branch}")
+    if found is None:
+        raise NotRunError(f"{clone.source} has no commit yet", ["a first commit"])
+    return found
+
+
+def _notes(clone: Clone) -> list[str]:
+    notes = []
+    if (clone.root / ".gitmodules").is_file():
+        notes.append("submodules are not cloned")
+    attributes = clone.root / ".gitattributes"
+    is_own = attributes.is_file() and not attributes.is_symlink()
+    if is_own and b"filter=" in attributes.read_bytes()[:100_000]:
+        notes.append("filters (such as Git LFS) are off: such files hold their pointers")
+    changed = _uncommitted(clone)
+    if changed:
+        noun = "file" if changed == 1 else "files"
+        notes.append(f"{changed} uncommitted {noun} of {clone.source} are not part of this")
+    return notes
+
+
+def _uncommitted(clone: Clone) -> int:
+    """How many files of a local source differ from its HEAD; its filters are not run for it."""
+    if clone.source_path is None:
+        return 0
+    source = clone.git.at(clone.source_path)
+    off: list[str] = []
+    listed = source.run("config", "--name-only", "--get-regexp", r"^filter\.")
+    for key in set(listed.stdout.decode("utf-8", "replace").splitlines()):
+        off += ["-c", f"{key}={'false' if key.endswith('.required') else ''}"]
+    status = [*off, "-c", "core.fsmonitor=false", "status", "--porcelain=v1", "-z"]
+    outcome = source.run(*status, "--ignore-submodules=all", "--untracked-files=normal")
+    if outcome.problem or outcome.returncode != 0:
+        return 0  # bare
+    return sum(1 for entry in outcome.stdout.split(b"\0") if entry[2:3] == b" ")

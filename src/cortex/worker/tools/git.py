@@ -1,0 +1,145 @@
+"""Runs git with nobody's settings but its own: no hooks, filters, helpers or prompts.
+
+A repository is a stranger's. Its configuration and the machine's may name programs to run, so a
+file written here stands in for the global settings, and the system's are left out. It knows git's
+command line and nothing of what a worker does with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cortex.worker.tools import processes
+from cortex.worker.tools.analyzers import program
+from cortex.worker.tools.outcomes import NotRunError
+
+__all__ = ["Git", "GitError", "make_git", "without_credentials"]
+
+_PROTOCOLS = "file:http:https:ssh"
+_LIMIT_S = 300.0
+_URL_USER = re.compile(r"(?<=://)[^/@\s]+@")
+_SETTINGS = """\
+[safe]
+	directory = *
+[core]
+	hooksPath = /dev/null
+	attributesFile = /dev/null
+	fsmonitor = false
+	pager = cat
+	editor = false
+[protocol "ext"]
+	allow = never
+[submodule]
+	recurse = false
+[user]
+	name = Cortex
+	email = cortex@localhost
+	useConfigOnly = true
+[commit]
+	gpgSign = false
+[tag]
+	gpgSign = false
+[gc]
+	auto = 0
+[maintenance]
+	auto = false
+[advice]
+	detachedHead = false
+[init]
+	defaultBranch = main
+[diff]
+	noprefix = false
+	mnemonicPrefix = false
+"""
+
+
+class GitError(Exception):
+    """A git command that did not succeed, with the end of what git said, without credentials."""
+
+
+def without_credentials(text: str) -> str:
+    """The same text with user and password taken out of each URL."""
+    return _URL_USER.sub("", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """The git program in one folder, under the settings of `make_git`."""
+
+    program: str
+    cwd: Path
+    env: Mapping[str, str] = field(repr=False)
+
+    def at(self, folder: Path) -> Git:
+        """The same git in another folder."""
+        return Git(self.program, folder, self.env)
+
+    def with_environment(self, **extra: str) -> Git:
+        """The same git with more variables."""
+        return Git(self.program, self.cwd, {**self.env, **extra})
+
+    def run(self, *arguments: str, limit_s: float = _LIMIT_S) -> processes.Outcome:
+        """Run one command to its end or limit; the outcome, whatever it is."""
+        argv = [self.program, "--no-optional-locks", *arguments]
+        return processes.run(argv, cwd=self.cwd, env=self.env, limit_s=limit_s)
+
+    def bytes(self, *arguments: str, limit_s: float = _LIMIT_S) -> bytes:
+        """What a command printed. Raises GitError where it did not succeed."""
+        outcome = self.run(*arguments, limit_s=limit_s)
+        if outcome.problem or outcome.returncode != 0:
+            raise GitError(_words(arguments, outcome))
+        return outcome.stdout
+
+    def text(self, *arguments: str, limit_s: float = _LIMIT_S) -> str:
+        """What a command printed, as stripped text. Raises GitError where it did not succeed."""
+        return self.bytes(*arguments, limit_s=limit_s).decode("utf-8", "replace").strip()
+
+    def paths(self, *arguments: str) -> list[str]:
+        """The names that a command prints with `-z`. Raises GitError."""
+        printed = self.bytes(*arguments).decode("utf-8", "surrogateescape")
+        return [name for name in printed.split("\0") if name]
+
+    def commit_of(self, name: str) -> str | None:
+        """The commit that a branch, tag or hash names here; None where it names none."""
+        if not name or name.startswith("-"):
+            return None
+        outcome = self.run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        found = outcome.stdout.decode("ascii", "replace").strip()
+        return found if outcome.returncode == 0 and found else None
+
+
+def make_git(folder: Path) -> Git:
+    """A Git whose settings and home lie in `folder`. Raises NotRunError where git is missing."""
+    path = program("git")
+    if path is None:
+        raise NotRunError("git is not installed", ["the git program on PATH"])
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = folder / "gitconfig"
+    settings.write_text(_SETTINGS, encoding="utf-8")
+    env = processes.minimal_environment(
+        folder,
+        GIT_CONFIG_NOSYSTEM="1",
+        GIT_CONFIG_GLOBAL=str(settings),
+        GIT_ALLOW_PROTOCOL=_PROTOCOLS,
+        GIT_TERMINAL_PROMPT="0",
+        GIT_ASKPASS="/bin/false",
+        SSH_ASKPASS="/bin/false",
+        GIT_SSH_COMMAND="ssh -oBatchMode=yes",
+        GIT_ATTR_NOSYSTEM="1",
+        GIT_LFS_SKIP_SMUDGE="1",
+        LC_ALL="C",
+    )
+    return Git(path, folder, env)
+
+
+def _words(arguments: tuple[str, ...], outcome: processes.Outcome) -> str:
+    verb = next((word for word in arguments if not word.startswith("-")), "git")
+    if outcome.problem:
+        return f"git {verb} {outcome.problem}"
+    said = outcome.stderr.decode("utf-8", "replace").strip().splitlines()
+    telling = [line for line in said if line.startswith(("fatal:", "error:", "ERROR:"))] or said
+    last = telling[0] if telling else f"ended with status {outcome.returncode}"
+    return without_credentials(f"git {verb}: {last.removeprefix('fatal: ')}")[:500]

@@ -1,0 +1,270 @@
+"""The test worker on small real repositories: what it runs, counts, and calls missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tool_worker import Answer, Repository, is_not_run, repository, run
+
+__all__ = ["repository", "run"]
+
+Run = Callable[..., Answer]
+
+PYTEST_PROJECT = {
+    "pyproject.toml": '[project]\nname = "shop"\nversion = "1"\n[tool.pytest.ini_options]\n',
+    "src/shop/__init__.py": "def price(n):\n    return n * 2\n\n\ndef unused():\n    return 1\n",
+    "tests/test_shop.py": (
+        "import pytest\nfrom shop import price\n\n\n"
+        "def test_price():\n    assert price(2) == 4\n\n\n"
+        "@pytest.mark.skip\ndef test_later():\n    pass\n"
+    ),
+}
+BROKEN = "from shop import price\n\n\ndef test_wrong():\n    n = price(2)\n    assert n == 5\n"
+
+
+def test_a_suite_that_passes_is_counted_with_its_coverage(run: Run, repository: Repository) -> None:
+    commit = repository.commit(PYTEST_PROJECT)
+    before = repository.state()
+    results = run("test-worker", repository.root, python=sys.executable).results
+    assert (results["status"], results["verdict"]) == ("completed", "passed")
+    tests = results["tests"]
+    assert (tests["passed"], tests["failed"], tests["skipped"]) == (1, 0, 1)
+    assert tests["commit"] == commit
+    assert tests["coverage"] == 75.0, "one of four statements never ran"
+    assert results["findings"] == []
+    assert repository.state() == before, "the source is not written to"
+
+
+def test_failing_tests_are_completed_work_with_a_finding_at_the_line_each(
+    run: Run, repository: Repository
+) -> None:
+    repository.commit({**PYTEST_PROJECT, "tests/test_more.py": BROKEN})
+    answer = run("test-worker", repository.root, python=sys.executable)
+    results = answer.results
+    assert (results["status"], results["verdict"]) == ("completed", "failed")
+    assert results["summary"].startswith("Tests: 1 failed, 1 passed, 1 skipped in ")
+    (finding,) = results["findings"]
+    assert (finding["file"], finding["line"]) == ("tests/test_more.py", 6)
+    assert finding["rule"] == "test-failed"
+    assert "test_wrong" in answer.artifact("test_report.md")
+    assert "assert 4 == 5" in answer.artifact("test_report.md")
+
+
+def test_where_tests_must_pass_failing_ones_fail_the_step_for_good(
+    run: Run, repository: Repository
+) -> None:
+    repository.commit({**PYTEST_PROJECT, "tests/test_more.py": BROKEN})
+    results = run("test-worker", repository.root, python=sys.executable, must_pass=True).results
+    assert (results["status"], results["permanent"]) == ("failed", True)
+    assert "1 failed" in results["error"]
+    assert len(results["findings"]) == 1
+
+
+def test_a_module_that_cannot_be_imported_is_an_error_with_its_file(
+    run: Run, repository: Repository
+) -> None:
+    repository.commit({**PYTEST_PROJECT, "tests/test_more.py": "import nowhere_to_be_found\n"})
+    results = run("test-worker", repository.root, python=sys.executable).results
+    assert results["verdict"] == "failed"
+    assert results["tests"]["errors"] == 1
+    assert results["findings"][0]["file"] == "tests/test_more.py"
+
+
+def test_without_an_environment_it_is_not_run_and_says_what_to_name(
+    run: Run, repository: Repository
+) -> None:
+    repository.commit(PYTEST_PROJECT)
+    answer = run("test-worker", repository.root)
+    is_not_run(answer, "scope.python", "scope.setup", ".venv")
+    assert "Not run" in answer.artifact("test_report.md")
+
+
+def test_an_environment_without_pytest_is_not_run(
+    run: Run, repository: Repository, tmp_path: Path
+) -> None:
+    repository.commit(PYTEST_PROJECT)
+    bare = f"{sys.executable} -m venv --without-pip .venv"
+    is_not_run(run("test-worker", repository.root, setup=bare), "pytest in that environment")
+
+
+def test_the_repositorys_own_venv_is_used_and_the_clones_code_is_what_it_tests(
+    run: Run, repository: Repository
+) -> None:
+    repository.commit({**PYTEST_PROJECT, ".gitignore": ".venv\n"})
+    (repository.root / ".venv" / "bin").mkdir(parents=True)
+    python = repository.root / ".venv" / "bin" / "python"
+    # As an editable install does, it puts the source tree's code on the path.
+    source = repository.root / "src"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{source}" exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    (repository.root / "src/shop/__init__.py").write_text("def price(n):\n    return 0\n")
+    results = run("test-worker", repository.root).results
+    assert results["verdict"] == "passed", results["findings"]
+
+
+def test_a_setup_command_runs_first_and_one_that_fails_is_the_missing_part(
+    run: Run, repository: Repository
+) -> None:
+    repository.commit(PYTEST_PROJECT)
+    link = f"mkdir -p .venv/bin && ln -s {sys.executable} .venv/bin/python"
+    # A link alone is no venv, but it starts the interpreter.
+    made = run("test-worker", repository.root, setup=f"{link} && echo ready")
+    assert made.artifact("setup.log") == "ready\n"
+    assert made.results["status"] in ("completed", "failed")
+    answer = run("test-worker", repository.root, setup="echo no wheels here; exit 3")
+    is_not_run(answer, "status 3", "no wheels here", "setup.log")
+
+
+def test_uncommitted_changes_are_not_tested_and_it_says_so(
+    run: Run, repository: Repository
+) -> None:
+    repository.commit(PYTEST_PROJECT)
+    repository.write({"tests/test_more.py": BROKEN, "src/shop/__init__.py": "syntax error\n"})
+    answer = run("test-worker", repository.root, python=sys.executable)
+    assert answer.results["verdict"] == "passed"
+    assert "2 uncommitted files" in answer.artifact("test_report.md")
+
+
+def test_unittest_suites_are_run_by_the_environments_own_library(
+    run: Run, repository: Repository
+) -> None:
+    repository.commit(
+        {
+            "calc.py": "def add(a, b):\n    return a + b\n",
+            "tests/__init__.py": "",
+            "tests/test_calc.py": (
+                "import unittest\nfrom calc import add\n\n\n"
+                "class Adding(unittest.TestCase):\n"
+                "    def test_right(self):\n        self.assertEqual(add(1, 1), 2)\n\n"
+                "    def test_wrong(self):\n        self.assertEqual(add(1, 1), 3)\n\n"
+                "    @unittest.skip('later')\n    def test_later(self):\n        pass\n"
+            ),
+        }
+    )
+    results = run("test-worker", repository.root, python=sys.executable).results
+    assert results["tests"]["suites"][0]["suite"] == "unittest"
+    tests = results["tests"]
+    assert (tests["passed"], tests["failed"], tests["skipped"]) == (1, 1, 1)
+    (finding,) = results["findings"]
+    assert (finding["file"], finding["line"]) == ("tests/test_calc.py", 10)
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="needs node")
+def test_node_tests_are_found_in_package_json_and_counted(run: Run, repository: Repository) -> None:
+    test = (
+        "const test = require('node:test');\nconst assert = require('node:assert');\n"
+        "test('adds', () => assert.equal(1 + 1, 2));\n"
+        "test('breaks', () => assert.equal(1 + 1, 3));\n"
+    )
+    package = '{"name": "shop", "scripts": {"test": "node --test"}}'
+    repository.commit({"package.json": package, "sum.test.js": test})
+    results = run("test-worker", repository.root).results
+    assert (results["tests"]["passed"], results["tests"]["failed"]) == (1, 1)
+    (finding,) = results["findings"]
+    assert (finding["file"], finding["line"]) == ("sum.test.js", 4)
+
+
+@pytest.mark.skipif(not shutil.which("npm"), reason="needs npm")
+def test_npm_test_is_run_and_packages_that_are_not_installed_are_the_missing_part(
+    run: Run, repository: Repository
+) -> None:
+    script = {"package.json": '{"scripts": {"test": "echo 3 passing; echo 1 failing; exit 1"}}'}
+    repository.commit(script)
+    results = run("test-worker", repository.root).results
+    assert (results["verdict"], results["tests"]["passed"]) == ("failed", 3)
+    needs = '{"scripts": {"test": "jest"}, "devDependencies": {"jest": "1"}}'
+    repository.commit({"package.json": needs})
+    is_not_run(run("test-worker", repository.root), "npm ci")
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+def test_make_test_counts_where_no_other_suite_is_known(run: Run, repository: Repository) -> None:
+    repository.commit({"Makefile": "test:\n\t@echo fine\n"})
+    assert run("test-worker", repository.root).results["verdict"] == "passed"
+    repository.commit({"Makefile": "test:\n\t@echo bad; exit 4\n"})
+    results = run("test-worker", repository.root).results
+    assert results["verdict"] == "failed"
+    assert (
+        "bad" in results["findings"][0]["message"] or "Error 4" in results["findings"][0]["message"]
+    )
+
+
+def test_go_and_cargo_are_asked_as_they_print(
+    run: Run, repository: Repository, tmp_path: Path
+) -> None:
+    """Stand-ins that check their arguments and print what the real ones print."""
+    (tmp_path / "bin").mkdir()
+    go = r"""[ "$*" = "test -json ./..." ] || exit 9
+echo '{"Action":"pass","Package":"shop","Test":"TestA","Elapsed":0.1}'
+printf '%s\n' '{"Action":"output","Package":"shop","Test":"TestB","Output":" shop_test.go:7: no"}'
+echo '{"Action":"fail","Package":"shop","Test":"TestB","Elapsed":0.1}'
+echo '{"Action":"fail","Package":"shop","Elapsed":0.2}'
+exit 1"""
+    cargo = """[ "$1" = --version ] && exit 0
+[ "$*" = "test --offline --no-fail-fast" ] || exit 9
+echo 'test result: ok. 4 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out'
+echo 'test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out'"""
+    for name, script in (("go", go), ("cargo", cargo)):
+        path = tmp_path / "bin" / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+    repository.commit({"go.mod": "module shop\n", "Cargo.toml": "[package]\n"})
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    results = run("test-worker", repository.root, path=path).results
+    by_suite = {row["suite"]: row for row in results["tests"]["suites"]}
+    assert by_suite["go"]["counts"] == {"passed": 1, "failed": 1, "errors": 0, "skipped": 0}
+    assert by_suite["cargo"]["counts"] == {"passed": 6, "failed": 0, "errors": 0, "skipped": 1}
+    (finding,) = results["findings"]
+    assert (finding["file"], finding["line"]) == ("shop_test.go", 7)
+
+
+def test_a_suite_that_runs_over_the_workers_time_is_ended_before_the_timeout_and_told(
+    run: Run, repository: Repository
+) -> None:
+    repository.commit(
+        {
+            **PYTEST_PROJECT,
+            "tests/test_slow.py": "import time\n\n\ndef test_slow():\n    time.sleep(300)\n",
+        }
+    )
+    answer = run("test-worker", repository.root, python=sys.executable, timeout="8s")
+    results = answer.results
+    assert (results["status"], results["verdict"]) == ("failed", "unknown")
+    assert "stopped at its limit" in results["error"]
+
+
+def test_a_folder_without_git_without_tests_or_without_commits_is_not_run(
+    run: Run, repository: Repository, tmp_path: Path
+) -> None:
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "test_a.py").write_text("def test_a():\n    pass\n")
+    is_not_run(run("test-worker", tmp_path / "plain"), "a git repository")
+    is_not_run(run("test-worker", repository.root), "a first commit")
+    repository.commit({"README.md": "# Nothing to test\n"})
+    is_not_run(run("test-worker", repository.root), "scope.test_command")
+
+
+def test_a_test_command_of_the_task_goes_before_what_the_files_say(
+    run: Run, repository: Repository
+) -> None:
+    repository.commit(PYTEST_PROJECT)
+    command = "echo '===== 7 passed, 2 skipped in 0.1s ====='"
+    results = run("test-worker", repository.root, test_command=command).results
+    assert (results["tests"]["passed"], results["tests"]["skipped"]) == (7, 2)
+    assert results["verdict"] == "passed"
+
+
+def test_nothing_of_cortexs_own_environment_leads_the_path_of_the_tests(
+    run: Run, repository: Repository
+) -> None:
+    repository.commit({"Makefile": "test:\n\t@echo PATH is $(PATH)\n"})
+    answer = run(
+        "test-worker", repository.root, path=f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    )
+    assert answer.artifact("make.log") == "PATH is /usr/bin:/bin\n"
