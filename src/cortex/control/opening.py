@@ -15,16 +15,18 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from cortex.decide.evolve import evolve
 from cortex.model.errors import HomeError
 from cortex.model.failpoints import failpoint
+from cortex.model.journal_line import Line
 from cortex.model.paths import HomePaths
 from cortex.model.seams import Disk
 from cortex.model.settings import Settings
 from cortex.model.state import State
 from cortex.store import checkpoint
+from cortex.store.formats import refuse_newer_files
 from cortex.store.journal import Journal, recover
 from cortex.store.publish import Publisher
+from cortex.store.replaying import replay, state_of
 
 __all__ = ["Opened", "make_folders", "only_daemon", "open_state", "runtime_dir_of"]
 
@@ -83,24 +85,32 @@ def make_folders(paths: HomePaths) -> None:
 
 
 def open_state(disk: Disk, paths: HomePaths) -> Opened:
-    """The state as the journal has it; raises the journal's errors, which say what to do."""
+    """The state as the journal has it; raises the journal's errors, which say what to do.
+
+    What a newer version wrote is refused before anything is changed.
+    """
+    refuse_newer_files(disk, paths)
     loaded = checkpoint.load(disk, paths.checkpoint, previous=paths.previous_checkpoint)
-    state, after = State(), None
+    state, after, writer = State(), None, None
     notes = list(loaded.notes)
     if loaded.checkpoint is not None:
-        state = State.from_json(dict(loaded.checkpoint.state))
+        writer = loaded.checkpoint.written_by
+        state = state_of(paths.checkpoint, loaded.checkpoint.state, writer)
         after = loaded.checkpoint.position
+    count = 0
+
+    def take(lines: Iterator[Line]) -> None:
+        nonlocal count
+        count = replay(disk, paths.journal, state, lines, writer)
+
     recovered = recover(
         disk,
         paths.journal,
         ballast=paths.ballast,
         after=after,
         later_traces=lambda seq: _later_trace(disk, paths, seq),
+        replay=take,
     )
-    count = 0
-    for line in recovered.lines:
-        evolve(state, line.seq, line.at, line.events)
-        count += 1
     if recovered.torn is not None:
         notes.append(f"a torn line at the journal's end was set aside: {recovered.torn}")
     state.touched.clear()

@@ -7,6 +7,7 @@ from typing import Any
 
 from cortex.decide.catalog import Catalog
 from cortex.model.definitions import WorkerTypeDefinition
+from cortex.model.formats import SPEC
 from cortex.model.state import Task, Worker
 from cortex.model.times import write_duration
 
@@ -42,6 +43,7 @@ def worker_spec(task: Task, worker: Worker, catalog: Catalog) -> dict[str, Any]:
         "deliverables": list(kind.deliverables) if kind else [],
         "prompt_template": f"agents/prompts/workers/{_file_name(kind, worker.worker_type)}",
         "runtime": worker.runtime,
+        "format": SPEC,
     }
     if step.command is not None:
         spec["command"] = step.command

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cortex.home.documents import Row
+from cortex.model.formats import ARCHIVE, INDEX, FormatTooNew
 from cortex.model.paths import HomePaths
 
 __all__ = ["archived", "find_archived"]
@@ -61,6 +62,8 @@ def _ask_index(paths: HomePaths, value: str, by: str) -> tuple[dict[str, int], R
     address = f"{paths.archive_index.absolute().as_uri()}?mode=ro"
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=_BUSY_S)) as db:
+            if db.execute("PRAGMA user_version").fetchone() != (INDEX,):
+                return {}, None
             sizes = dict(db.execute("SELECT day, size FROM indexed").fetchall())
             places = db.execute(_QUERIES[by], (value,)).fetchall()
     except sqlite3.Error:
@@ -98,8 +101,14 @@ def _entries(path: Path, start: int, word: bytes) -> Iterator[Row]:
 
 
 def _entry(raw: bytes) -> Row | None:
+    """The entry of a line, None where a person spoilt it; FormatTooNew for a newer version's."""
     try:
         entry = json.loads(raw)
     except ValueError:
         return None
-    return entry if isinstance(entry, dict) else None
+    if not isinstance(entry, dict):
+        return None
+    number = entry.get("format")
+    if isinstance(number, int) and number > ARCHIVE:
+        raise FormatTooNew(f"the archive's {entry.get('id')}", number, ARCHIVE)
+    return entry

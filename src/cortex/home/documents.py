@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex.model.errors import HomeError
+from cortex.model.formats import DOCUMENT, FormatTooNew
 
 __all__ = ["Row", "read_document", "read_json", "rows_of"]
 
@@ -24,7 +25,8 @@ _PAUSE_S = 0.05
 def read_document(path: Path) -> Row | None:
     """The document's object, or None if it was never published.
 
-    Raises HomeError naming file and line if it stays unreadable for a third of a second.
+    Raises HomeError naming file and line if it stays unreadable for a third of a second, and for a
+    newer format.
     """
     problem = ""
     for attempt in range(_TRIES):
@@ -45,12 +47,19 @@ def read_document(path: Path) -> Row | None:
             problem = f"{path}: {error}"
             continue
         if isinstance(value, dict):
+            _refuse_newer(path, value)
             return value
         problem = f"{path}: holds no object"
     raise HomeError(
         f"{problem}; the file was edited by hand. A running daemon restores it within seconds; "
         "without one, correct or remove it and start cortexd"
     )
+
+
+def _refuse_newer(path: Path, document: Row) -> None:
+    number, writer = document.get("format"), document.get("written_by")
+    if isinstance(number, int) and number > DOCUMENT:
+        raise FormatTooNew(path, number, DOCUMENT, writer if isinstance(writer, str) else None)
 
 
 def read_json(path: Path) -> Row | None:

@@ -3,8 +3,9 @@
     {"seq":412,"prev":"77ab01cd","synced":409,"at":"…","by":"…","why":"…","events":[…],"crc":"…"}
 
 `crc` is CRC-32 of the exact bytes before `,"crc"`; `prev` is the crc of the line before; `synced`
-is the last seq that was known durable when the line was written. The first line of a segment also
-carries `format`. Files, segments and recovery are `store.journal`'s business.
+is the last seq that was known durable when the line was written. The first line of a segment, and
+the first that a daemon writes in its life, also carries `format` and `written_by`. Files, segments
+and recovery are `store.journal`'s business.
 """
 
 import json
@@ -12,9 +13,10 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
+from cortex.model.formats import WRITER
+
 __all__ = [
     "FIRST_PREV",
-    "FORMAT",
     "BadLine",
     "Head",
     "Line",
@@ -24,7 +26,6 @@ __all__ = [
     "read_whole_lines",
 ]
 
-FORMAT = 1
 FIRST_PREV = "00000000"
 _TAIL_LENGTH = len(b',"crc":"00000000"}')
 # What stands before the events is short, whatever the reason: seq and prev come first.
@@ -51,6 +52,7 @@ class Line:
     events: list[dict[str, Any]]
     crc: str
     format: int | None = None
+    written_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def encode(
     }
     if format_number is not None:
         fields["format"] = format_number
+        fields["written_by"] = WRITER
     fields["events"] = events
     try:
         body = _encode(fields)[:-1].encode()
@@ -154,4 +157,5 @@ def _line(fields: dict[str, Any], crc: str) -> Line:
         events,
         crc,
         fields.get("format"),
+        fields.get("written_by"),
     )

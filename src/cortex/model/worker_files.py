@@ -41,6 +41,7 @@ class WorkerSpecDocument(Open):
     deliverables: list[str] = Field(description="Names of files that must lie in artifacts/.")
     prompt_template: str
     runtime: str | None = None
+    format: int = Field(1, description="Of the layout; a newer one is refused.")
     command: list[str] | str | None = None
     env: dict[str, str] = Field(default_factory=dict)
     retry_of: str | None = None

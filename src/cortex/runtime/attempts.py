@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex.model.failpoints import failpoint
+from cortex.model.formats import EXIT_RECORD, FormatTooNew
 from cortex.runtime.executor import ExitRecord, Sighting
 from cortex.runtime.processes import Stat, is_alive, pid_namespace
 from cortex.runtime.shim_log import timestamp
@@ -93,10 +94,15 @@ def claim_for_daemon(worker_id: str, lock_dir: str, nonce: int, boot_id: str) ->
 
 
 def read_exit_record(worker_id: str, attempt_dir: str) -> ExitRecord | None:
-    """The attempt's exit record; None if there is none, or none that is whole."""
+    """The attempt's exit record; None if there is none, or none that is whole.
+
+    Raises FormatTooNew where a newer version's shim wrote it.
+    """
     document = _read_document(f"{attempt_dir}/exit.json", worker_id)
     if document is None:
         return None
+    if document.get("format", 1) > EXIT_RECORD:
+        raise FormatTooNew(f"{attempt_dir}/exit.json", document["format"], EXIT_RECORD)
     try:
         return ExitRecord(**{name: document[name] for name in ExitRecord.__dataclass_fields__})
     except KeyError:

@@ -19,6 +19,7 @@ import time
 from contextlib import suppress
 
 from cortex.model.failpoints import failpoint
+from cortex.model.formats import EXIT_RECORD
 from cortex.runtime.processes import Stat
 from cortex.runtime.shim_log import Log, timestamp
 from cortex.runtime.shim_record import (
@@ -275,6 +276,7 @@ def _attempt(order: Order, lock: Lock, signals: Signals) -> dict[str, Any]:
 
 def _new_record(order: Order) -> dict[str, Any]:
     return {
+        "format": EXIT_RECORD,
         "worker_id": order.worker_id,
         "nonce": order.nonce,
         "code": None,

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cortex.model.failpoints import failpoint
+from cortex.model.formats import ARCHIVE, INDEX
 from cortex.model.seams import Disk
 from cortex.store.disk import write_all
 
 __all__ = ["Archive", "Archived", "Kind"]
 
-Kind = Literal["task", "worker", "handoff"]
+Kind = Literal["task", "worker", "handoff", "escalation"]
 
 _FILE_NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.jsonl")
-_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE entry (
     kind TEXT, id TEXT, day TEXT, offset INTEGER, length INTEGER, crc INTEGER,
@@ -51,7 +51,8 @@ class Archive:
     """Appends to the archive and looks rows up; safe from several threads.
 
     `index` None keeps the index in memory. OSError from any call means that the files could not
-    be read or written; nothing is half done then.
+    be read or written; nothing is half done then. The first call brings the index up to the files:
+    where it has to be built anew, that call is slow, and not the start of a daemon.
     """
 
     def __init__(self, disk: Disk, folder: Path, index: Path | None) -> None:
@@ -60,7 +61,7 @@ class Archive:
         disk.mkdir(folder)
         self._turn = threading.RLock()
         self._db = _open_index(index)
-        self._catch_up()
+        self._caught_up = False
 
     def close(self) -> None:
         """Closes the index."""
@@ -74,6 +75,7 @@ class Archive:
         found instead of the older one.
         """
         with self._turn:
+            self._catch_up()
             return self._append(day, rows)
 
     def find(self, row_id: str) -> Archived | None:
@@ -114,6 +116,7 @@ class Archive:
         columns = "kind, id, day, offset, length, crc"
         query = f"SELECT {columns} FROM entry WHERE {where}"
         with self._turn:
+            self._catch_up()
             found = self._db.execute(query, (value,)).fetchall()
             return [self._read(*entry) for entry in found]
 
@@ -140,6 +143,9 @@ class Archive:
         return bool(found == (zlib.crc32(line), len(line)))
 
     def _catch_up(self) -> None:
+        """Once: from then on the files grow by `append` alone."""
+        if self._caught_up:
+            return
         on_disk = {
             match.group(1)
             for name in self._disk.listdir(self._folder)
@@ -150,6 +156,7 @@ class Archive:
             self._forget(day)
         for day in sorted(on_disk):
             self._catch_up_day(day)
+        self._caught_up = True
 
     def _catch_up_day(self, day: str) -> int:
         """Brings the index up to the day's file and returns the file's size; a torn end, whose
@@ -230,8 +237,8 @@ def _connect(name: str) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous = OFF")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
-            db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
-        elif version != _SCHEMA_VERSION:
+            db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {INDEX}; COMMIT;")
+        elif version != INDEX:
             raise sqlite3.DatabaseError(f"index version {version}")
         db.execute("SELECT count(*) FROM indexed")
     except sqlite3.Error:
@@ -241,7 +248,7 @@ def _connect(name: str) -> sqlite3.Connection:
 
 
 def _encode(kind: Kind, row_id: str, row: Mapping[str, Any]) -> bytes:
-    fields = {"kind": kind, "id": row_id, "row": row}
+    fields = {"format": ARCHIVE, "kind": kind, "id": row_id, "row": row}
     try:
         return (json.dumps(fields, ensure_ascii=False, allow_nan=False) + "\n").encode()
     except UnicodeEncodeError:

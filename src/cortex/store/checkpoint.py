@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cortex.model.errors import HomeError
 from cortex.model.failpoints import failpoint
+from cortex.model.formats import CHECKPOINT, WRITER, FormatTooNew, refuse_newer
 from cortex.model.seams import Disk
 from cortex.store.disk import write_all
 from cortex.store.journal_scan import JournalPosition
 
-__all__ = ["FORMAT", "Checkpoint", "CheckpointTooNew", "LoadedCheckpoint", "load", "save"]
+__all__ = ["Checkpoint", "CheckpointTooNew", "LoadedCheckpoint", "load", "save"]
 
-FORMAT = 1
 _TAIL_LENGTH = len(b',"crc":"00000000"}\n')
 
 
-class CheckpointTooNew(HomeError):  # noqa: N818 - a state of the home, not a fault of ours
-    """A newer release wrote the home."""
+#: The format stands first, so that it can be read whatever a newer version put after it.
+_HEAD_BYTES = 200
+CheckpointTooNew = FormatTooNew
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Checkpoint:
 
     position: JournalPosition
     state: Mapping[str, Any]
+    written_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,8 @@ def _encode(position: JournalPosition, state: Mapping[str, Any] | bytes) -> byte
     if not isinstance(state, bytes):
         state = _encode_state(state)
     head = (
-        f'{{"format":{FORMAT},"seq":{position.seq},"journal_crc":"{position.crc}",'
+        f'{{"format":{CHECKPOINT},"written_by":"{WRITER}",'
+        f'"seq":{position.seq},"journal_crc":"{position.crc}",'
         f'"segment":"{position.segment}","offset":{position.offset},"state":'
     )
     body = head.encode() + state
@@ -111,7 +113,7 @@ def _encode_state(state: Mapping[str, Any]) -> bytes:
 
 
 def _decode(path: Path, data: bytes) -> Checkpoint:
-    _refuse_newer(path, data)
+    refuse_newer(path, data[:_HEAD_BYTES], CHECKPOINT)
     body = data[:-_TAIL_LENGTH]
     if data[len(body) :] != b',"crc":"%08x"}\n' % zlib.crc32(body):
         raise ValueError("cut off, or its bytes do not match its crc")
@@ -119,18 +121,7 @@ def _decode(path: Path, data: bytes) -> Checkpoint:
     position = JournalPosition(
         fields["seq"], fields["journal_crc"], fields["segment"], fields["offset"]
     )
-    return Checkpoint(position, fields["state"])
-
-
-def _refuse_newer(path: Path, data: bytes) -> None:
-    """The format stands first, so that it can be read whatever a newer release put after it."""
-    start = b'{"format":'
-    digits = data[len(start) : len(start) + 12].split(b",")[0]
-    if data.startswith(start) and digits.isdigit() and int(digits) > FORMAT:
-        raise CheckpointTooNew(
-            f"{path}: the home has format {int(digits)}; this version reads up to {FORMAT}. "
-            "Start the newer Cortex that wrote it."
-        )
+    return Checkpoint(position, fields["state"], fields.get("written_by"))
 
 
 def _keep_previous(disk: Disk, path: Path, previous: Path) -> None:

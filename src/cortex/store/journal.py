@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from cortex.model.failpoints import failpoint
-from cortex.model.journal_line import FIRST_PREV, FORMAT, Line, encode
+from cortex.model.formats import JOURNAL
+from cortex.model.journal_line import FIRST_PREV, Line, encode
 from cortex.model.seams import Disk
 from cortex.store.disk import write_all
 from cortex.store.journal_errors import JournalBroken, JournalFull, is_passing
@@ -66,6 +67,7 @@ def recover(
     after: JournalPosition | None = None,
     later_traces: LaterTraces | None = None,
     opening: SegmentOpening | None = None,
+    replay: Callable[[Iterator[Line]], None] | None = None,
 ) -> Recovered:
     """Opens the journal in `folder`, which is made if it is missing.
 
@@ -74,11 +76,16 @@ def recover(
     last known durable one are written once more and synced before they are believed: after a
     failed fsync the page cache may show what the disk never got (PostgreSQL's fsync errors, 2018).
 
+    `replay` is given the lines after the checkpoint before anything is changed: what it raises
+    leaves the journal as it was found.
+
     Raises JournalDamaged (durable lines are gone), JournalTooNew, JournalFull or JournalBroken.
     """
     disk.mkdir(folder)
     found = scan(disk, folder, after, later_traces)
     raise_if_damaged(found)
+    if replay is not None:
+        replay(found.lines(disk))
     try:
         torn = _cut_torn_tail(disk, found)
         _write_tail_again(disk, found)
@@ -179,6 +186,8 @@ class Journal:
         self._next_segment = self._durable.segment if self._durable.offset else ""
         self._pending: list[tuple[str, int, str, bytes]] = []
         self._broken: str | None = None
+        # The first line of this life says which version goes on from here.
+        self._introduced = False
 
     @property
     def seq(self) -> int:
@@ -216,12 +225,13 @@ class Journal:
             by=by,
             why=why,
             events=events,
-            format_number=FORMAT if is_first else None,
+            format_number=JOURNAL if is_first or not self._introduced else None,
         )
         self._seq += 1
         self._crc = crc
         self._last_at = stamp
         self._next_segment = segment
+        self._introduced = True
         self._pending.append((segment, self._seq, crc, data))
         return self._seq
 

@@ -4,6 +4,7 @@ import errno
 from pathlib import Path
 
 from cortex.model.errors import CortexError
+from cortex.model.formats import WRITER, FormatTooNew
 
 __all__ = [
     "JournalBroken",
@@ -11,6 +12,7 @@ __all__ = [
     "JournalError",
     "JournalFull",
     "JournalTooNew",
+    "JournalUnknown",
     "is_passing",
 ]
 
@@ -65,12 +67,17 @@ class JournalDamaged(JournalError):  # noqa: N818 - see JournalFull
         self.line = line
 
 
-class JournalTooNew(JournalError):  # noqa: N818 - see JournalFull
-    """A newer release wrote this journal."""
+class JournalTooNew(FormatTooNew, JournalError):  # noqa: N818 - see JournalFull
+    """A newer version wrote this journal in a format that this one cannot read."""
 
-    def __init__(self, path: Path, found: int, known: int) -> None:
+
+class JournalUnknown(JournalError):  # noqa: N818 - see JournalFull
+    """A line tells of something that this version does not know. `writer` is who wrote it."""
+
+    def __init__(self, place: str, what: str, writer: str | None) -> None:
+        by = writer or "another version"
         super().__init__(
-            f"{path}: the journal has format {found}; this version reads up to {known}. "
-            "Start the newer Cortex that wrote it."
+            f"{place}: {what}, which {WRITER} does not know; {by} wrote it. "
+            f"Start {by} or a newer one. Nothing was changed."
         )
-        self.found = found
+        self.writer = writer

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cortex.model.journal_line import FIRST_PREV, FORMAT, BadLine, Line, check, decode
+from cortex.model.formats import JOURNAL, format_of
+from cortex.model.journal_line import FIRST_PREV, BadLine, Line, check, decode
 from cortex.model.seams import Disk
 from cortex.store.journal_errors import JournalDamaged, JournalTooNew
 
@@ -24,6 +25,8 @@ __all__ = [
 ]
 
 _SEGMENT_NAME = re.compile(r"\d{4}-\d\d-\d\d\.jsonl")
+#: What stands before a line's events: its place, its time and its reason.
+_HEAD_BYTES = 4096
 _END_LENGTH = len(b'"crc":"00000000"}\n')
 
 # Told the first seq that the journal lost, answers with a sentence about anything that proves
@@ -248,12 +251,11 @@ class _Reader:
         )
 
     def _check_format(self, path: Path, data: bytes) -> None:
-        try:
-            number = decode(data[: data.find(b"\n") + 1]).format
-        except BadLine:
-            return
-        if number is not None and number > FORMAT:
-            raise JournalTooNew(path, number, FORMAT)
+        """A newer format may have lines of any shape: it is looked for before they are judged."""
+        head = data[:_HEAD_BYTES].partition(b"\n")[0].partition(b',"events":')[0]
+        number, writer = format_of(head)
+        if number > JOURNAL:
+            raise JournalTooNew(path, number, JOURNAL, writer)
 
     def finish(self, later_traces: LaterTraces | None) -> None:
         found = self._found

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cortex.model.formats import SPEC, WRITER
+
 __all__ = ["ContractError", "Heartbeat", "Needed", "Worker", "read_worker", "write_json"]
 
 _HEARTBEAT_GAP_S = 0.2
@@ -188,6 +190,11 @@ def read_worker(environ: Mapping[str, str] | None = None) -> Worker:
         raise ContractError(f"CORTEX_SPEC {spec_path} cannot be read as JSON: {problem}") from None
     if not isinstance(spec, dict):
         raise ContractError(f"CORTEX_SPEC {spec_path} holds no JSON object; write the spec as one")
+    if isinstance(number := spec.get("format"), int) and number > SPEC:
+        raise ContractError(
+            f"CORTEX_SPEC {spec_path} has format {number}; this is {WRITER}, which reads up to "
+            f"format {SPEC}. A newer daemon wrote it: restart it, so that its workers are as new"
+        )
     inputs = env.get("CORTEX_INPUTS")
     heartbeat = env.get("CORTEX_HEARTBEAT")
     return Worker(

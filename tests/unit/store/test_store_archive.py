@@ -41,7 +41,12 @@ def test_rows_are_found_by_id_key_and_task(tmp_path: Path) -> None:
     (worker,) = archive.workers_of("task-001")
     assert worker.row == WORKER
     assert archive.find("task-002") is None
-    assert lines(tmp_path)[1] == {"kind": "worker", "id": "worker-scan-001", "row": WORKER}
+    assert lines(tmp_path)[1] == {
+        "format": 1,
+        "kind": "worker",
+        "id": "worker-scan-001",
+        "row": WORKER,
+    }
 
 
 def test_repeating_writes_nothing(tmp_path: Path) -> None:
@@ -101,7 +106,7 @@ def test_a_spoilt_line_hides_only_itself(tmp_path: Path) -> None:
     fill(archive)
     archive.close()
     path = tmp_path / "archive" / "2025-11-01.jsonl"
-    path.write_bytes(path.read_bytes().replace(b'{"kind": "task"', b"{{kind: 'task'", 1))
+    path.write_bytes(path.read_bytes().replace(b'"kind": "task"', b"kind: 'task'", 1))
     (tmp_path / "archive.db").unlink()
     again = opened(tmp_path)
     assert again.find("task-001") is None

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from cortex.model.journal_line import FORMAT, decode, encode, read_whole_lines
+from cortex.model.formats import JOURNAL as FORMAT
+from cortex.model.journal_line import decode, encode, read_whole_lines
 from cortex.store.disk import RealDisk
 from cortex.store.journal import Recovered, recover
 from cortex.store.journal_errors import (
