@@ -8,21 +8,24 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cortex import __version__
 from cortex.control.context import Context
-from cortex.control.effects import Effects, Post
+from cortex.control.effects import Effects, FollowedEffects, Post
 from cortex.control.engine import Engine
 from cortex.control.gathering import Gathering
 from cortex.control.housekeeping import Housekeeping
 from cortex.control.intake import Intake
 from cortex.control.loop import Loop, Mailbox, on_signals
+from cortex.control.notifying import Notifier
 from cortex.control.opening import Opened, open_state
 from cortex.control.publishing import Publishing
 from cortex.control.saving import LINES_BETWEEN, Saving
+from cortex.control.selfwatch import SelfWatch
+from cortex.control.stalling import StallWatch
 from cortex.control.watching import Watching
 from cortex.control.workers import WorkersController
 from cortex.decide import budget
@@ -67,6 +70,7 @@ class Seams:
     archive_index: Path | None
     pid: int
     lines_a_checkpoint: int = LINES_BETWEEN
+    notifier: Notifier = field(default_factory=Notifier)
 
 
 class Daemon:
@@ -84,7 +88,7 @@ class Daemon:
         disk = seams.disk
         opened = open_state(disk, paths)
         self._mailbox = Mailbox()
-        self._effects = seams.make_effects(self._mailbox.post)
+        self._effects = FollowedEffects(seams.make_effects(self._mailbox.post))
         self._journal = opened.journal
         self._engine = Engine(opened.state, opened.journal, self._clock)
         self._library = seams.library
@@ -101,7 +105,14 @@ class Daemon:
         self._saving = Saving(
             self._context, disk, opened.journal, opened.replayed, seams.lines_a_checkpoint
         )
-        self._loop = Loop(self._clock, self._mailbox, self._turn, self._dues, self._slow_turn)
+        self._selfwatch = SelfWatch(
+            self._context, self._publishing.daemon, self._publishing.refresh, seams.notifier
+        )
+        self._stall = StallWatch(settings.daemon.stall_after, log)
+        self._loop = Loop(
+            self._clock, self._mailbox, self._turn, self._dues, self._slow_turn, self._stall
+        )
+        self._watch_over_all()
         self._next_resync = 0.0
         self._full_until = 0.0
         self._lives_on_ballast = False
@@ -118,12 +129,12 @@ class Daemon:
         folders = (self._paths.inbox, self._paths.coordination)
         watching = Watching(folders, self.dropped, self.edited)
         self.begin()
-        note = watching.start()
-        if note:
-            self._log.warning(note)
+        self._selfwatch.note("file_events_missing", watching.start())
+        self._stall.start()
         try:
             self._loop.run()
         finally:
+            self._stall.stop()
             watching.stop()
             self.end()
 
@@ -154,6 +165,16 @@ class Daemon:
         if adopted:
             self._log.info("workers of an earlier daemon are looked at", workers=adopted)
 
+    def _watch_over_all(self) -> None:
+        patience_s = self._context.settings.daemon.stuck_after
+        self._selfwatch.ask(
+            self._effects.signs,
+            self._workers.signs,
+            self._intake.signs,
+            self._publishing.signs,
+            lambda: self._stall.signs(patience_s),
+        )
+
     def stop(self) -> None:
         """Ends `run` after its turn; the first time it drains, where that was asked for."""
         if self._drain and not self._context.draining:
@@ -174,6 +195,7 @@ class Daemon:
     def end(self) -> None:
         """Writes the last lines and files; workers live on."""
         live = len(self._context.state.live)
+        self._selfwatch.end()
         try:
             self._engine.commit()
             self._effects.close()
@@ -239,8 +261,10 @@ class Daemon:
         self._tell_problems()
 
     def _tell_problems(self) -> None:
-        for text in self._library.problems.values():
+        problems = list(self._library.problems.values())
+        for text in problems:
             self._log.error("a definition cannot be used", problem=text)
+        self._selfwatch.note("definitions_unusable", problems[0] if problems else None)
 
     # --- configuration
 
@@ -257,10 +281,10 @@ class Daemon:
         try:
             events = budget.configure(context.state, context.settings, funds, wall)
         except RequestError as error:
-            self._log.error(
-                "the budget of cortex.toml is not taken up", field=error.field, reason=str(error)
-            )
+            cause = f"the budget of cortex.toml is not taken up: {error.field}: {error}"
+            self._selfwatch.note("definitions_unusable", cause, "budget")
             return
+        self._selfwatch.note("definitions_unusable", None, "budget")
         self._engine.apply(Entry("daemon", "the budget as cortex.toml and masters have it", events))
 
     def _reload(self) -> None:
@@ -299,10 +323,14 @@ class Daemon:
     def _turn(self) -> None:
         self._workers.reports()
         self._loop.watch(self._executor.filenos())
+        looked = self._resync()
         if self._context.full is None:
-            self._resync()
             self._decide()
-        if not self._make_durable():
+        durable = self._make_durable()
+        if looked or not self._selfwatch.is_ready:
+            is_ready = self._publishing.count > 0 and self._workers.adopted
+            self._selfwatch.beat(is_ready=is_ready)
+        if not durable:
             self._publishing.tell()
             return
         # Files and checkpoint follow what is durable; the decisions find the same changes in the
@@ -317,12 +345,22 @@ class Daemon:
         if self._context.draining and not self._context.state.live:
             self._loop.stop()
 
-    def _resync(self) -> None:
+    def _resync(self) -> bool:
+        """Looks at everything where that is due; whether it was."""
         clock = self._clock.monotonic()
         if clock < self._next_resync:
-            return
-        rest = 1 if self._context.state.live else IDLE_REST
-        self._next_resync = clock + rest * self._context.settings.daemon.resync
+            return False
+        rests = 1 if self._context.state.live else IDLE_REST
+        rest_s = self._selfwatch.rest_s(rests * self._context.settings.daemon.resync)
+        if self._context.full is not None:
+            rest_s = FULL_AGAIN_S
+        self._next_resync = clock + rest_s
+        if self._context.full is None:
+            self._look_at_all()
+        self._selfwatch.look(self._engine.now(), rest_s)
+        return True
+
+    def _look_at_all(self) -> None:
         self._workers.resync()
         self._intake.look()
         self._publishing.resync()
@@ -365,12 +403,12 @@ class Daemon:
         return True
 
     def _degraded(self, cause: str) -> None:
-        if self._context.full is None:
-            self._log.error(cause)
+        is_new = self._context.full is None
         self._lives_on_ballast |= self._journal.release_ballast()
         self._context.full = cause
-        self._publishing.daemon.update(status="degraded", cause=cause)
         self._full_until = self._clock.monotonic() + FULL_AGAIN_S
+        if is_new:
+            self._selfwatch.look(self._engine.now(), FULL_AGAIN_S)
 
     def _recover(self) -> None:
         """The journal takes lines again. New work starts once there is space for the ballast too:
@@ -381,10 +419,7 @@ class Daemon:
             return
         self._lives_on_ballast = False
         self._context.full = None
-        self._log.info("the journal can be written again")
-        self._publishing.daemon["status"] = "running"
-        self._publishing.daemon.pop("cause", None)
-        self._publishing.refresh()
+        self._next_resync = 0.0
 
     def _slow_turn(self, took_s: float, cause: str) -> None:
         self._log.info("a slow turn", took_ms=round(took_s * 1000), cause=cause)

@@ -6,6 +6,7 @@ Reads the command line and the settings; what a daemon does stands in `daemon`.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from cortex import __version__
 from cortex.control.clock import RealClock
 from cortex.control.effects import ThreadEffects
 from cortex.control.logging import make_log
+from cortex.control.notifying import Notifier
 from cortex.control.opening import make_folders, only_daemon, runtime_dir_of
 from cortex.daemon import Daemon, Seams
 from cortex.home.find import find_home
@@ -50,6 +52,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"cortexd {__version__}")
     options = parser.parse_args(argv)
+    # A watchdog ends a hanging daemon by SIGABRT; then the log has the stack of every thread.
+    faulthandler.enable()
     try:
         return _serve(options)
     except CortexError as error:
@@ -69,6 +73,7 @@ def _real_seams(paths: HomePaths, settings: Settings) -> Seams:
         runtime_dir=runtime_dir_of(paths, settings),
         archive_index=paths.archive_index,
         pid=os.getpid(),
+        notifier=Notifier.from_environment(),
     )
 
 

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-__all__ = ["Effects", "InlineEffects", "Post", "ThreadEffects", "outcome"]
+from cortex.decide.health import Sign
+
+__all__ = ["LANE_THREAD", "Effects", "FollowedEffects", "InlineEffects", "Post", "ThreadEffects", "outcome"]
 
 Done = Callable[[Any], None]
 #: Hands a callable over to the control thread and wakes it.
 Post = Callable[[Callable[[], None]], None]
+#: What the names of effect threads begin with.
+LANE_THREAD = "effects-"
 
 
 class Effects(Protocol):
@@ -40,7 +45,7 @@ class ThreadEffects:
         if lane not in self._lanes:
             jobs: queue.SimpleQueue[tuple[Callable[[], Any], Done] | None] = queue.SimpleQueue()
             self._lanes[lane] = jobs
-            thread = threading.Thread(target=self._serve, args=(jobs,), name=f"effects-{lane}")
+            thread = threading.Thread(target=self._serve, args=(jobs,), name=f"{LANE_THREAD}{lane}")
             thread.daemon = True
             thread.start()
             self._threads.append(thread)
@@ -56,8 +61,42 @@ class ThreadEffects:
         """Lets every lane finish what it has, within the time given."""
         for jobs in self._lanes.values():
             jobs.put(None)
+        end = time.monotonic() + timeout_s
         for thread in self._threads:
-            thread.join(timeout_s)
+            thread.join(max(0.0, end - time.monotonic()))
+
+
+class FollowedEffects:
+    """Hands work on to other effects, and knows of each lane what has not come back. For the
+    control thread alone.
+    """
+
+    def __init__(self, effects: Effects) -> None:
+        self._effects = effects
+        self._handed: dict[str, int] = {}
+        self._back: dict[str, int] = {}
+
+    def run(self, lane: str, work: Callable[[], Any], then: Done) -> None:
+        """As `Effects.run`."""
+        self._handed[lane] = self._handed.get(lane, 0) + 1
+
+        def came_back(result: Any) -> None:
+            self._back[lane] = self._back.get(lane, 0) + 1
+            then(result)
+
+        self._effects.run(lane, work, came_back)
+
+    def close(self) -> None:
+        """As `Effects.close`."""
+        self._effects.close()
+
+    def signs(self) -> Iterable[Sign]:
+        """A sign of each lane with work; each result that comes back begins a new patience."""
+        for lane, handed in self._handed.items():
+            back = self._back.get(lane, 0)
+            if handed > back:
+                cause = f"an effect does not come back: {lane}"
+                yield Sign("effect_stuck", f"{lane} {back}", cause)
 
 
 class InlineEffects:

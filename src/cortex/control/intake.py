@@ -7,13 +7,14 @@ decided in the control thread, and a file leaves the inbox only after that line 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cortex.control.context import Context
 from cortex.decide.accept import accept_all
 from cortex.decide.entry import Entry
+from cortex.decide.health import Sign
 from cortex.model.errors import RequestError
 from cortex.model.seams import Disk
 from cortex.store.archive import Archive
@@ -51,6 +52,8 @@ class Intake:
         self._known: Known = {}
         self._next_number = 0
         self._faults: list[str] = []
+        self._error: str | None = None
+        self._waiting: dict[str, int] = {}
         # Taken, and their files not yet cleared away: their receipts must be kept.
         self._open: set[int] = set()
         # Claims from this number on may lie in .intake/ unread: no receipt's floor passes it.
@@ -85,6 +88,18 @@ class Intake:
     def next_due(self) -> float | None:
         """Monotonic instant of the next scan."""
         return None if self._under_way else self._due
+
+    def signs(self) -> Iterable[Sign]:
+        """What lies in the inbox, or was claimed from it, and is not taken in."""
+        if self._error is not None:
+            yield Sign("drops_stuck", "scan", self._error)
+        for fault in self._faults:
+            yield Sign("drops_stuck", fault, fault)
+        for name, size in self._waiting.items():
+            cause = f"{name} is not taken up: somebody has it open, or writes into it"
+            yield Sign("drops_stuck", f"{name} {size}", cause)
+        if self._stranded is not None or self._uncleared is not None:
+            yield Sign("drops_stuck", ".intake", "claimed files in inbox/.intake/ are stuck there")
 
     def turn(self) -> None:
         """Starts a scan if one is due."""
@@ -125,10 +140,12 @@ class Intake:
         clock = self._context.engine.clock.monotonic()
         if isinstance(outcome, Exception):
             self._context.log.error("the inbox could not be read", error=repr(outcome))
+            self._error = f"the inbox could not be read: {outcome}"
             self._due = clock + 1.0
             self._strand(self._next_number)
             return
         found, reads = outcome
+        self._error, self._waiting = None, found.waiting
         self._known, self._next_number = found.known, found.next_number
         self._tell(found.faults)
         # Without a file that waits, the next event or resync asks for the next look.

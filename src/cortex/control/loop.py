@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from cortex.control.stalling import StallWatch
 from cortex.model.seams import Clock
 
 __all__ = ["Loop", "Mailbox", "on_signals"]
@@ -86,12 +87,14 @@ class Loop:
         turn: Callable[[], None],
         next_due: Callable[[], Iterable[float | None]],
         slow: Callable[[float, str], None],
+        stall: StallWatch | None = None,
     ) -> None:
         self._clock = clock
         self._mailbox = mailbox
         self._turn = turn
         self._next_due = next_due
         self._slow = slow
+        self._stall = stall
         self._selector = selectors.DefaultSelector()
         self._selector.register(mailbox.fileno, selectors.EVENT_READ)
         self._watched: set[int] = set()
@@ -118,9 +121,13 @@ class Loop:
         while not self._stopping:
             self._selector.select(self._timeout())
             started = time.perf_counter()
+            if self._stall is not None:
+                self._stall.turn_begins()
             posted = self._mailbox.take()
             self._turn()
             took = time.perf_counter() - started
+            if self._stall is not None:
+                self._stall.turn_ended()
             if took > SLOW_TURN_S:
                 self._slow(took, f"{posted} results taken in")
 

@@ -57,6 +57,7 @@ class ScanResult:
     `look_again_s` is None when nothing waits, 0.0 when more was ready than the limit. `faults`
     are sentences about what the system refused; such files stay where they are. `stranded` are
     numbers of files that were claimed and could not be read: they may lie in `.intake/`.
+    `waiting` has the files that were left where they are, each with its size.
     """
 
     next_number: int
@@ -65,6 +66,7 @@ class ScanResult:
     look_again_s: float | None = None
     faults: list[str] = field(default_factory=list)
     stranded: set[int] = field(default_factory=set)
+    waiting: dict[str, int] = field(default_factory=dict)
 
 
 Examine = Callable[["ScanUnderWay", Path, str], None]
@@ -86,6 +88,7 @@ class ScanUnderWay:
     known: Known
     found: ScanResult
     claimed_from: set[Path] = field(default_factory=set)
+    _waits: bool = False
 
     def look(self, path: Path, name: str, examine: Examine, limit: int) -> None:
         """Examines one file; a fault of it is noted and stops no other."""
@@ -95,8 +98,11 @@ class ScanUnderWay:
             if key in self.known:
                 self.found.known[key] = self.known[key]
             return
+        self._waits = False
         try:
             examine(self, path, name)
+            if self._waits:
+                self.found.waiting[quoted(name)] = self.disk.stat(path).size
         except FileNotFoundError:
             return  # gone or renamed since the listing
         except OSError as error:
@@ -107,6 +113,7 @@ class ScanUnderWay:
 
     def wait(self, seconds: float) -> None:
         """A look is due again after so long, or sooner."""
+        self._waits = True
         due = self.found.look_again_s
         self.found.look_again_s = seconds if due is None else min(due, seconds)
 
