@@ -18,19 +18,29 @@ DEADLINE_S = 30.0
 
 
 class ShimHome:
-    """One home, one executor; every worker's launch is made from a shell script."""
+    """One home, one executor; every worker's launch is made from a shell script.
 
-    def __init__(self, path: Path) -> None:
+    With containment "none" the pids that workers see are those of this machine.
+    """
+
+    def __init__(self, path: Path, containment: str = "auto") -> None:
         self.path = path
+        self.containment = containment
         self.state_dir = path / ".state"
         self.state_dir.mkdir(parents=True, exist_ok=True)
-        self.executor = LocalExecutor(self.state_dir)
+        self.executor = LocalExecutor(self.state_dir, containment=containment)
         self.reports: list[Report] = []
 
     def restart(self) -> None:
         """Another daemon on the same home."""
         self.executor.close()
-        self.executor = LocalExecutor(self.state_dir)
+        self.executor = LocalExecutor(self.state_dir, containment=self.containment)
+
+    def close(self) -> None:
+        """End what is left of its workers, and the nursery."""
+        for folder in (self.state_dir / "attempts").glob("*"):
+            self.executor.hunt(folder.name, str(folder))
+        self.executor.close()
 
     def worker_dir(self, worker_id: str) -> Path:
         return self.path / "agents/logs/workers/2026-01-01" / worker_id

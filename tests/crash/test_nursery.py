@@ -27,9 +27,15 @@ SOURCE = Path(__file__).parents[2] / "src"
 def home(tmp_path: Path) -> Iterator[ShimHome]:
     home = ShimHome(tmp_path / "home")
     yield home
-    for folder in (home.state_dir / "attempts").glob("*"):
-        home.executor.hunt(folder.name, str(folder))
-    home.executor.close()
+    home.close()
+
+
+@pytest.fixture
+def plain_home(tmp_path: Path) -> Iterator[ShimHome]:
+    """One whose workers are held together by their shim alone."""
+    home = ShimHome(tmp_path / "plain-home", "none")
+    yield home
+    home.close()
 
 
 def nursery_pid(home: ShimHome) -> int:
@@ -273,27 +279,27 @@ def test_a_hunt_spares_the_same_worker_id_of_another_home(home: ShimHome) -> Non
         assert other.poll() is None
 
 
-def test_a_hunt_finds_by_its_lock_what_has_no_environment(home: ShimHome) -> None:
-    pid_file = home.path / "pid"
+def test_a_hunt_finds_by_its_lock_what_has_no_environment(plain_home: ShimHome) -> None:
+    pid_file = plain_home.path / "pid"
     inner = f"echo $$ > {pid_file}; exec sleep 300"
     script = f"(setsid env -i /bin/sh -c '{inner}' &) ; sleep 300"
-    home.start("worker-cmd-001", script)
-    pid = int(home.wait_file(pid_file))
-    os.kill(home.look("worker-cmd-001").claim["pid"], signal.SIGKILL)
-    folder = home.attempt_dir("worker-cmd-001")
-    assert home.executor.hunt("worker-cmd-001", folder) >= 2
+    plain_home.start("worker-cmd-001", script)
+    pid = int(plain_home.wait_file(pid_file))
+    os.kill(plain_home.look("worker-cmd-001").claim["pid"], signal.SIGKILL)
+    folder = plain_home.attempt_dir("worker-cmd-001")
+    assert plain_home.executor.hunt("worker-cmd-001", folder) >= 2
     assert not is_running(pid)
-    assert not home.look("worker-cmd-001").lock_held
+    assert not plain_home.look("worker-cmd-001").lock_held
 
 
-def test_a_hunt_ends_the_session_of_what_it_finds(home: ShimHome) -> None:
-    pid_file = home.path / "pid"
+def test_a_hunt_ends_the_session_of_what_it_finds(plain_home: ShimHome) -> None:
+    pid_file = plain_home.path / "pid"
     # No environment and no lock, yet in the session of one that has both.
     inner = f"exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; echo $$ > {pid_file}; exec sleep 300"
-    home.start("worker-cmd-001", f"env -i /bin/sh -c '{inner}' & sleep 300")
-    pid = int(home.wait_file(pid_file))
-    os.kill(home.look("worker-cmd-001").claim["pid"], signal.SIGKILL)
-    assert home.executor.hunt("worker-cmd-001") >= 2
+    plain_home.start("worker-cmd-001", f"env -i /bin/sh -c '{inner}' & sleep 300")
+    pid = int(plain_home.wait_file(pid_file))
+    os.kill(plain_home.look("worker-cmd-001").claim["pid"], signal.SIGKILL)
+    assert plain_home.executor.hunt("worker-cmd-001") >= 2
     assert not is_running(pid)
 
 

@@ -23,9 +23,15 @@ ENDED_WITHIN_S = 5.0
 def home(tmp_path: Path) -> Iterator[ShimHome]:
     home = ShimHome(tmp_path / "home")
     yield home
-    for folder in (home.state_dir / "attempts").glob("*"):
-        home.executor.hunt(folder.name, str(folder))
-    home.executor.close()
+    home.close()
+
+
+@pytest.fixture
+def plain_home(tmp_path: Path) -> Iterator[ShimHome]:
+    """One whose workers are held together by their shim alone."""
+    home = ShimHome(tmp_path / "plain-home", "none")
+    yield home
+    home.close()
 
 
 def test_an_ordinary_run_leaves_record_log_spec_and_no_process(home: ShimHome) -> None:
@@ -147,12 +153,14 @@ def test_a_program_that_closes_its_stdio_and_hangs_is_ended_by_the_timeout(
     assert record.cause == "timeout"
 
 
-def test_a_daemonised_child_without_environment_is_gone_after_its_worker(home: ShimHome) -> None:
-    pid_file = home.path / "pid"
+def test_a_daemonised_child_without_environment_is_gone_after_its_worker(
+    plain_home: ShimHome,
+) -> None:
+    pid_file = plain_home.path / "pid"
     inner = f"echo $$ > {pid_file}; exec sleep 300"
     script = f"""(setsid env -i /bin/sh -c '{inner}' >/dev/null 2>&1 &) &
     while ! [ -s {pid_file} ]; do sleep 0.01; done; exit 0"""
-    record = home.run("worker-cmd-001", script)
+    record = plain_home.run("worker-cmd-001", script)
     assert (record.code, record.cause) == (0, None)
     assert record.ended_descendants == 1
     assert not is_running(int(pid_file.read_text()))
@@ -281,17 +289,17 @@ def test_a_removed_attempt_folder_comes_back_for_the_record(home: ShimHome) -> N
     assert json.loads(path.read_text())["code"] == 4
 
 
-def test_a_worker_that_kills_its_shim_is_seen_and_hunted(home: ShimHome) -> None:
-    ready = home.path / "ready"
+def test_a_worker_that_kills_its_shim_is_seen_and_hunted(plain_home: ShimHome) -> None:
+    ready = plain_home.path / "ready"
     script = f"kill -9 $PPID; echo $$ > {ready}; exec sleep 300"
-    home.start("worker-cmd-001", script)
-    pid = int(home.wait_file(ready))
-    home.until(lambda: not home.look("worker-cmd-001").shim_alive, "the shim lives")
-    sighting = home.look("worker-cmd-001")
+    plain_home.start("worker-cmd-001", script)
+    pid = int(plain_home.wait_file(ready))
+    plain_home.until(lambda: not plain_home.look("worker-cmd-001").shim_alive, "the shim lives")
+    sighting = plain_home.look("worker-cmd-001")
     assert (sighting.lock_held, sighting.exit) == (True, None)
-    assert home.executor.hunt("worker-cmd-001") == 1
+    assert plain_home.executor.hunt("worker-cmd-001") == 1
     assert not is_running(pid)
-    assert not home.look("worker-cmd-001").lock_held
+    assert not plain_home.look("worker-cmd-001").lock_held
 
 
 def test_a_program_cannot_free_the_shims_lock(home: ShimHome) -> None:
@@ -312,15 +320,15 @@ def test_a_program_cannot_free_the_shims_lock(home: ShimHome) -> None:
     assert home.wait_exit("worker-cmd-001").cause == "stop"
 
 
-def test_memory_and_file_size_are_limited(home: ShimHome) -> None:
+def test_memory_and_file_size_are_limited(plain_home: ShimHome) -> None:
     code = "import sys\ntry: bytearray(1 << 30)\nexcept MemoryError: sys.exit(5)"
     argv = (sys.executable, "-I", "-S", "-c", code)
     limits = Limits(memory_bytes=256 << 20, file_bytes=1 << 20)
-    assert home.run("worker-cmd-001", argv=argv, limits=limits).code == 5
+    assert plain_home.run("worker-cmd-001", argv=argv, limits=limits).code == 5
     script = "head -c 4194304 /dev/zero > big"
-    record = home.run("worker-cmd-002", script, limits=limits)
+    record = plain_home.run("worker-cmd-002", script, limits=limits)
     assert record.code not in (0, None) or record.signal == signal.SIGXFSZ
-    assert (home.worker_dir("worker-cmd-002") / "big").stat().st_size == 1 << 20
+    assert (plain_home.worker_dir("worker-cmd-002") / "big").stat().st_size == 1 << 20
 
 
 def test_cpu_time_is_limited(home: ShimHome) -> None:

@@ -1,8 +1,9 @@
 """Ending what is left of a worker whose shim is gone, and never a stranger.
 
-A process belongs to the worker if its environment says so, if it holds the worker's lock open,
-or if it shares the session or group of one that does. Slow (it reads all of /proc): for an
-effect thread. Whether to hunt is decided elsewhere.
+A process belongs to the worker if it is in the control group that the claim names, if its
+environment says so, if it holds the worker's lock open, or if it shares the session or group of one
+that does. A shim that was PID 1 of a namespace takes all of that along. Slow (it reads all of
+/proc): for an effect thread. Whether to hunt is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -10,23 +11,59 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from cortex.runtime.processes import Stat, all_pids, read_proc, signal_exactly, stat_or_none
+from cortex.runtime.processes import (
+    Stat,
+    all_pids,
+    read_proc,
+    signal_exactly,
+    stat_or_none,
+)
+from cortex.runtime.shim_groups import end_all, is_ours
 
 __all__ = ["hunt"]
 
 _BOUND_S = 5.0
+_SIGNAL_ARRIVES_S = 0.2
 _PAUSE_S = 0.01
 _ENVIRON_BYTES_AT_MOST = 2 * 1024 * 1024
 
 
-def hunt(worker_id: str, home: str, lock_path: str | None) -> int:
+def hunt(
+    worker_id: str, home: str, lock_path: str | None, claim: Mapping[str, Any] | None = None
+) -> int:
     """SIGKILL whatever still belongs to the worker of this home; how many processes that were.
 
     Repeats until nothing is found, for at most 5 s: a tree may fork while it is read. Worker ids
     are unique within one home only, so the environment's CORTEX_WORKER_DIR must lie in `home`.
+    `claim` is a shim's claim of this boot and this pid namespace.
     """
+    ended = _hunt_marked(worker_id, home, lock_path)
+    if claim is not None and _is_shim_gone(claim):
+        ended += end_all([folder for folder in claim.get("cgroups", ()) if is_ours(folder)])
+    return ended
+
+
+def _is_shim_gone(claim: Mapping[str, Any]) -> bool:
+    """Whether the claim's shim has ended, and with it its namespace, which takes a moment.
+
+    One that lives on serves another worker by now, and its group is that one's.
+    """
+    started_s = time.monotonic()
+    while (stat := stat_or_none(claim["pid"])) is not None:
+        if stat.start_ticks != claim["start_ticks"] or stat.state in "ZX":
+            return True
+        bound_s = _BOUND_S if stat.is_exiting else _SIGNAL_ARRIVES_S
+        if time.monotonic() - started_s >= bound_s:
+            return False
+        time.sleep(_PAUSE_S)
+    return True
+
+
+def _hunt_marked(worker_id: str, home: str, lock_path: str | None) -> int:
     ended: set[tuple[int, int]] = set()
     deadline_s = time.monotonic() + _BOUND_S
     while time.monotonic() < deadline_s:

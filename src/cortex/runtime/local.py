@@ -29,7 +29,8 @@ class LocalExecutor:
     """Runs workers as processes of this machine. Methods may be called from several threads.
 
     `state_dir` is the home's `.state`; `wake_path` (there by default) is where this daemon and
-    every later one listen for shims; `home` is the folder that its workers' folders lie in.
+    every later one listen for shims; `home` is the folder that its workers' folders lie in;
+    `containment` is the setting `workers.containment`.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class LocalExecutor:
         *,
         wake_path: Path | None = None,
         home: Path | None = None,
+        containment: str = "auto",
     ) -> None:
         """Bind the wake path and start a nursery. Raises OSError."""
         state_dir = state_dir.resolve()
@@ -49,7 +51,7 @@ class LocalExecutor:
         self._mutex = threading.Lock()
         self._unreported: list[StartFailed] = []
         self._wake = WakeSocket(wake_path)
-        self._nursery = NurseryLink(python, wake_path, state_dir / "nursery.log")
+        self._nursery = NurseryLink(python, wake_path, state_dir / "nursery.log", containment)
 
     @property
     def nursery_pid(self) -> int | None:
@@ -105,10 +107,8 @@ class LocalExecutor:
         may serve another worker by the time of the signal; without a stop file of that
         worker it takes no notice.
         """
-        claim = attempts.read_claim(worker_id, lock_dir)
-        if claim is None or claim.get("by") != "shim":
-            return False
-        if (claim.get("boot_id"), claim.get("pid_namespace")) != (self._boot_id, pid_namespace()):
+        claim = self._shims_claim(worker_id, lock_dir)
+        if claim is None:
             return False
         if not attempts.is_lock_held(lock_dir):
             return False
@@ -120,7 +120,18 @@ class LocalExecutor:
 
     def hunt(self, worker_id: str, lock_dir: str | None = None) -> int:
         """End whatever is left of the worker; slow, for an effect thread."""
-        return hunt(worker_id, self._home, None if lock_dir is None else f"{lock_dir}/lock")
+        if lock_dir is None:
+            return hunt(worker_id, self._home, None)
+        claim = self._shims_claim(worker_id, lock_dir)
+        return hunt(worker_id, self._home, f"{lock_dir}/lock", claim)
+
+    def _shims_claim(self, worker_id: str, lock_dir: str) -> dict[str, Any] | None:
+        """A shim's claim whose pid means something here and now; else None."""
+        claim = attempts.read_claim(worker_id, lock_dir)
+        if claim is None or claim.get("by") != "shim":
+            return None
+        here = (self._boot_id, pid_namespace())
+        return claim if (claim.get("boot_id"), claim.get("pid_namespace")) == here else None
 
     def forget(self, lock_dir: str) -> None:
         """Remove lock and claims; the folder too, unless it is the one of the exit record."""

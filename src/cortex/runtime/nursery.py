@@ -1,8 +1,9 @@
 """A small interpreter that keeps shims: it forks one where none is free, for a fork of the daemon
 would be slow, and gives a free one its next order.
 
-Started as `python -I -S -E nursery.py WAKE_PATH` with the daemon's socket as stdin; it ends when
-that socket ends, and busy shims live on. It decides nothing, and only the shims touch files.
+Started as `python -I -S -E nursery.py WAKE_PATH CONTAINMENT` with the daemon's socket as stdin; it
+ends when that socket ends, and busy shims live on. It decides nothing, and only the shims touch
+files. `nursery.py --try` says whether a shim could have a pid namespace of its own, and ends.
 """
 
 from __future__ import annotations
@@ -20,27 +21,35 @@ if __name__ == "__main__":  # -I and -S leave only the standard library on the p
     sys.path.append(os.path.abspath(__file__).rsplit("/", 3)[0])
 
 from cortex.model.failpoints import failpoint
+from cortex.runtime.nursery_birth import Birth, try_namespace
 from cortex.runtime.shim import errno_name, live
+from cortex.runtime.shim_groups import remove
 from cortex.runtime.shim_order import Channel, Hints, Order, frame, split_frames
-from cortex.runtime.shim_tree import name_process
+from cortex.runtime.shim_tree import become_subreaper, name_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from cortex.runtime.shim_cage import Cage
+
 _SHIM_FAULT = 70  # EX_SOFTWARE, sysexits.h
 _IDLE_SHIMS_AT_MOST = 16
 _IDLE_MS = 5000
+_LEAVING_MS = 100
+_CLEAR_AT_MOST = 50
 
 
 class Nursery:
-    """The daemon's socket, and a socket for each living shim."""
+    """The daemon's socket, and a socket for each living shim with the groups that it may be in."""
 
-    def __init__(self, control: socket.socket, hints: Hints) -> None:
+    def __init__(self, control: socket.socket, hints: Hints, birth: Birth) -> None:
         self._control = control
         self._hints = hints
-        self._shims: dict[int, tuple[socket.socket, int]] = {}
+        self._birth = birth
+        self._shims: dict[int, tuple[socket.socket, list[str]]] = {}
         self._idle: list[int] = []
+        self._leaving: list[tuple[int, list[str]]] = []
         self._buffer = bytearray()
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
@@ -49,7 +58,8 @@ class Nursery:
         """Until the daemon closes its end."""
         while True:
             ready = [descriptor for descriptor, _event in self._poll.poll(self._wait_ms())]
-            if not ready:
+            self._clear_groups()
+            if not ready and not self._leaving:
                 self._dismiss(0)
             # First who is free, then who is wanted.
             for descriptor in ready:
@@ -60,6 +70,8 @@ class Nursery:
             self._dismiss(_IDLE_SHIMS_AT_MOST)
 
     def _wait_ms(self) -> int | None:
+        if self._leaving:
+            return _LEAVING_MS
         return _IDLE_MS if self._idle else None
 
     def _hear_daemon(self) -> bool:
@@ -88,11 +100,21 @@ class Nursery:
             self._drop(descriptor)
 
     def _drop(self, descriptor: int) -> None:
-        connection, _pid = self._shims.pop(descriptor)
+        connection, folders = self._shims.pop(descriptor)
         with suppress(ValueError):
             self._idle.remove(descriptor)
         self._poll.unregister(descriptor)
         connection.close()
+        if folders:
+            self._leaving.append((0, folders))
+
+    def _clear_groups(self) -> None:
+        """Remove what shims lived in that are gone; what stays is for the next nursery's sweep."""
+        self._leaving = [
+            (tries + 1, folders)
+            for tries, folders in self._leaving
+            if not remove(folders) and tries < _CLEAR_AT_MOST
+        ]
 
     def _dismiss(self, kept: int) -> None:
         """Let idle shims go, but for the `kept` that were busy last."""
@@ -105,29 +127,29 @@ class Nursery:
         order = frame(launch)
         while self._idle:
             descriptor = self._idle.pop()
-            connection, pid = self._shims[descriptor]
+            connection, _folders = self._shims[descriptor]
             failpoint("nursery.before_order")
             try:
                 connection.sendall(order)
             except OSError:
                 self._drop(descriptor)  # it was ended meanwhile
             else:
-                return answer | {"pid": pid}
+                return answer
         try:
-            return answer | {"pid": self._fork(launch)}
+            self._fork(launch)
         except OSError as problem:
             number = problem.errno or 0
-            return answer | {"error": errno_name(number), "message": os.strerror(number)}
+            step = f"{problem.filename}: " if problem.filename else ""
+            answer |= {"error": errno_name(number), "message": step + os.strerror(number)}
+        return answer
 
-    def _fork(self, launch: dict[str, Any]) -> int:
+    def _fork(self, launch: dict[str, Any]) -> None:
         ours, theirs = socket.socketpair()
         # A stop request may come before the child is ready for it: it waits in the mask.
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
         try:
             failpoint("nursery.before_fork")
-            pid = os.fork()
-            if pid == 0:
-                self._live_as_shim(launch, ours, theirs)
+            folders = self._birth.fork(lambda cage: self._live_as_shim(launch, ours, theirs, cage))
             failpoint("nursery.forked")
         except OSError:
             ours.close()
@@ -135,12 +157,11 @@ class Nursery:
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
             theirs.close()
-        self._shims[ours.fileno()] = (ours, pid)
+        self._shims[ours.fileno()] = (ours, folders)
         self._poll.register(ours, select.POLLIN)
-        return pid
 
     def _live_as_shim(
-        self, launch: dict[str, Any], ours: socket.socket, theirs: socket.socket
+        self, launch: dict[str, Any], ours: socket.socket, theirs: socket.socket, cage: Cage
     ) -> None:
         status = _SHIM_FAULT
         try:
@@ -148,7 +169,7 @@ class Nursery:
             for descriptor in (self._control.fileno(), ours.fileno(), *self._shims):
                 os.close(descriptor)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            live(Order(launch), self._hints, Channel(theirs))
+            live(Order(launch), self._hints, Channel(theirs), cage)
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -157,7 +178,7 @@ class Nursery:
             os._exit(status)
 
 
-def main(wake_path: str) -> None:
+def main(wake_path: str, containment: str) -> None:
     """Serve the daemon whose socket is stdin."""
     control = socket.socket(fileno=os.dup(0))
     os.set_inheritable(control.fileno(), False)
@@ -165,8 +186,9 @@ def main(wake_path: str) -> None:
     os.dup2(null, 0)
     os.close(null)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shims are reaped by the kernel
+    become_subreaper()  # of shims that another process forked, and that are children all the same
     name_process(b"cortex-nursery")
-    nursery = Nursery(control, Hints(wake_path))
+    nursery = Nursery(control, Hints(wake_path), Birth(containment, wake_path))
     gc.disable()
     gc.collect()
     gc.freeze()
@@ -174,4 +196,7 @@ def main(wake_path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    if sys.argv[1] == "--try":
+        print(try_namespace())
+    else:
+        main(sys.argv[1], sys.argv[2])

@@ -28,8 +28,8 @@ _LOG_BYTES_AT_MOST = 1 << 20
 class NurseryLink:
     """At most one nursery at a time; not safe for use from several threads at once."""
 
-    def __init__(self, python: str, wake_path: Path, log_path: Path) -> None:
-        self._command = [python, "-I", "-S", "-E", str(_PROGRAM), str(wake_path)]
+    def __init__(self, python: str, wake_path: Path, log_path: Path, containment: str) -> None:
+        self._command = [python, "-I", "-S", "-E", str(_PROGRAM), str(wake_path), containment]
         self._log_path = log_path
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None

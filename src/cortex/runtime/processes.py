@@ -13,6 +13,8 @@ import signal
 
 _START_TICKS_FIELD = 22
 _SESSION_FIELD = 6
+_FLAGS_FIELD = 9
+_PF_EXITING = 0x4  # <linux/sched.h>
 
 
 def read_proc(path: str, size: int = 65536) -> bytes:
@@ -37,7 +39,7 @@ def pid_namespace() -> int:
 class Stat:
     """The fields of /proc/PID/stat that tell one process from another (proc(5))."""
 
-    __slots__ = ("group", "parent", "pid", "session", "start_ticks", "state")
+    __slots__ = ("group", "is_exiting", "parent", "pid", "session", "start_ticks", "state")
 
     def __init__(self, pid: int | str) -> None:
         """Read it; raises OSError if there is no such process."""
@@ -49,6 +51,7 @@ class Stat:
         self.parent = int(fields[1])
         self.group = int(fields[2])
         self.session = int(fields[_SESSION_FIELD - 3])
+        self.is_exiting = bool(int(fields[_FLAGS_FIELD - 3]) & _PF_EXITING)
         self.start_ticks = int(fields[_START_TICKS_FIELD - 3])
 
 

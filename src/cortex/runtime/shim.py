@@ -20,7 +20,6 @@ from contextlib import suppress
 
 from cortex.model.failpoints import failpoint
 from cortex.model.formats import EXIT_RECORD
-from cortex.runtime.processes import Stat
 from cortex.runtime.shim_log import Log, timestamp
 from cortex.runtime.shim_record import (
     RETRYABLE,
@@ -30,21 +29,14 @@ from cortex.runtime.shim_record import (
     win_claim,
     write_exit_record,
 )
-from cortex.runtime.shim_tree import (
-    become_subreaper,
-    name_process,
-    reap_all,
-    reap_orphans,
-    signal_descendants,
-    signal_group,
-    start_program,
-)
+from cortex.runtime.shim_tree import Tree, become_subreaper, name_process, start_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from cortex.runtime.shim_cage import Cage
     from cortex.runtime.shim_order import Channel, Hints, Order
 
 _CHUNK_BYTES = 65536
@@ -82,27 +74,31 @@ def _note_nothing(_number: int, _frame: object) -> None:
 class Self:
     """What a shim process is, whichever attempt it serves."""
 
-    def __init__(self) -> None:
+    def __init__(self, cage: Cage) -> None:
         os.setsid()
-        become_subreaper()
-        self.stat = Stat("self")
+        if not cage.is_first:
+            become_subreaper()
+        self.cage = cage
+        self.stat = cage.outside.stat
         self.signals = Signals()
 
 
 class Program:
     """The running program with its output and its tree."""
 
-    def __init__(self, order: Order, log: Log, signals: Signals, lock: Lock) -> None:
+    def __init__(
+        self, order: Order, log: Log, me: Self, lock: Lock, limits: list[tuple[int, int]]
+    ) -> None:
         """Start it; raises OSError if that is impossible."""
         self._order = order
         self._log = log
-        self._signals = signals
+        self._signals = signals = me.signals
+        self.tree = Tree(me.cage.is_first)
         self.cause: str | None = None
-        self.ended_descendants = 0
         self.left_descendants = 0
         output, write_end = os.pipe2(os.O_CLOEXEC)
         try:
-            self.pid = start_program(order, write_end, lock.for_program)
+            self.pid = start_program(order, limits, write_end, lock.for_program)
         except OSError:
             os.close(output)
             raise
@@ -126,7 +122,7 @@ class Program:
     def _watch(self, timeout_at_s: float) -> None:
         """Until the program itself has ended; it stays unreaped, so its group stays its own."""
         next_kill_s = timeout_at_s
-        while not reap_orphans(self.pid):
+        while not self.tree.reap_orphans(self.pid):
             now_s = time.monotonic()
             if self.cause is None:
                 self.cause = self._why_to_end(now_s >= timeout_at_s)
@@ -134,8 +130,7 @@ class Program:
                     self._ask_to_end()
                     next_kill_s = now_s + self._order.grace_s
             elif now_s >= next_kill_s:
-                signal_group(self.pid, signal.SIGKILL)
-                self.ended_descendants += len(signal_descendants(signal.SIGKILL) - {self.pid})
+                self.tree.signal(signal.SIGKILL)
                 next_kill_s = now_s + _KILL_AGAIN_S
             self._wait(next_kill_s - now_s)
 
@@ -147,26 +142,24 @@ class Program:
         return "timeout" if is_late else None
 
     def _ask_to_end(self) -> None:
-        signal_descendants(signal.SIGTERM)
+        self.tree.signal(signal.SIGTERM)
         # A stopped process takes its SIGTERM only when it goes on.
-        signal_descendants(signal.SIGCONT)
+        self.tree.signal(signal.SIGCONT)
 
     def _end_descendants(self) -> None:
         """End what the program left behind: a moment for its own end, then without asking."""
         started_s = time.monotonic()
         kill_at_s = started_s + (_LEFTOVER_GRACE_S if self.cause is None else 0.0)
-        killed: set[int] = set()
-        while reap_all():
+        while self.tree.reap_all():
             now_s = time.monotonic()
             if now_s >= started_s + _LEFTOVER_BOUND_S:
-                self.left_descendants = len(signal_descendants(signal.SIGKILL))
+                self.left_descendants = self.tree.left()
                 break
             if now_s >= kill_at_s:
-                killed |= signal_descendants(signal.SIGKILL)
+                self.tree.signal(signal.SIGKILL)
                 self._wait(0.01)
             else:
                 self._wait(kill_at_s - now_s)
-        self.ended_descendants += len(killed)
 
     def _wait(self, seconds: float) -> None:
         """Until a signal, output or the time is up; takes the output."""
@@ -201,10 +194,10 @@ class Program:
             os.close(self._output)
 
 
-def live(order: Order | None, hints: Hints, channel: Channel) -> None:
+def live(order: Order | None, hints: Hints, channel: Channel, cage: Cage) -> None:
     """All of a shim's life: one order after the other, as long as nothing is left of the last."""
     name_process(b"cortex-shim")
-    me = Self()
+    me = Self(cage)
     for _ in range(_ORDERS_AT_MOST):
         if order is None or not run_attempt(order, hints, me, channel.say_idle):
             return
@@ -220,8 +213,9 @@ def run_attempt(
     lock = None
     try:
         lock = Lock(order.lock_dir)
+        limits = me.cage.prepare(order.limits)
         failpoint("shim.before_claim")
-        if not win_claim(order, lock, me.stat):
+        if not win_claim(order, lock, me.cage):
             return False
         failpoint("shim.claimed")
     except FileNotFoundError:
@@ -230,7 +224,7 @@ def run_attempt(
         hints.start_failed(order.worker_id, order.nonce, errno_name(problem.errno or 0))
         return False
     hints.claimed(order.worker_id, me.stat.pid, me.stat.start_ticks, order.nonce)
-    record = _attempt(order, lock, me.signals)
+    record = _attempt(order, lock, me, limits)
     os.chdir("/")
     failpoint("shim.before_record")
     if not write_exit_record(order.attempt_dir, record):
@@ -238,14 +232,14 @@ def run_attempt(
     failpoint("shim.recorded")
     lock.free()
     failpoint("shim.freed")
-    is_clean = record["left_descendants"] == 0 and not reap_all()
+    is_clean = record["left_descendants"] == 0 and me.cage.is_intact()
     if is_clean:
         say_idle()
     hints.exited(order.worker_id)
     return is_clean
 
 
-def _attempt(order: Order, lock: Lock, signals: Signals) -> dict[str, Any]:
+def _attempt(order: Order, lock: Lock, me: Self, limits: list[tuple[int, int]]) -> dict[str, Any]:
     """Run the program; the exit record as a document."""
     record = _new_record(order)
     started_s = time.monotonic()
@@ -255,7 +249,7 @@ def _attempt(order: Order, lock: Lock, signals: Signals) -> dict[str, Any]:
         log = Log(order)
         os.chdir(order.cwd or order.worker_dir)
         failpoint("shim.before_spawn")
-        program = Program(order, log, signals, lock)
+        program = Program(order, log, me, lock, limits)
     except OSError as problem:
         record["spawn_error"] = _spawn_error(problem)
         record["retryable"] = problem.errno in RETRYABLE
@@ -307,7 +301,7 @@ def _note_end(
     record["cause"] = program.cause
     record["max_rss_kb"] = usage.ru_maxrss
     record["cpu_s"] = round(usage.ru_utime + usage.ru_stime, 6)
-    record["ended_descendants"] = program.ended_descendants
+    record["ended_descendants"] = program.tree.killed
     record["left_descendants"] = program.left_descendants
 
 

@@ -14,7 +14,6 @@ import stat
 import time
 from contextlib import suppress
 
-from cortex.runtime.processes import Stat, pid_namespace
 from cortex.runtime.shim_log import timestamp
 
 try:  # hashlib would pull OpenSSL into every shim
@@ -29,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from cortex.runtime.shim_cage import Cage
     from cortex.runtime.shim_order import Order
 
 HASHED_BYTES_AT_MOST = 64 * 1024 * 1024
@@ -83,8 +83,9 @@ class Lock:
             os.close(self.for_program)
 
 
-def win_claim(order: Order, lock: Lock, me: Stat) -> bool:
+def win_claim(order: Order, lock: Lock, cage: Cage) -> bool:
     """Link a complete claim into place; False: somebody has it, or the attempt is over."""
+    me = cage.outside.stat
     claim = {
         "by": "shim",
         "worker_id": order.worker_id,
@@ -92,8 +93,9 @@ def win_claim(order: Order, lock: Lock, me: Stat) -> bool:
         "pid": me.pid,
         "start_ticks": me.start_ticks,
         "boot_id": order.boot_id,
-        "pid_namespace": pid_namespace(),
+        "pid_namespace": cage.outside.pid_namespace,
         "at": timestamp(),
+        **cage.claim(),
     }
     # A stale claim of an attempt that was forgotten in between must not count: the daemon
     # removes the lock first and the claims after it.

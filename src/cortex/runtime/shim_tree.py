@@ -1,7 +1,8 @@
 """The program's process tree: starting it under limits, signalling it, leaving none of it alive.
 
-The shim is a subreaper, so whatever the program leaves behind becomes the shim's child, also
-after a double fork with setsid and an empty environment. This module keeps no time and no log.
+The shim is PID 1 of its namespace or else a subreaper, so whatever the program leaves behind
+becomes the shim's child, also after a double fork with setsid and an empty environment. This
+module keeps no time and no log.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import errno
 import os
 import resource
 import signal
-from contextlib import suppress
 
-from cortex.runtime.processes import read_proc, signal_exactly, stat_or_none
+from cortex.runtime.processes import all_pids, read_proc, signal_exactly, stat_or_none
+from cortex.runtime.shim_namespace import signal_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _PR_SET_NAME = 15  # <linux/prctl.h>
 _PR_SET_CHILD_SUBREAPER = 36
-_LEAST_MEMORY_BYTES = 64 * 1024 * 1024  # below, the shim could not even start the program
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 # What Python or whoever started the daemon may ignore; an ignored signal outlives exec.
@@ -56,16 +56,16 @@ def name_process(name: bytes) -> None:
     _prctl(_PR_SET_NAME, name, 0, 0, 0)
 
 
-def start_program(order: Order, output: int, lock: int) -> int:
+def start_program(order: Order, limits: list[tuple[int, int]], output: int, lock: int) -> int:
     """Start the program in its own process group in the current folder; its pid.
 
-    stdin is /dev/null as the shim's own; stdout and stderr are `output`; `lock` stays open in it.
+    `limits` are (RLIMIT_…, value). stdin is /dev/null as the shim's own; stdout and stderr are
+    `output`; `lock` stays open in it.
     Raises OSError, with the path, if it is missing or may not be run.
     """
     path = find_program(order.argv[0], order.env)
     actions = [(os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)]
     os.set_inheritable(lock, True)
-    limits = wanted_limits(order.limits)
     own = _lower_soft_limits(limits)
     try:
         pid = os.posix_spawn(
@@ -100,23 +100,6 @@ def find_program(name: str, env: Mapping[str, str]) -> str:
     raise OSError(code, os.strerror(code), name)
 
 
-def wanted_limits(limits: Mapping[str, float | None]) -> list[tuple[int, int]]:
-    """(RLIMIT_…, value) for each limit that is set."""
-    wanted = []
-    if limits.get("memory_bytes") is not None:
-        least = max(_LEAST_MEMORY_BYTES, int(limits["memory_bytes"] or 0))
-        wanted.append((resource.RLIMIT_AS, least))
-    if limits.get("file_bytes") is not None:
-        wanted.append((resource.RLIMIT_FSIZE, int(limits["file_bytes"] or 0)))
-    if limits.get("cpu_s") is not None:
-        wanted.append((resource.RLIMIT_CPU, max(1, int(limits["cpu_s"] or 0))))
-    if limits.get("processes") is not None:
-        # The fourth field of /proc/loadavg ends with the number of tasks on the machine.
-        tasks = int(read_proc("/proc/loadavg", 256).split()[3].split(b"/")[1])
-        wanted.append((resource.RLIMIT_NPROC, tasks + int(limits["processes"] or 0)))
-    return wanted
-
-
 def _lower_soft_limits(limits: list[tuple[int, int]]) -> list[tuple[int, tuple[int, int]]]:
     """Set this process's soft limits, for the program to inherit; what they were before.
 
@@ -147,10 +130,56 @@ def _within(value: int, hard: int) -> int:
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
-def signal_group(group: int, number: int) -> None:
-    """Signal the program's group; only while its leader is not reaped, so it cannot be another."""
-    with suppress(OSError):
-        os.killpg(group, number)
+class Tree:
+    """All that lives below this process; `killed` counts who ended by this shim's SIGKILL."""
+
+    def __init__(self, is_first: bool) -> None:
+        """`is_first`: this process is PID 1, and everybody else in its namespace is the tree."""
+        self._is_first = is_first
+        self._is_killing = False
+        self.killed = 0
+
+    def signal(self, number: int) -> None:
+        """Signal every process of it."""
+        self._is_killing = self._is_killing or number == signal.SIGKILL
+        if self._is_first:
+            signal_all(number)
+        else:
+            signal_descendants(number)
+
+    def reap_orphans(self, program: int) -> bool:
+        """Reap what ended below, except the program itself; True once the program has ended."""
+        while True:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return False
+            if ended is None:
+                return False
+            if ended.si_pid == program:
+                return True
+            self._reap(ended.si_pid)
+
+    def reap_all(self) -> bool:
+        """Reap what ended; True while children are left."""
+        try:
+            while self._reap(-1):
+                pass
+        except ChildProcessError:
+            return False
+        return True
+
+    def _reap(self, pid: int) -> int:
+        reaped, status = os.waitpid(pid, os.WNOHANG)
+        if reaped and self._is_killing and os.WIFSIGNALED(status):
+            self.killed += os.WTERMSIG(status) == signal.SIGKILL
+        return reaped
+
+    def left(self) -> int:
+        """How many do not end although they were killed."""
+        if self._is_first:
+            return max(1, len(all_pids()) - 1)
+        return len(signal_descendants(signal.SIGKILL))
 
 
 def signal_descendants(number: int) -> set[int]:
@@ -190,27 +219,3 @@ def children_of(pid: str) -> list[int]:
     except OSError:
         pass
     return found
-
-
-def reap_orphans(program: int) -> bool:
-    """Reap what ended below, except the program itself; True once the program has ended."""
-    while True:
-        try:
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return False
-        if ended is None:
-            return False
-        if ended.si_pid == program:
-            return True
-        os.waitpid(ended.si_pid, 0)
-
-
-def reap_all() -> bool:
-    """Reap what ended; True while children are left."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return False
-    return True
