@@ -67,7 +67,7 @@ def _real_seams(paths: HomePaths, settings: Settings) -> Seams:
     return Seams(
         clock=RealClock(),
         disk=RealDisk(),
-        make_executor=lambda: LocalExecutor(paths.state),
+        make_executor=lambda: LocalExecutor(paths.state, containment=settings.workers.containment),
         make_effects=ThreadEffects,
         library=Library(paths, runtime_infos()),
         runtime_dir=runtime_dir_of(paths, settings),
