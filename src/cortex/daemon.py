@@ -14,6 +14,7 @@ from typing import Any
 
 from cortex import __version__
 from cortex.control.context import Context
+from cortex.control.editing import Editing
 from cortex.control.effects import Effects, FollowedEffects, Post
 from cortex.control.engine import Engine
 from cortex.control.gathering import Gathering
@@ -42,6 +43,7 @@ from cortex.model.state import State
 from cortex.runtime.executor import Executor
 from cortex.store.archive import Archive
 from cortex.store.journal_errors import JournalFull
+from cortex.store.publish import Publisher
 
 __all__ = ["Daemon", "Seams"]
 
@@ -100,7 +102,11 @@ class Daemon:
         self._masters = MastersController(self._context, self._gathering)
         self._workers = WorkersController(self._context, self._executor, seams.runtime_dir)
         self._intake = Intake(self._context, disk, archive)
-        self._publishing = Publishing(self._context, disk, self._about())
+        publisher = Publisher(disk, paths.out)
+        self._editing = Editing(self._context, disk, archive, publisher)
+        self._publishing = Publishing(
+            self._context, disk, publisher, self._editing.take, self._about()
+        )
         self._housekeeping = Housekeeping(self._context, self._executor, archive, disk)
         self._saving = Saving(
             self._context, disk, opened.journal, opened.replayed, seams.lines_a_checkpoint
@@ -190,7 +196,7 @@ class Daemon:
 
     def edited(self) -> None:
         """Somebody may have edited a published file; from any thread, as often as one likes."""
-        self._mailbox.post(self._publishing.resync)
+        self._mailbox.post(self._publishing.look)
 
     def end(self) -> None:
         """Writes the last lines and files; workers live on."""
@@ -318,6 +324,7 @@ class Daemon:
             self._workers.next_due(),
             self._intake.next_due(),
             self._publishing.next_due(),
+            self._editing.next_due(),
         )
 
     def _turn(self) -> None:
@@ -341,6 +348,7 @@ class Daemon:
         self._workers.turn()
         self._intake.turn()
         self._publishing.turn()
+        self._editing.turn()
         self._saving.turn()
         if self._context.draining and not self._context.state.live:
             self._loop.stop()
@@ -363,7 +371,7 @@ class Daemon:
     def _look_at_all(self) -> None:
         self._workers.resync()
         self._intake.look()
-        self._publishing.resync()
+        self._publishing.look()
         self._reload()
         now = self._engine.now()
         self._masters.recur(now)

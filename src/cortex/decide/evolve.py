@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cortex.decide import evolve_people, ledger
+from cortex.decide import evolve_edits, evolve_people, ledger
 from cortex.decide.lifecycle import (
     STEP_EDGES,
     WORKER_EDGES,
@@ -17,7 +17,6 @@ from cortex.decide.lifecycle import (
 )
 from cortex.decide.transitions import count_id, set_task_status
 from cortex.model.state import (
-    WAITING_WORKER,
     Due,
     State,
     Step,
@@ -153,6 +152,8 @@ def _task_paused(state: State, event: Event, _at: str) -> None:
 def _task_resumed(state: State, event: Event, _at: str) -> None:
     task = state.tasks[event["task_id"]]
     status, task.resume_to = task.resume_to or "pending", None
+    # A hold keeps a task from its start; one that had begun was held by the pause alone.
+    task.hold = task.hold and status in ("pending", "blocked")
     set_task_status(state, task, status)
 
 
@@ -174,38 +175,6 @@ def _task_reopened(state: State, event: Event, _at: str) -> None:
             step.status, step.attempt, step.worker_id = "waiting", 0, None
             step.reason = step.not_before = None
     set_task_status(state, task, "assigned" if task.assigned_to else "pending")
-
-
-_OF_WORKERS = ("priority", "deadline")
-
-
-def _task_edited(state: State, event: Event, _at: str) -> None:
-    """A person changed fields of it; workers that wait for their turn go with them."""
-    task = state.tasks[event["task_id"]]
-    for name, value in event["fields"].items():
-        setattr(task, name, value)
-    for step in task.steps:
-        step.retries = event.get("retries", {}).get(step.name, step.retries)
-    for ident in task.workers:
-        worker = state.workers.get(ident)
-        if worker is not None and worker.status in WAITING_WORKER:
-            for name in _OF_WORKERS:
-                setattr(worker, name, event["fields"].get(name, getattr(worker, name)))
-            state.touch("worker", ident)
-    state.touch("task", task.id)
-
-
-def _task_replanned(state: State, event: Event, _at: str) -> None:
-    """Nothing of it has started and what it is made of has changed: it is planned anew."""
-    task = state.tasks[event["task_id"]]
-    task.steps = []
-    task.assigned_to = event["assigned_to"]
-    task.blocked_on = task.waiting_for = None
-    if task.status == "paused":
-        task.resume_to = "pending"
-        state.touch("task", task.id)
-    else:
-        set_task_status(state, task, "pending")
 
 
 def _priority_changed(state: State, event: Event, _at: str) -> None:
@@ -371,22 +340,6 @@ def _archived(state: State, event: Event, _at: str) -> None:
         state.touch("escalation", ident)
 
 
-#: So many edits are remembered; the file of one is gone seconds after its line is durable.
-_EDITS_AT_MOST = 50
-
-
-def _file_edited(state: State, event: Event, _at: str) -> None:
-    """The receipt keeps a crash between this line and the file's removal from doubling it."""
-    state.edits[event["receipt"]] = event.get("refusal")
-    for receipt in list(state.edits)[:-_EDITS_AT_MOST]:
-        del state.edits[receipt]
-
-
-def _file_edit_refused(state: State, event: Event, at: str) -> None:
-    if "receipt" in event:
-        _file_edited(state, event, at)
-
-
 def _noted(_state: State, _event: Event, _at: str) -> None:
     """Told for the record: changes nothing."""
 
@@ -406,8 +359,6 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "task_resumed": _task_resumed,
     "task_released": _task_released,
     "task_reopened": _task_reopened,
-    "task_edited": _task_edited,
-    "task_replanned": _task_replanned,
     "priority_changed": _priority_changed,
     "step_changed": _step_changed,
     "worker_requested": _worker_requested,
@@ -427,9 +378,8 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "daemon_stopped": _noted,
     "condition_began": _noted,
     "condition_ended": _noted,
-    "file_edited": _file_edited,
-    "file_edit_refused": _file_edit_refused,
     "task_linked": _task_linked,
+    **evolve_edits.EVENTS,
     **ledger.EVENTS,
     **evolve_people.EVENTS,
 }

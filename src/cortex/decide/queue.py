@@ -48,6 +48,7 @@ class AdmissionQueue:
     _heaps: dict[Source, list[tuple[float, int, str]]] = field(default_factory=dict)
     _where: dict[str, Source] = field(default_factory=dict)
     _rank: dict[str, tuple[float, int, str]] = field(default_factory=dict)
+    _wishes: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     _rises: list[tuple[float, str, int]] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -57,9 +58,14 @@ class AdmissionQueue:
         return worker_id in self._where
 
     def push(self, worker: Worker, now_wall: float) -> None:
-        """Takes a waiting worker in; one that waits here already stays where it is."""
+        """Takes a waiting worker in; one that waits here already stays where it is, unless its
+        priority or deadline is another one now."""
+        wish = (worker.priority, worker.deadline)
         if worker.id in self._where:
-            return
+            if self._wishes[worker.id] == wish:
+                return
+            self.discard(worker.id)
+        self._wishes[worker.id] = wish
         wanted = worker.queued_wall + _DUE_AFTER_S
         if worker.deadline is not None:
             wanted = parse_time(worker.deadline)
@@ -80,6 +86,7 @@ class AdmissionQueue:
         """Forgets a worker that waits no more."""
         self._where.pop(worker_id, None)
         self._rank.pop(worker_id, None)
+        self._wishes.pop(worker_id, None)
 
     def set_aside(self, worker_id: str, limit_of: Callable[[str], str | None]) -> bool:
         """Lets the first of a source wait for room under the limit that holds it, if one does.

@@ -34,12 +34,17 @@ _TOLD = 350, 150
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a drop is refused: a sentence, the place if there is one, and what to do next."""
+    """Why a drop is refused: a sentence, the place if there is one, and what to do next.
+
+    Of an edit parts may be refused, each with its place and both values, and others `taken`.
+    """
 
     reason: str
     line: int | None = None
     field: str | None = None
     hint: str | None = None
+    refused: tuple[dict[str, Any], ...] = ()
+    taken: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("reason", "field", "hint"):

@@ -7,9 +7,10 @@ synced, nothing is read back as truth. Merging edits is not done here.
 
 import errno
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from cortex.model.failpoints import failpoint
 from cortex.model.seams import Disk, FileStat
@@ -86,18 +87,42 @@ class Publisher:
             return PublishResult(False, None, None, False)
         return PublishResult(True, kept, self._has_writer(kept, stat), False)
 
+    def linger(self, document: Path, kept: Path, version: Version) -> None:
+        """Lets an edit that was taken up lie for a while: its editor may still write into it."""
+        self._lingering.append(_Lingering(document, kept, version))
+
+    def look(
+        self, path: Path, is_whole: Callable[[Path, FileStat], bool]
+    ) -> Literal["ours", "edited", "unfinished", "missing"]:
+        """What lies in a document's place. An edit is unfinished while somebody has it open for
+        writing, or while it is not even an object (`is_whole`)."""
+        try:
+            stat = self._disk.stat(path)
+            if self._is_ours(path, stat, self._last.get(path)):
+                self._last[path] = stat.version
+                return "ours"
+            busy = self._has_writer(path, stat) is True
+            return "unfinished" if busy or not is_whole(path, stat) else "edited"
+        except FileNotFoundError:
+            return "missing"
+
     def leftovers(self, documents: Sequence[Path]) -> list[LateEdit]:
         """What an earlier life kept of these documents and did not hand on: edits. To be called
-        once, before the first publication; our own old versions are deleted."""
+        once, before the first publication; our own old versions are deleted, but not under an
+        editor that has one open."""
         edits: list[LateEdit] = []
         for name in sorted(self._disk.listdir(self._out)):
             kept = self._out / name
             stat = self._disk.stat(kept)
-            if name.endswith(_DRAFT_ENDING) or self._is_ours(kept, stat, None):
-                self._disk.remove_all([kept])
-                continue
             document = next((d for d in documents if name.startswith(f"{d.name}.")), None)
-            if document is not None:
+            if name.endswith(_DRAFT_ENDING):
+                self._disk.remove_all([kept])
+            elif self._is_ours(kept, stat, None):
+                if document is not None and self._has_writer(kept, stat) is not False:
+                    self._lingering.append(_Lingering(document, kept, stat.version))
+                else:
+                    self._disk.remove_all([kept])
+            elif document is not None:
                 edits.append(LateEdit(document, kept))
         return edits
 

@@ -56,12 +56,14 @@ def reject_file(
 def error_document(name: str, problem: Problem, at: str, receipt: str) -> bytes:
     """What stands in NAME.error.json: file, reason, field, line, hint, at, receipt."""
     fields = asdict(problem)
+    parts = {key: list(fields.pop(key)) for key in ("refused", "taken")}
     document = {
         "file": quoted(name),
         "reason": fields["reason"],
         "field": fields["field"],
         "line": fields["line"],
         "hint": fields["hint"],
+        **{key: value for key, value in parts.items() if value},
         "at": at,
         "receipt": receipt,
     }
