@@ -374,7 +374,7 @@ class Daemon:
         self._publishing.look()
         self._reload()
         now = self._engine.now()
-        self._masters.recur(now)
+        self._masters.calendar(now)
         self._housekeeping.turn(now)
 
     def _decide(self) -> None:

@@ -136,6 +136,12 @@ def _task_ended(state: State, event: Event, at: str) -> None:
     set_task_status(state, task, event["status"])
 
 
+def _deadline_missed(state: State, event: Event, _at: str) -> None:
+    task = state.tasks[event["task_id"]]
+    task.missed_deadline = event["deadline"]
+    state.touch("task", task.id)
+
+
 def _task_linked(state: State, event: Event, _at: str) -> None:
     """Another drop or finding meant this task; its last few names are kept for whoever asks."""
     task = state.tasks[event["task_id"]]
@@ -379,6 +385,7 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "condition_began": _noted,
     "condition_ended": _noted,
     "task_linked": _task_linked,
+    "deadline_missed": _deadline_missed,
     **evolve_edits.EVENTS,
     **ledger.EVENTS,
     **evolve_people.EVENTS,

@@ -131,8 +131,8 @@ def _wait_of(home: Home, found: Found, ident: str, since: str | None) -> Wait | 
         freed = f"`cortex handoff accept {ident}`, or its receiver"
         return Wait(f"{receiver} to accept it", since, (freed,))
     if found.kind == "escalation":
-        freed = (f"`cortex approve {ident}`, when you have seen it", "its cause being gone")
-        return Wait("a person to look at it", since, freed)
+        seen = (f"`cortex approve {ident}`, when you have seen it", "its cause being gone")
+        return Wait("a person to look at it", since, seen)
     if found.kind == "approval" and found.row.get("status") == "pending":
         return _approval_wait(home, str(found.row.get("task_id")), since)
     return None

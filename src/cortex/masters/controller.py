@@ -12,6 +12,7 @@ from cortex.control.context import Context
 from cortex.control.gathering import Gathering
 from cortex.control.workqueue import WorkQueue
 from cortex.decide.admit import next_admission
+from cortex.decide.deadlines import Deadlines
 from cortex.decide.entry import Now
 from cortex.decide.queue import AdmissionQueue
 from cortex.decide.recurrence import next_run
@@ -34,6 +35,7 @@ class MastersController:
         self._gathering = gathering
         self._keys: WorkQueue[tuple[str, str]] = WorkQueue()
         self._queue = AdmissionQueue(context.settings.spawn.aging)
+        self._deadlines = Deadlines()
         self._may_admit = True
 
     def start(self) -> None:
@@ -41,6 +43,7 @@ class MastersController:
         for task in self._context.state.tasks.values():
             if task.status in OPEN_TASK:
                 self._keys.add(("task", task.id))
+                self._deadlines.put(task)
         for handoff in self._context.state.handoffs.values():
             self._keys.add(("handoff", handoff.id))
         self.changed(("worker", ident) for ident in self._context.state.waiting)
@@ -59,6 +62,8 @@ class MastersController:
             if kind == "task":
                 self._keys.add((kind, ident))
                 task = state.tasks.get(ident)
+                if task is not None:
+                    self._deadlines.put(task)
                 if task is not None and task.parent is not None:
                     self._keys.add(("task", task.parent))
             elif kind == "handoff":
@@ -106,12 +111,12 @@ class MastersController:
                 )
         self._admit(now, clock)
 
-    def recur(self, now: Now) -> None:
-        """Makes the tasks of schedules that are due by the wall clock."""
-        if self._context.draining:
-            return
+    def calendar(self, now: Now) -> None:
+        """What the wall clock brings: tasks of schedules that are due, deadlines that passed."""
+        state = self._context.state
         for _ in range(KEYS_A_TURN):
-            entry = next_run(self._context.state, now)
+            entry = None if self._context.draining else next_run(state, now)
+            entry = entry or self._deadlines.next_missed(state, now)
             if entry is None:
                 return
             self._context.engine.apply(entry)

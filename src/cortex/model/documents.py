@@ -168,6 +168,8 @@ class TaskRow(Open):
     timeout: str | None = None
     retries: int | None = None
     hold: bool = False
+    approval: bool = Field(False, description="It starts after a person's approve.")
+    missed_deadline: Time | None = Field(None, description="Passed while the task was open.")
     run: int | None = Field(None, description="2 and more after a retry of the whole task.")
     context: dict[str, Any] = Field(default_factory=dict)
 

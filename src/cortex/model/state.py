@@ -138,6 +138,7 @@ class Task(Record):
     result_location: str | None = None
     started_at: str | None = None
     ended_at: str | None = None
+    missed_deadline: str | None = None
     aggregated_by: str | None = None
 
     @classmethod
