@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cortex.control.context import Context
+from cortex.control.effects import outcome as outcome_of
 from cortex.control.launching import attempt_paths
 from cortex.decide.aggregate import Gathered, conclude, outcome, worker_results
 from cortex.decide.findings import merge_workers
@@ -22,6 +24,9 @@ from cortex.runtime.collect import collect
 from cortex.store.reports import write_report
 
 __all__ = ["Gathering"]
+
+#: A task whose results cannot be gathered through a fault of ours is tried again this much later.
+FAULT_AGAIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +81,38 @@ class Gathering:
             root, limit = str(self._context.paths.root), self._context.settings.workers
             self._context.effects.run(
                 "gather",
-                lambda: [_gather(job, root, limit.results_limit, self._write) for job in jobs],
+                lambda: [
+                    outcome_of(partial(_gather, job, root, limit.results_limit, self._write))
+                    for job in jobs
+                ],
                 lambda outcome: self._gathered(jobs, outcome),
             )
 
-    def _gathered(self, jobs: list[_Job], outcome: Any) -> None:
+    def _gathered(self, jobs: list[_Job], outcomes: Any) -> None:
         self._under_way.difference_update(job.task_id for job in jobs)
+        if isinstance(outcomes, Exception):
+            outcomes = [outcomes] * len(jobs)
         context = self._context
-        if isinstance(outcome, Exception):
-            context.log.error("results could not be gathered; tried again", error=repr(outcome))
-            context.hold_starts(1.0)
-            for job in jobs:
-                context.retry_later(("task", job.task_id), 1.0)
-            return
         now = context.engine.now()
-        for gathered in outcome:
+        for job, gathered in zip(jobs, outcomes, strict=True):
+            if isinstance(gathered, Exception):
+                self._failed(job, gathered)
+                continue
             task = context.state.tasks.get(gathered.task_id)
             if task is None or task.status != "aggregating" or task.run != gathered.run:
                 continue
             context.engine.apply(conclude(context.state, task, gathered, context.catalog, now))
+
+    def _failed(self, job: _Job, error: Exception) -> None:
+        """A disk that takes nothing is waited for; a fault of ours holds this one task only."""
+        context = self._context
+        passes = isinstance(error, OSError)
+        if passes:
+            context.hold_starts(1.0)
+        context.log.error(
+            "results could not be gathered; tried again", task=job.task_id, error=repr(error)[:500]
+        )
+        context.retry_later(("task", job.task_id), 1.0 if passes else FAULT_AGAIN_S)
 
 
 def _gather(job: _Job, root: str, limit: int, write: Callable[..., None]) -> Gathered:
