@@ -39,6 +39,7 @@ COMMANDS = {
     "why": Command("Look", "why", "why", "Explain how something came to be as it is."),
     "top": Command("Look", "top", "top", "Watch everything live."),
     "replay": Command("Look", "replay", "replay", "Show the files as they were at a past moment."),
+    "whatif": Command("Look", "whatif", "whatif", "Decide past days again under other settings."),
     "wait": Command("Look", "wait", "wait", "Wait until tasks or workers end."),
     "cancel": Command("Act", "verbs", "cancel", "Cancel tasks."),
     "retry": Command("Act", "verbs", "retry", "Run failed or cancelled tasks again."),
