@@ -51,6 +51,16 @@ class Catalog:
                 default = master
         return default
 
+    def nobody_takes(self, task_type: str) -> str | None:
+        """In words, that no route or worker type is called so, and what was perhaps meant."""
+        types = {name.removesuffix("-worker") for name in self.types}
+        known = types.union(*(master.routes for master in self.masters.values()))
+        if task_type.removesuffix("-worker") in known:
+            return None
+        near = difflib.get_close_matches(task_type, sorted(known), 1)
+        hint = f"did you mean {near[0]!r}?" if near else "`cortex get masters -o wide` lists them"
+        return f"no route and no worker type is called {task_type!r}; {hint}"
+
     def plan_for(self, master: str, task_type: str) -> MasterPlan | None:
         """The master's plan for tasks of a type."""
         definition = self.masters.get(master)

@@ -134,13 +134,20 @@ def _planned(
     if task.children:
         return _plan_parent(state, task, master, events, now)
     draft = _draft(task, master, catalog, settings)
-    missing = missing_for(draft.steps, catalog)
+    missing = _missing(draft, catalog)
     if missing is not None:
         return _blocked_with(task, missing, master, events)
     reason = task_waits(draft, draft.steps, catalog, settings)
     if reason is not None:
         return Decision(Entry(master, reason, [*events, *ask(state, task, reason, now)]))
     return Decision(_plan_line(state, draft, catalog, now, events))
+
+
+def _missing(draft: Task, catalog: Catalog) -> str | None:
+    """What the steps lack; of a type that nobody knows, first of all that."""
+    missing = missing_for(draft.steps, catalog)
+    unknown = catalog.nobody_takes(draft.type) if missing and not draft.plan else None
+    return f"{unknown} ({missing})" if unknown else missing
 
 
 def _blocked_with(task: Task, reason: str, master: str, events: list[Event]) -> Decision:
@@ -195,7 +202,7 @@ def _unblock(state: State, task: Task, catalog: Catalog, settings: Settings) -> 
         left = open_children(state, task)
         reason = _not_done(task, left) if left else ""
     elif name is not None:
-        reason = missing_for(_draft(task, name, catalog, settings).steps, catalog) or ""
+        reason = _missing(_draft(task, name, catalog, settings), catalog) or ""
     if not reason:
         event = {"event": "task_unblocked", "task_id": task.id}
         return Decision(Entry(name or "coordinator-master", "what it lacked is there now", [event]))

@@ -512,3 +512,11 @@ def test_a_worker_types_retries_count_unless_the_task_or_step_says_otherwise() -
     ]
     assert [step.retries for step in world.task(plan=steps).steps] == [5, 0, 2]
     assert [step.retries for step in world.task(plan=steps, retries=1).steps] == [1, 0, 1]
+
+
+def test_a_misspelt_type_is_told_as_such() -> None:
+    world = World(catalog=builtin_catalog(runtimes=WITHOUT_AGENT))
+    task = world.task(type="securty-scan")
+    assert task.blocked_on is not None
+    assert "is called 'securty-scan'; did you mean 'security-scan'?" in task.blocked_on
+    assert world.task(type="general").blocked_on.startswith("coordinator-worker needs thought")
