@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from cortex.decide.catalog import Catalog, Missing, RuntimeInfo
@@ -18,7 +19,14 @@ from cortex.model.ids import master_key, short_type, worker_type_name
 from cortex.model.settings import Settings
 from cortex.model.state import State, Step, Task, Worker
 
-__all__ = ["make_steps", "missing_for", "names_for_each", "ready_steps", "request_workers"]
+__all__ = [
+    "fallback",
+    "make_steps",
+    "missing_for",
+    "names_for_each",
+    "ready_steps",
+    "request_workers",
+]
 
 Event = dict[str, Any]
 #: How many further attempts workers of a type get by default.
@@ -43,6 +51,37 @@ def make_steps(task: Task, catalog: Catalog, settings: Settings) -> list[Step]:
     if plan is not None and task.execution_mode == "workers":
         return _from_plan(task, plan, retries)
     return [_whole(task, _type_for(task, catalog, plan), retries)]
+
+
+def fallback(
+    state: State, draft: Task, missing: str | None, catalog: Catalog, settings: Settings
+) -> Task | None:
+    """The same task in direct mode, where it asks for that once its workers cannot be spawned.
+
+    That is so if a runtime is missing, or if the pool could pay for none of the steps this period
+    even when all that runs had ended, and the master's own tokens can pay for the one worker.
+    """
+    if not draft.fallback or draft.execution_mode == "direct" or draft.plan or draft.command:
+        return None
+    dear = min((_tokens_of(step, catalog) for step in draft.steps), default=0)
+    if missing is None and dear <= state.budget.pool_available + state.budget.pool_allocated:
+        return None
+    direct = copy(draft)
+    direct.execution_mode = "direct"
+    direct.steps = make_steps(direct, catalog, settings)
+    fund = state.budget.masters.get(master_key(draft.assigned_to or ""))
+    free = fund.allocated - fund.used - fund.reserved if fund else 0
+    if missing_for(direct.steps, catalog) or free < _tokens_of(direct.steps[0], catalog):
+        return None
+    return direct
+
+
+def _tokens_of(step: Step, catalog: Catalog) -> int:
+    kind, runtime = catalog.types.get(step.worker_type), catalog.runtime_for(step)
+    if isinstance(runtime, Missing) or not runtime.uses_tokens or kind is None:
+        return 0
+    own = kind.token_budget if step.token_budget is None else step.token_budget
+    return own + runtime.overhead_tokens
 
 
 def _type_for(task: Task, catalog: Catalog, plan: MasterPlan | None) -> str:

@@ -15,7 +15,7 @@ from cortex.decide.approvals import ask, step_waits, task_waits
 from cortex.decide.catalog import Catalog
 from cortex.decide.entry import Entry, Now, seconds_left
 from cortex.decide.handoffs import accept_handoff
-from cortex.decide.plan import make_steps, missing_for, ready_steps, request_workers
+from cortex.decide.plan import fallback, make_steps, missing_for, ready_steps, request_workers
 from cortex.model.ids import master_key
 from cortex.model.settings import Settings
 from cortex.model.state import TERMINAL_TASK, State, Step, Task
@@ -135,6 +135,9 @@ def _planned(
         return _plan_parent(state, task, master, events, now)
     draft = _draft(task, master, catalog, settings)
     missing = _missing(draft, catalog)
+    instead = fallback(state, draft, missing, catalog, settings)
+    if instead is not None:
+        draft, missing = instead, None
     if missing is not None:
         return _blocked_with(task, missing, master, events)
     reason = task_waits(draft, draft.steps, catalog, settings)

@@ -520,3 +520,28 @@ def test_a_misspelt_type_is_told_as_such() -> None:
     assert task.blocked_on is not None
     assert "is called 'securty-scan'; did you mean 'security-scan'?" in task.blocked_on
     assert world.task(type="general").blocked_on.startswith("coordinator-worker needs thought")
+
+
+def test_a_task_falls_back_to_direct_mode_where_its_plan_lacks_a_runtime() -> None:
+    catalog = master(
+        """name: ops
+routes: [scan]
+budget: {allocated: 20000, worker_pool: 5000}
+plans:
+  - types: [scan]
+    steps: [{name: think, worker_type: implementation}, {name: scan, worker_type: scan}]"""
+    )
+    catalog = replace(catalog, runtimes=WITHOUT_AGENT)
+    plain = World(catalog=catalog).task(type="scan", assigned_to="ops-master")
+    assert plain.status == "blocked"
+    task = World(catalog=catalog).task(type="scan", assigned_to="ops-master", fallback=True)
+    assert (task.status, task.execution_mode) == ("in_progress", "direct")
+    assert [step.worker_type for step in task.steps] == ["scan-worker"]
+
+
+def test_a_task_falls_back_to_direct_mode_where_the_pool_can_pay_for_nothing() -> None:
+    world = World()
+    world.state.budget.pool_spent = world.state.budget.pool_total
+    fields = {"type": "feature", "assigned_to": "development-master"}
+    assert world.task(**fields, fallback=True).execution_mode == "direct"
+    assert world.task(**fields).execution_mode == "workers"
