@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cortex.decide import budget as budgets
+from cortex.decide.claims import WHOLE, in_the_way, overlap
 from cortex.decide.entry import Entry, Now, due_at
 from cortex.decide.escalate import close_escalations, is_escalated, raise_escalation
 from cortex.decide.queue import AdmissionQueue, Source, paying_fund
@@ -37,13 +38,17 @@ class Slots:
     settings: Settings
     cores: int
     counts: Counter[str] = field(default_factory=Counter)
+    writers: dict[str, Worker] = field(default_factory=dict)
 
     @classmethod
     def of(cls, state: State, settings: Settings, cores: int) -> Slots:
         """The slots that the live workers of a state hold."""
         slots = cls(settings, cores)
         for ident in state.live:
-            slots.counts.update(_keys(state.workers[ident]))
+            worker = state.workers[ident]
+            slots.counts.update(_keys(worker))
+            if worker.claims:
+                slots.writers[ident] = worker
         return slots
 
     def lane_limit(self, lane: str, depth: int) -> int:
@@ -55,7 +60,9 @@ class Slots:
         return most
 
     def full(self, limit: str) -> bool:
-        """Whether a limit (one of `_keys`) has no room now."""
+        """Whether a limit (one of `_keys`, or a claim by its holder) has no room now."""
+        if limit.startswith("claim:"):
+            return limit.removeprefix("claim:") in self.writers
         most = self._most(limit)
         return most is not None and self.counts[limit] >= most
 
@@ -78,6 +85,9 @@ class Slots:
 
     def held_by(self, worker: Worker) -> str | None:
         """The first narrow limit that has no room for this worker, or None."""
+        other = in_the_way(worker, self.writers.values())
+        if other is not None:
+            return f"claim:{other.id}"
         return next((limit for limit in _keys(worker)[1:] if self.full(limit)), None)
 
 
@@ -292,12 +302,22 @@ def waiting_reason(state: State, worker: Worker) -> str:
     task = state.tasks.get(worker.task_id)
     if task is not None and task.status == "paused":
         return f"{task.id} is paused; `cortex resume {task.id}` lets it go on"
+    writers = (state.workers[ident] for ident in state.live if state.workers[ident].claims)
+    other = in_the_way(worker, writers)
+    if other is not None:
+        return _claimed(worker, other)
     direct = worker.fund.startswith("master:")
     if direct or needed_tokens(worker) > state.budget.pool_available:
         return pool_short(state, worker)
     if worker.reason and not worker.reason.startswith("needs "):
         return worker.reason
     return f"a free slot ({len(state.live)} workers run, {len(state.waiting)} wait)"
+
+
+def _claimed(worker: Worker, other: Worker) -> str:
+    pair = overlap(worker.claims, other.claims)
+    what = "the whole repository" if pair is None or pair[1] == WHOLE else pair[1]
+    return f"{other.id} of {other.task_id}, which works on {what} of {worker.repository}"
 
 
 def pool_short(state: State, worker: Worker) -> str:
@@ -340,6 +360,9 @@ def _relief(state: State, worker: Worker) -> list[dict[str, Any]]:
 def _refuse(state: State, worker: Worker, now: Now) -> Entry:
     """B1: low priority is refused first; its step tries again after the reset."""
     reason = f"low priority, and {pool_short(state, worker)}; tried again after the reset"
+    # A clock that was just set back shows a reset far off; none is farther than a period.
+    budget = state.budget
+    reset_at = min(budget.resets_at, now.wall + budget.resets_at - budget.period_start)
     return Entry(
         "coordinator-master",
         reason,
@@ -356,7 +379,7 @@ def _refuse(state: State, worker: Worker, now: Now) -> Entry:
                 "step": worker.step,
                 "status": "ready",
                 "reason": reason,
-                "not_before": due_at(now, state.budget.resets_at),
+                "not_before": due_at(now, reset_at),
             },
         ],
     )

@@ -13,6 +13,7 @@ from copy import copy
 from typing import Any
 
 from cortex.decide.catalog import Catalog, Missing, RuntimeInfo
+from cortex.decide.claims import claims_of
 from cortex.decide.entry import Now, seconds_left
 from cortex.model.definitions import MasterPlan
 from cortex.model.ids import master_key, short_type, worker_type_name
@@ -300,6 +301,9 @@ def _worker(
         timeout_s=step.timeout_s or kind.timeout,
         deadline=task.deadline,
         repository=step.scope.get("repository"),
+        claims=claims_of(step.scope.get("paths"))
+        if kind.writes and "repository" in step.scope
+        else [],
         max_parallel=task.max_parallel or (plan.max_parallel if plan else None),
         justification=f"step {step.name} of {task.title}"[:200],
         queued_wall=now.wall,

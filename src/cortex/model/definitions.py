@@ -198,6 +198,7 @@ class WorkerTypeDefinition(BaseModel):
     tools_runtime: bool = False
     retries: int | None = Field(None, ge=0, le=100)
     approval: bool = False
+    writes: bool = False
     heartbeats: bool = False
     heartbeat_interval: Duration = 150.0
     prompt: str = ""

@@ -193,6 +193,7 @@ class Worker(Record):
     timeout_s: float = 900.0
     deadline: str | None = None
     repository: str | None = None
+    claims: list[str] = field(default_factory=list)
     max_parallel: int | None = None
     retry_of: str | None = None
     justification: str | None = None
