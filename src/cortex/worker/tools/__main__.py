@@ -19,6 +19,7 @@ _PROGRAMS = {
     "audit-worker": "scan:scan",
     "analysis-worker": "analysis:analyze",
     "test-worker": "run_tests:run_tests",
+    "review-worker": "review:review",
 }
 
 

@@ -29,7 +29,7 @@ from cortex.worker.tools.scan_findings import Harvest, harvest
 from cortex.worker.tools.scan_report import write_report
 from cortex.worker.tools.source_files import SourceFile, SourceTree, read_tree
 
-__all__ = ["SCAN_TYPES", "scan"]
+__all__ = ["SCAN_TYPES", "Analysis", "analyze_tree", "scan", "settle_states"]
 
 SCAN_TYPES = ("dependencies", "vulnerabilities", "secrets")
 _DEPTHS = ("quick", "full", "deep")
@@ -48,6 +48,15 @@ class _Run:
     open_jobs: int = 0
 
 
+@dataclass(slots=True)
+class Analysis:
+    """What all analyzers said of one tree, and how each of them fared."""
+
+    raw: list[RawFinding]
+    tool_runs: list[ToolRun]
+    audit: Audit | None
+
+
 def scan(worker: Worker) -> None:
     """Scan the spec's repository and write the artifacts and results.json.
 
@@ -60,17 +69,26 @@ def scan(worker: Worker) -> None:
     paths = worker.scope.get("paths") or []
     tree = read_tree(str(worker.scope.get("repository") or ""), [str(path) for path in paths])
     worker.heartbeat.beat(0.05, f"{len(tree.files)} files", now=True)
+    found = analyze_tree(worker, tree, scan_types, depth)
+    worker.heartbeat.beat(0.9, "merging findings", now=True)
+    include_tests = bool(worker.scope.get("include_tests"))
+    harvested = harvest(tree, found.raw, include_tests=include_tests)
+    settle_states(found.tool_runs, harvested)
+    write_report(worker, tree, harvested, found.tool_runs, found.audit)
+    worker.heartbeat.beat(1.0, "done", now=True)
+
+
+def analyze_tree(
+    worker: Worker, tree: SourceTree, scan_types: Sequence[str], depth: str = "full"
+) -> Analysis:
+    """Run the analyzers of these scan types on the tree's files; their raw findings."""
     with TemporaryDirectory(prefix="cortex-scan-") as home:
         runs, tool_runs, audit = _analyze(worker, tree, scan_types, depth, Path(home))
-    worker.heartbeat.beat(0.9, "merging findings", now=True)
     raw = [finding for run in runs for finding in run.raw]
     if audit:
         raw += audit.findings
         tool_runs += audit.tool_runs
-    harvested = harvest(tree, raw, include_tests=bool(worker.scope.get("include_tests")))
-    _settle_states(tool_runs, harvested)
-    write_report(worker, tree, harvested, tool_runs, audit)
-    worker.heartbeat.beat(1.0, "done", now=True)
+    return Analysis(raw, tool_runs, audit)
 
 
 def _analyze(
@@ -190,7 +208,7 @@ def _skipped(
     )
 
 
-def _settle_states(tool_runs: Sequence[ToolRun], harvested: Harvest) -> None:
+def settle_states(tool_runs: Sequence[ToolRun], harvested: Harvest) -> None:
     """An analyzer is clean only if it ran to its end and nothing that it said was kept or
     counted.
     """
