@@ -418,6 +418,14 @@ def _says(pid: int) -> bytes:
         return b""
 
 
+def mentioning(mark: str | Path) -> list[int]:
+    """Living processes whose environment or command line has the mark.
+
+    A worker that has a pid namespace of its own does not know its pids on this machine.
+    """
+    return [pid for pid in _pids() if pid != os.getpid() and os.fsencode(str(mark)) in _says(pid)]
+
+
 def pid_and_start(pid: int) -> tuple[int, int] | None:
     """A process and when it began (clock ticks, proc(5) field 22); None once it has ended."""
     try:
