@@ -50,7 +50,9 @@ COMMANDS = {
     "handoff": Command("Act", "verbs", "handoff", "Accept or reject a handoff."),
     "budget": Command("Act", "budget", "budget", "Show the token budget, or change its total."),
     "validate": Command("Check", "validate", "validate", "Check files before they are used."),
-    "fsck": Command("Check", "fsck", "fsck", "Check the home's books, journal and files."),
+    "fsck": Command("Check", "fsck", "fsck", "Check the home's books, files and processes."),
+    "doctor": Command("Check", "doctor", "doctor", "Check this machine, and the home's daemon."),
+    "service": Command("Check", "service", "service", "Let systemd run the daemon."),
     "completion": Command("Check", "completion", "completion", "Print shell completion."),
 }
 
