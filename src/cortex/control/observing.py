@@ -161,4 +161,5 @@ def _observed(asked: Question, record: ExitRecord) -> Observed:
         has_schema=asked.results_schema is not None,
         deliverables=asked.deliverables,
         ended_descendants=record.ended_descendants,
+        limits_met=tuple(record.limits_met),
     )

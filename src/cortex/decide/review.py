@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cortex.decide.entry import Entry, Now, due_after
+from cortex.decide.evidence import notice
 from cortex.model.settings import Settings
 from cortex.model.state import State, Step, Task, Worker
 
@@ -40,6 +41,7 @@ class Observed:
     deliverables: tuple[str, ...] = ()
     never_started: bool = False
     ended_descendants: int = 0
+    limits_met: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -82,6 +84,7 @@ def review(state: State, observed: Observed, settings: Settings, now: Now) -> En
         step = task.step(worker.step)
         if step.worker_id == worker.id and step.status == "active":
             events.append(_step_event(task, step, worker, verdict, settings, now))
+    events += notice(state, worker, verdict.status, used, now)
     why = verdict.summary if verdict.status == "completed" else verdict.reason
     return Entry(worker.master, f"{worker.id} {verdict.status}: {why or 'done'}", events)
 
@@ -121,7 +124,8 @@ def _verdict(worker: Worker, observed: Observed, settings: Settings) -> Verdict:
             return Verdict("failed", worker.reason)
         return Verdict("cancelled", worker.reason or "ended by a signal from outside")
     if observed.signal is not None:
-        return Verdict("failed", _with_tail(f"ended by signal {observed.signal}", observed))
+        met = f", at its limit of {'; '.join(observed.limits_met)}" if observed.limits_met else ""
+        return Verdict("failed", _with_tail(f"ended by signal {observed.signal}{met}", observed))
     return _by_results(observed, settings)
 
 

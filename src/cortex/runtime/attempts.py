@@ -104,8 +104,9 @@ def read_exit_record(worker_id: str, attempt_dir: str) -> ExitRecord | None:
     if document.get("format", 1) > EXIT_RECORD:
         raise FormatTooNew(f"{attempt_dir}/exit.json", document["format"], EXIT_RECORD)
     try:
-        return ExitRecord(**{name: document[name] for name in ExitRecord.__dataclass_fields__})
-    except KeyError:
+        known = ExitRecord.__dataclass_fields__.keys() & document.keys()
+        return ExitRecord(**{name: document[name] for name in known})
+    except TypeError:  # a field is missing
         return None
 
 

@@ -111,6 +111,7 @@ class ExitRecord:
     it; None: it ended by itself. `results` is {"sha256", "size"} of results.json, or None.
     `tail` is the end of the output, at most 2 kB, with control characters neutralised.
     `left_descendants` counts processes that could not be ended within the shim's bound.
+    `limits_met` says of each limit of its control group that it met what came of that.
     """
 
     worker_id: str
@@ -131,6 +132,7 @@ class ExitRecord:
     cpu_s: float
     ended_descendants: int
     left_descendants: int
+    limits_met: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

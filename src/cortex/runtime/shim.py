@@ -259,6 +259,7 @@ def _attempt(order: Order, lock: Lock, me: Self, limits: list[tuple[int, int]]) 
         status, usage = program.run()
         _note_end(record, program, status, usage)
         record["results"] = seal_results(order.worker_dir)
+        record["limits_met"] = me.cage.limits_met()
     record["duration_s"] = round(time.monotonic() - started_s, 6)
     record["ended_at"] = timestamp()
     if log is not None:
@@ -289,6 +290,7 @@ def _new_record(order: Order) -> dict[str, Any]:
         "cpu_s": 0.0,
         "ended_descendants": 0,
         "left_descendants": 0,
+        "limits_met": [],
     }
 
 
@@ -374,6 +376,7 @@ def _foot(order: Order, record: dict[str, Any], cut: bool) -> list[str]:
         lines.append(f"limit: timeout of {order.timeout_s:g} s")
     elif record["cause"] == "stop":
         lines.append("limit: stopped on request")
+    lines += [f"limit: {limit}" for limit in record["limits_met"]]
     if record["ended_descendants"]:
         lines.append(f"left-over processes ended: {record['ended_descendants']}")
     if cut:

@@ -94,6 +94,10 @@ class Cage:
         # The fourth field of /proc/loadavg ends with the number of tasks on the machine.
         return int(read_proc("/proc/loadavg", 256).split()[3].split(b"/")[1]) + processes
 
+    def limits_met(self) -> list[str]:
+        """What came of the worker's limits that the group holds it to, as sentences."""
+        return self._group.limits_met() if self._group is not None and self._is_inside else []
+
     def claim(self) -> dict[str, Any]:
         """What a claim says of it, so that a later daemon can end all that is in it."""
         groups = self._group.folders if self._group is not None and self._is_inside else []

@@ -138,7 +138,8 @@ class Group:
         self._place = place
         self.folders = [f"{folder}/{name}" for folder in place.folders]
         self._name = name
-        self._limits: dict[str, int | None] = {}
+        self._limits: dict[str, int | None] = {"processes": None, "memory": None}
+        self._met = (0, 0)
 
     def enter(self) -> None:
         """Make the group, if need be, and move this process in. Raises OSError."""
@@ -152,6 +153,8 @@ class Group:
     def limit(self, processes: int | None, memory_bytes: int | None) -> None:
         """Hold what is in it to these limits; the shim itself comes on top. Raises OSError."""
         wanted = {"processes": processes, "memory": memory_bytes}
+        if wanted != {"processes": None, "memory": None}:
+            self._met = self._count_met()
         if wanted == self._limits:
             return
         if self._place.pids:
@@ -164,6 +167,27 @@ class Group:
             name = "memory.max" if is_v2 else "memory.limit_in_bytes"
             _write(f"{folder}/{name}", none if memory_bytes is None else str(memory_bytes))
         self._limits = wanted
+
+    def limits_met(self) -> list[str]:
+        """What came of each limit since it was set, as sentences without a full stop."""
+        if self._limits == {"processes": None, "memory": None}:
+            return []
+        refused, ended = (
+            now - then for now, then in zip(self._count_met(), self._met, strict=True)
+        )
+        met = []
+        if refused > 0:
+            met.append(f"{self._limits['processes']} processes: {refused} more were refused")
+        if ended > 0:
+            met.append(f"memory of {self._limits['memory']} bytes: the kernel ended a process")
+        return met
+
+    def _count_met(self) -> tuple[int, int]:
+        """(starts refused, processes ended for want of memory) in this group so far."""
+        pids, memory = f"{self._place.pids}/{self._name}", f"{self._place.memory}/{self._name}"
+        is_v2 = self._place.memory == self._place.unified
+        file = "memory.events" if is_v2 else "memory.oom_control"
+        return _counter(f"{pids}/pids.events", "max"), _counter(f"{memory}/{file}", "oom_kill")
 
     def binds(self) -> tuple[bool, bool]:
         """Whether it can limit processes, and memory."""
@@ -236,6 +260,14 @@ def is_ours(folder: str) -> bool:
     return (
         name.startswith(PREFIX) and ".." not in folder and os.path.exists(f"{folder}/cgroup.procs")
     )
+
+
+def _counter(path: str, name: str) -> int:
+    for line in _read(path).splitlines():
+        word, _, number = line.partition(" ")
+        if word == name and number.isdigit():
+            return int(number)
+    return 0
 
 
 def _read(path: str) -> str:
