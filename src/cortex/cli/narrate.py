@@ -75,6 +75,10 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
     "task_planned": _task_planned,
     "task_ended": lambda event: f"{event.get('task_id')} {event.get('status')}",
     "task_linked": lambda event: f"{event.get('source', 'a drop')} is {event.get('task_id')}",
+    "usage_unusual": lambda event: (
+        f"{event.get('worker_id')} used {_tokens(event, 'used')} tokens; "
+        f"half of its kind used {_tokens(event, 'median')} or less"
+    ),
     "deadline_missed": lambda event: f"{event.get('task_id')} missed its deadline",
     "step_changed": _step_changed,
     "worker_collecting": lambda _event: "",  # its end stands in the same line

@@ -63,7 +63,6 @@ def _command(value: object) -> str | None:
 def task(home: Home, row: Row, explanation: Explanation) -> None:
     """A task: what it is, its plan, its attempts, what it found and where that lies."""
     _status(row, explanation)
-    plan = row.get("worker_plan") or {}
     _fields(
         [
             ("reason", row.get("reason")),
@@ -81,10 +80,7 @@ def task(home: Home, row: Row, explanation: Explanation) -> None:
             ("created", ago(row.get("created_at")) if row.get("created_at") else None),
             ("ended", ago(row.get("ended_at")) if row.get("ended_at") else None),
             ("took", _took(row)),
-            (
-                "tokens",
-                f"{row.get('tokens_used', 0):,} used of {plan.get('estimated_tokens', 0):,}",
-            ),
+            ("tokens", _tokens(row)),
             ("findings", _counts(row.get("findings"))),
             ("came from", row.get("caused_by") or row.get("parent")),
             ("led to", row.get("follow_ups")),
@@ -100,6 +96,15 @@ def task(home: Home, row: Row, explanation: Explanation) -> None:
         _head("Workers")
         _table(_WORKER_COLUMNS, workers)
     _files(home, row.get("result_location"), [one.get("result_location") for one in workers])
+
+
+def _tokens(row: Row) -> str:
+    """The bill, beside what was quoted and what the workers may take at most."""
+    plan, quote = row.get("worker_plan") or {}, row.get("quote") or {}
+    used = f"{row.get('tokens_used', 0):,} used"
+    if not quote.get("p90"):
+        return f"{used} of {plan.get('estimated_tokens', 0):,}"
+    return f"{used}; quoted {quote['p50']:,} to {quote['p90']:,}, at most {quote['budget']:,}"
 
 
 def _counts(found: object) -> object:

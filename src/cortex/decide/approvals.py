@@ -20,8 +20,11 @@ Event = dict[str, Any]
 WHOLE = ""
 
 
-def task_waits(task: Task, steps: list[Step], catalog: Catalog, settings: Settings) -> str | None:
-    """Why a task with these steps waits for a yes as a whole; None if it does not (any more)."""
+def task_waits(task: Task, price: int, catalog: Catalog, settings: Settings) -> str | None:
+    """Why a planned task waits for a yes as a whole; None if it does not (any more).
+
+    `price` is the 90th percentile of what its plan will take, in tokens.
+    """
     if WHOLE in task.approved:
         return None
     if task.approval:
@@ -32,20 +35,12 @@ def task_waits(task: Task, steps: list[Step], catalog: Catalog, settings: Settin
     if master is not None and task.type in master.approvals:
         return f"{master.name} asks before it starts tasks of type {task.type}"
     limit = settings.approvals.workers_above
-    if limit and len(steps) > limit:
-        return f"it has {len(steps)} workers; approvals.workers_above is {limit}"
-    tokens = sum(_price(step, catalog) for step in steps)
+    if limit and len(task.steps) > limit:
+        return f"it has {len(task.steps)} workers; approvals.workers_above is {limit}"
     limit = settings.approvals.tokens_above
-    if limit and tokens > limit:
-        return f"its workers may use {tokens:,} tokens; approvals.tokens_above is {limit:,}"
+    if limit and price > limit:
+        return f"its workers may use {price:,} tokens; approvals.tokens_above is {limit:,}"
     return None
-
-
-def _price(step: Step, catalog: Catalog) -> int:
-    kind = catalog.types.get(step.worker_type)
-    if step.token_budget is not None or kind is None:
-        return step.token_budget or 0
-    return kind.token_budget
 
 
 def step_waits(task: Task, step: Step, catalog: Catalog) -> str | None:

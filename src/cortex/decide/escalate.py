@@ -13,7 +13,7 @@ Event = dict[str, Any]
 
 
 def raise_escalation(
-    state: State, subject: str, reason: str, task_id: str, now: Now, *, ahead: int = 0
+    state: State, subject: str, reason: str, task_id: str | None, now: Now, *, ahead: int = 0
 ) -> Event:
     """The event of a new escalation; `ahead` counts others of the same line before it."""
     number = state.counters.get("escalation", 0) + 1 + ahead

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cortex.decide import evolve_edits, evolve_people, ledger
+from cortex.decide.evidence import learn
 from cortex.decide.lifecycle import (
     STEP_EDGES,
     WORKER_EDGES,
@@ -111,6 +112,7 @@ def _task_planned(state: State, event: Event, at: str) -> None:
     task = state.tasks[event["task_id"]]
     task.steps = [Step.from_json(step) for step in event["steps"]]
     task.execution_mode = event.get("execution_mode", task.execution_mode)
+    task.quote = event.get("quote", task.quote)
     task.started_at = task.started_at or at
     task.waiting_for = None
     set_task_status(state, task, "in_progress")
@@ -301,6 +303,7 @@ def _worker_ended(state: State, event: Event, at: str) -> None:
     worker.ended_at = at
     worker.phase = None
     _worker_status(state, worker, event["status"])
+    learn(state, worker)
 
 
 def _worker_cleaned(state: State, event: Event, at: str) -> None:
@@ -380,6 +383,8 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "fleet_paused": _fleet_paused,
     "archived": _archived,
     "logs_removed": _noted,
+    "day_opened": _noted,
+    "usage_unusual": _noted,
     "daemon_started": _noted,
     "daemon_stopped": _noted,
     "condition_began": _noted,

@@ -64,50 +64,53 @@ def task_row(task: Task, state: State, waiting_for: str | None = None) -> Row:
             "total_workers": len(task.steps),
             "workers_spawned": sum(1 for worker in workers if worker.spawned_at),
             "workers_completed": sum(1 for step in task.steps if step.status == "done"),
-            "estimated_tokens": sum(worker.token_budget for worker in workers),
+            "estimated_tokens": task.quote.get("p90", 0)
+            or sum(worker.token_budget for worker in workers),
         },
         "created_at": task.created_at,
     }
-    row = _tidy(
-        row,
-        {
-            "started_at": task.started_at,
-            "ended_at": task.ended_at,
-            "waiting_for": waiting_for or task.waiting_for,
-            "blocked_on": task.blocked_on,
-            "reason": task.reason,
-            "summary": task.summary,
-            "partial": task.partial or None,
-            "missed_deadline": task.missed_deadline,
-            "findings": task.findings_count,
-            "tokens_used": sum(worker.tokens_used for worker in workers),
-            "steps": [_step_row(step) for step in task.steps],
-            "workers": task.workers,
-            "worker_results": task.worker_results,
-            "result_location": task.result_location,
-            "follow_ups": task.follow_ups,
-            "children": task.children,
-            "linked": task.linked,
-            "handoff_id": task.handoff_id,
-            "parent": task.parent,
-            "caused_by": task.caused_by,
-            "source": task.source,
-            "key": task.key,
-            "needs": task.needs,
-            "command": task.command,
-            "runtime": None if task.runtime == "auto" else task.runtime,
-            "token_budget": task.token_budget,
-            "timeout": write_duration(task.timeout_s) if task.timeout_s else None,
-            "retries": task.retries,
-            "hold": task.hold or None,
-            "approval": task.approval or None,
-            "run": task.run if task.run > 1 else None,
-            "context": task.context,
-        },
-    )
+    used = sum(worker.tokens_used for worker in workers)
     # What the daemon says is never hidden by a field of the same name that a person brought along.
     own = {name: value for name, value in task.extra.items() if name not in TASK_OWNERS}
-    return _tidy(row, own)
+    return _tidy(row, {**_task_details(task, waiting_for, used), **own})
+
+
+def _task_details(task: Task, waiting_for: str | None, used: int) -> Row:
+    return {
+        "waiting_for": waiting_for or task.waiting_for,
+        "started_at": task.started_at,
+        "ended_at": task.ended_at,
+        "blocked_on": task.blocked_on,
+        "reason": task.reason,
+        "summary": task.summary,
+        "partial": task.partial or None,
+        "quote": task.quote,
+        "missed_deadline": task.missed_deadline,
+        "findings": task.findings_count,
+        "tokens_used": used,
+        "steps": [_step_row(step) for step in task.steps],
+        "workers": task.workers,
+        "worker_results": task.worker_results,
+        "result_location": task.result_location,
+        "follow_ups": task.follow_ups,
+        "children": task.children,
+        "linked": task.linked,
+        "handoff_id": task.handoff_id,
+        "parent": task.parent,
+        "caused_by": task.caused_by,
+        "source": task.source,
+        "key": task.key,
+        "needs": task.needs,
+        "command": task.command,
+        "runtime": None if task.runtime == "auto" else task.runtime,
+        "token_budget": task.token_budget,
+        "timeout": write_duration(task.timeout_s) if task.timeout_s else None,
+        "retries": task.retries,
+        "hold": task.hold or None,
+        "approval": task.approval or None,
+        "run": task.run if task.run > 1 else None,
+        "context": task.context,
+    }
 
 
 def _step_row(step: Step) -> Row:

@@ -14,6 +14,7 @@ from cortex.decide.aggregate import conclude_parent, dead_steps, open_children, 
 from cortex.decide.approvals import ask, step_waits, task_waits
 from cortex.decide.catalog import Catalog
 from cortex.decide.entry import Entry, Now, seconds_left
+from cortex.decide.evidence import quote
 from cortex.decide.handoffs import accept_handoff
 from cortex.decide.plan import fallback, make_steps, missing_for, ready_steps, request_workers
 from cortex.model.ids import master_key
@@ -140,7 +141,8 @@ def _planned(
         draft, missing = instead, None
     if missing is not None:
         return _blocked_with(task, missing, master, events)
-    reason = task_waits(draft, draft.steps, catalog, settings)
+    price = quote(state, draft.steps, catalog)
+    reason = task_waits(draft, price["p90"], catalog, settings)
     if reason is not None:
         return Decision(Entry(master, reason, [*events, *ask(state, task, reason, now)]))
     return Decision(_plan_line(state, draft, catalog, now, events))
@@ -188,6 +190,7 @@ def _plan_line(
         "task_id": task.id,
         "execution_mode": task.execution_mode,
         "steps": [step.to_json() for step in steps],
+        "quote": quote(state, steps, catalog),
     }
     ready, _ = ready_steps(task, now)
     ready = [step for step in ready if step_waits(task, step, catalog) is None]

@@ -127,6 +127,17 @@ class WorkerResult(Open):
     findings: Any = None
 
 
+class Quote(Open):
+    """What a plan was to take when it was made, in tokens, by what such work took before."""
+
+    p50: Tokens
+    p90: Tokens
+    budget: Tokens = Field(description="The most that its workers may take, each once.")
+    share_of_left: float | None = Field(
+        None, description="p90 as a part of what the pool had left then."
+    )
+
+
 class TaskRow(Open):
     """One task. Title, type, priority, scope, deadline, execution_mode, retries and hold may be
     edited in place, and status may be set to cancelled, pending (retry) or paused."""
@@ -170,6 +181,7 @@ class TaskRow(Open):
     hold: bool = False
     approval: bool = Field(False, description="It starts after a person's approve.")
     missed_deadline: Time | None = Field(None, description="Passed while the task was open.")
+    quote: Quote | None = None
     run: int | None = Field(None, description="2 and more after a retry of the whole task.")
     context: dict[str, Any] = Field(default_factory=dict)
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Literal
 
 __all__ = [
-    "ESCALATION_OWNERS",
-    "HANDOFF_OWNERS",
+    "ANSWER_OWNERS",
+    "SCHEDULE_OWNERS",
     "TASK_OWNERS",
     "WORKER_OWNERS",
     "Owner",
+    "schedule_owner",
     "task_owner",
 ]
 
@@ -65,6 +66,7 @@ TASK_OWNERS: dict[str, Owner] = {
     "hold": "person",
     "run": "daemon",
     "missed_deadline": "daemon",
+    "quote": "daemon",
     "context": "daemon",
     # Of a drop, and not shown in rows.
     "kind": "daemon",
@@ -74,9 +76,22 @@ TASK_OWNERS: dict[str, Owner] = {
     "approval": "daemon",
 }
 
-HANDOFF_OWNERS: dict[str, Owner] = {"status": "verb", "reason": "verb"}
+#: Of handoffs.json, by list: an answer, and the words to it. All else is the daemon's.
+ANSWER_OWNERS: dict[str, dict[str, Owner]] = {
+    "handoffs": {"status": "verb", "reason": "verb", "comment": "verb"},
+    "escalations": {"status": "verb", "comment": "verb", "answer": "verb"},
+    "approvals": {"status": "verb", "comment": "verb"},
+}
 
-ESCALATION_OWNERS: dict[str, Owner] = {"status": "verb", "answer": "verb"}
+SCHEDULE_OWNERS: dict[str, Owner] = {
+    "id": "daemon",
+    "next_run": "derived",
+    "last_run": "daemon",
+    "last_task": "daemon",
+    "runs": "daemon",
+    "source": "daemon",
+    "created_at": "daemon",
+}
 
 WORKER_OWNERS: dict[str, Owner] = {
     "last_heartbeat": "worker",
@@ -86,6 +101,11 @@ WORKER_OWNERS: dict[str, Owner] = {
     "message": "derived",
     "waiting_for": "derived",
 }
+
+
+def schedule_owner(field: str) -> Owner:
+    """The owner of a schedule row's field: a person's, but for what tells of its runs."""
+    return SCHEDULE_OWNERS.get(field, "person")
 
 
 def task_owner(field: str) -> Owner:

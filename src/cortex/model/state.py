@@ -133,6 +133,7 @@ class Task(Record):
     not_before: Due | None = None
     reason: str | None = None
     summary: str | None = None
+    quote: dict[str, Any] = field(default_factory=dict)
     partial: bool = False
     findings_count: dict[str, int] = field(default_factory=dict)
     result_location: str | None = None
@@ -352,7 +353,8 @@ class State:
     """Everything that the journal has said so far, and indexes that are derived from it.
 
     `receipts` are the numbers of drops whose files may still be there, each with the reason if it
-    was refused. `touched` collects `(kind, id)` of the records that changed since it was last
+    was refused. `usage` are samples of tokens by worker type (and repository), `failing` counts
+    failures in a row. `touched` collects `(kind, id)` of the records that changed since it was last
     emptied: the publisher encodes those rows, the loop reconciles those keys. It is no truth.
     """
 
@@ -370,6 +372,8 @@ class State:
     receipt_floor: int = 0
     edits: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     paused: bool = False
+    usage: dict[str, list[int]] = field(default_factory=dict)
+    failing: dict[str, int] = field(default_factory=dict)
     # derived
     keys: dict[str, str] = field(default_factory=dict)
     live: dict[str, None] = field(default_factory=dict)
@@ -389,6 +393,8 @@ class State:
             "receipt_floor": self.receipt_floor,
             "edits": dict(self.edits),
             "paused": self.paused,
+            "usage": self.usage,
+            "failing": self.failing,
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -415,6 +421,8 @@ class State:
             receipt_floor=data["receipt_floor"],
             edits=dict(data.get("edits", {})),
             paused=data["paused"],
+            usage=dict(data.get("usage", {})),
+            failing=dict(data.get("failing", {})),
         )
         for row in data["tasks"]:
             state.tasks[row["id"]] = Task.from_json(row)
