@@ -20,6 +20,9 @@ _PROGRAMS = {
     "analysis-worker": "analysis:analyze",
     "test-worker": "run_tests:run_tests",
     "review-worker": "review:review",
+    "fix-worker": "fix:fix_findings",
+    "remediation-worker": "fix:fix_findings",
+    "refactor-worker": "refactor:refactor",
 }
 
 

@@ -47,8 +47,10 @@ def commit_files(clone: Clone, files: Sequence[str], message: str) -> str | None
     """Commit these files as they are now; the commit, or None where none of them differs."""
     if not files:
         return None
-    pathspecs = [f":(literal){file}" for file in files]
-    clone.git.text("add", "--all", "--", *pathspecs)
+    listed = clone.root.parent / "files-to-commit"
+    listed.write_bytes(b"\0".join(os.fsencode(file) for file in files))
+    literal = clone.git.with_environment(GIT_LITERAL_PATHSPECS="1")
+    literal.text("add", "--all", f"--pathspec-from-file={listed}", "--pathspec-file-nul")
     if clone.git.run("diff", "--cached", "--quiet").returncode == 0:
         return None
     clone.git.text("commit", "--quiet", "--no-verify", "--message", message)

@@ -37,16 +37,20 @@ def has_own_configuration(root: Path) -> bool:
     return bool(_RUFF_TABLE.search(pyproject.read_text("utf-8", "replace")))
 
 
-def lint(root: Path, files: Sequence[str], home: Path) -> list[RawFinding]:
+def lint(
+    root: Path, files: Sequence[str], home: Path, rules: Sequence[str] = ()
+) -> list[RawFinding]:
     """What ruff says of these files by the repository's rules, or its own where it has none.
 
-    Security rules are left to the scan. Raises LintError, and NotRunError without ruff.
+    With `rules`, of these alone; else security rules are left to the scan. Raises LintError, and
+    NotRunError without ruff.
     """
     head = ["check", "--no-cache", "--quiet", "--force-exclude", "--output-format", "json"]
-    output = _run(root, [*head, "--exit-zero", *_own(root)], files, home)
+    wanted = [f"--select={','.join(rules)}"] if rules else _own(root)
+    output = _run(root, [*head, "--exit-zero", *wanted], files, home)
     try:
         found = json.loads(output or b"[]")
-        return [_finding(row, root) for row in found if not _is_security(row)]
+        return [_finding(row, root) for row in found if rules or not _is_security(row)]
     except (ValueError, KeyError, TypeError) as problem:
         raise LintError(f"its output could not be read ({type(problem).__name__})") from None
 
