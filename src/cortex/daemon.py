@@ -103,7 +103,7 @@ class Daemon:
         self._workers = WorkersController(self._context, self._executor, seams.runtime_dir)
         self._intake = Intake(self._context, disk, archive)
         publisher = Publisher(disk, paths.out)
-        self._editing = Editing(self._context, disk, archive, publisher)
+        self._editing = Editing(self._context, disk, archive, publisher, self._workers.heard)
         self._publishing = Publishing(
             self._context, disk, publisher, self._editing.take, self._about()
         )

@@ -31,13 +31,13 @@ def edit(live: LiveHome, change: Callable[[Row], None], name: str = "task-queue"
     return content
 
 
-def until_judged(live: LiveHome, count: int = 1) -> None:
+def until_judged(live: LiveHome, count: int = 1, name: str = "task-queue") -> None:
     """Until so many edits have their line, and the file shows what came of the last one."""
     names = ("file_edited", "file_edit_refused")
 
     def judged() -> bool:
         lines = [line.seq for line in live.lines() if line.events[0]["event"] in names]
-        return len(lines) >= count and live.read("task-queue").get("journal_seq", 0) >= lines[-1]
+        return len(lines) >= count and live.read(name).get("journal_seq", 0) >= lines[-1]
 
     live.until(judged, "judged and published")
 
@@ -217,3 +217,43 @@ def test_a_link_or_a_fifo_in_a_documents_place_is_moved_away_unopened(
     os.mkfifo(live.paths.token_budget)
     live.until(lambda: live.errors().get("token-budget.json"), "refused")
     assert live.tasks() == []
+
+
+def test_budget_handoffs_pool_and_schedules_are_edited_in_place(live: LiveHome) -> None:
+    edit(live, lambda budget: budget.update(total_budget=260_000), "token-budget")
+    until_judged(live, name="token-budget")
+    live.until(lambda: live.read("token-budget")["worker_pool"]["total"] == 125_000, "in the pool")
+    live.run("job", "sleep 60", token_budget=5000)
+    worker = live.until_running("job")["worker_id"]
+
+    def beat(pool: Row) -> None:
+        (row,) = pool["active_workers"]
+        row.update(tokens_used=123, last_heartbeat="2026-01-01T00:00:00Z")
+
+    edit(live, beat, "worker-pool")
+    live.until(lambda: live.read("token-budget")["usage_metrics"]["total_tokens_used_today"] == 123,
+               "counted")  # fmt: skip
+    assert live.workers("active")[0]["tokens_used"] == 123
+    assert not live.events("file_edit_refused"), "a heartbeat is in no journal line"
+
+    def remove(pool: Row) -> None:
+        pool["active_workers"].clear()
+
+    edit(live, remove, "worker-pool")
+    error = live.until(lambda: live.errors().get("worker-pool.json"), "refused") or {}
+    assert worker in error["reason"]
+    assert live.running("job")
+
+    def add(schedules: Row) -> None:
+        schedules["scheduled_workers"].append({"schedule": "daily@09:00", "command": "true"})
+
+    edit(live, add, "schedules")
+    live.until(lambda: live.events("schedule_set"), "there")
+    rows = live.until(
+        lambda: [r for r in live.read("schedules")["scheduled_workers"] if r.get("next_run")],
+        "published",
+    )
+    assert rows[0]["id"] == "schedule-001"
+    live.drop({"kind": "cancel", "task_id": "job"})
+    live.until_ended("job")
+    live.assert_books()

@@ -7,7 +7,7 @@ decided in the control thread. The file leaves `.state/out/` only after its line
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,14 @@ class Editing:
     """Takes edits up, one at a time, in the order in which they came out."""
 
     def __init__(
-        self, context: Context, disk: Disk, archive: Archive, publisher: Publisher
+        self,
+        context: Context,
+        disk: Disk,
+        archive: Archive,
+        publisher: Publisher,
+        heard: Callable[[str, int | None], None],
     ) -> None:
+        self._heard = heard
         self._context = context
         self._disk = disk
         self._archive = archive
@@ -134,6 +140,8 @@ class Editing:
                 merged = merge(context.state, found.edit, context.engine.now())
             except RequestError as error:
                 problem = Problem(error.message, field=error.field, hint=error.hint)
+        for worker_id, tokens in merged.heard.items():
+            self._heard(worker_id, tokens)
         problem = problem or _problem_in(merged)
         if problem is None and not merged.events:
             self._let_go(found, None)

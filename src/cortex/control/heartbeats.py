@@ -45,6 +45,15 @@ class Heartbeats:
             return None
         return self._judge(worker, clock - self._heard.setdefault(worker.id, clock))
 
+    def edited(self, worker: Worker, tokens: int | None, now: Now) -> None:
+        """A running worker wrote into its row of worker-pool.json: a heartbeat as any other."""
+        self._heard[worker.id] = self._context.engine.clock.monotonic()
+        vitals = self._context.vitals.setdefault(worker.id, Vitals())
+        vitals.last_heartbeat, vitals.healthy = now.at, True
+        if tokens is not None:
+            vitals.tokens_used = max(vitals.tokens_used, min(tokens, worker.reserved))
+        self._context.state.touch("worker", worker.id)
+
     def _told(self, worker: Worker, seen: Seen, now: Now) -> None:
         vitals = self._context.vitals.setdefault(worker.id, Vitals())
         vitals.last_heartbeat = now.at

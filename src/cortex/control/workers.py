@@ -100,6 +100,12 @@ class WorkersController:
                 # Its spawning line was torn off by a crash in the middle of the turn's write.
                 state.touch("worker", ident)
 
+    def heard(self, worker_id: str, tokens: int | None) -> None:
+        """Takes a sign of life that a worker wrote into worker-pool.json, with its tokens."""
+        worker = self._context.state.workers.get(worker_id)
+        if worker is not None and worker.status == "running":
+            self._heartbeats.edited(worker, tokens, self._context.engine.now())
+
     def reports(self) -> None:
         """Takes the executor's reports in as hints."""
         now = self._context.engine.clock.monotonic()

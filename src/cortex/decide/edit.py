@@ -8,18 +8,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Difference", "Edit", "Merged", "Refusal", "differences", "is_same", "rows_of"]
+__all__ = [
+    "LISTS",
+    "Difference",
+    "Edit",
+    "Merged",
+    "Place",
+    "Refusal",
+    "differences",
+    "flat",
+    "is_same",
+    "rows_of",
+]
 
 Event = dict[str, Any]
 Row = dict[str, Any]
 #: (list of the document, id of the row). A worker keeps its place when it changes lists.
 Place = tuple[str, str]
 
-_LISTS: dict[str, tuple[tuple[str, str], ...]] = {
+#: The lists of a document, and the field that names a row.
+LISTS: dict[str, tuple[tuple[str, str], ...]] = {
     "task-queue.json": (("tasks", "id"),),
-    "handoffs.json": (("handoffs", "handoff_id"), ("escalations", "escalation_id")),
+    "worker-pool.json": (
+        ("queued_workers", "id"),
+        ("active_workers", "worker_id"),
+        ("completed_workers", "worker_id"),
+        ("failed_workers", "worker_id"),
+    ),
+    "handoffs.json": (
+        ("handoffs", "handoff_id"),
+        ("escalations", "escalation_id"),
+        ("approvals", "approval_id"),
+    ),
     "schedules.json": (("scheduled_workers", "id"),),
 }
+#: What stands above the rows of every document.
+_HEAD = frozenset({"version", "format", "written_by", "updated_at", "journal_seq"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +51,16 @@ class Edit:
     """What somebody left in the place of a document.
 
     `base` is the document as of the journal line that the edit names; None where it names none,
-    and then it can only add. `since` has the further values that fields of a changed row have had
-    from there to now. `archived` tells of ids and keys (`key:…`) that new rows name.
+    and then it can only add. `before` are its rows, and `same` those that nobody changed. `since`
+    has the further values that fields of a changed row have had from there to now. `archived`
+    tells of ids and keys (`key:…`) that new rows name.
     """
 
     file: str
     content: Row
     base: Row | None = None
+    before: Mapping[Place, Row] = field(default_factory=dict)
+    same: frozenset[Place] = frozenset()
     since: Mapping[Place, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
     archived: Mapping[str, str] = field(default_factory=dict)
 
@@ -65,6 +92,12 @@ class Merged:
     changes: list[str] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     heard: dict[str, int | None] = field(default_factory=dict)
+
+    def refuse(self, where: str, reason: str, each: Difference | None = None, now: Any = None,
+               hint: str | None = None, field: str | None = None) -> None:  # fmt: skip
+        """Keeps one part out: a changed field, or what else is named."""
+        name, yours = (each.name, each.yours) if each is not None else (field, None)
+        self.refusals.append(Refusal(where, reason, name, yours, now, hint))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +148,31 @@ def differences(row: Row, base: Row) -> list[Difference]:
 
 
 def rows_of(file: str, content: Row) -> dict[Place, Row]:
-    """The rows of a document by place, as far as they have an id; the first of several counts."""
+    """The rows of a document by place, as far as they have an id; the first of several counts.
+
+    A worker's row says in `list` where it stands, and the ledger is one row of dotted names.
+    """
+    if file == "token-budget.json":
+        return {("budget", ""): flat({k: v for k, v in content.items() if k not in _HEAD})}
     found: dict[Place, Row] = {}
-    for name, key in _LISTS.get(file, ()):
+    for name, key in LISTS.get(file, ()):
         rows = content.get(name)
         for row in rows if isinstance(rows, list) else ():
-            if isinstance(row, dict) and isinstance(row.get(key), str):
+            if not isinstance(row, dict) or not isinstance(row.get(key), str):
+                continue
+            if file == "worker-pool.json":
+                found.setdefault(("workers", row[key]), {**row, "list": name})
+            else:
                 found.setdefault((name, row[key]), row)
+    return found
+
+
+def flat(value: Row, prefix: str = "") -> Row:
+    """Nested objects as one, with dotted names."""
+    found: Row = {}
+    for name, inner in value.items():
+        if isinstance(inner, dict) and inner:
+            found |= flat(inner, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = inner
     return found

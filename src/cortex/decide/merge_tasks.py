@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from cortex.decide.edit import Difference, Edit, Merged, Refusal, differences, is_same, rows_of
+from cortex.decide.edit import Difference, Edit, Merged, Refusal, differences, is_same
 from cortex.decide.ending import cancel_tasks
 from cortex.decide.entry import Now
 from cortex.decide.merge_fields import edit_fields
 from cortex.decide.merge_new_tasks import add_tasks
+from cortex.decide.merge_rows import asked_of
 from cortex.decide.merge_status import change_status
 from cortex.decide.snapshot import queue_row
 from cortex.model.errors import RequestError
@@ -54,7 +55,6 @@ def _sorted_out(
     state: State, edit: Edit, rows: list[Any], merged: Merged
 ) -> tuple[dict[str, Row], list[Row]]:
     """(rows of tasks that there are or were, new rows)."""
-    before = rows_of(edit.file, edit.base or {})
     known: dict[str, Row] = {}
     new: list[Row] = []
     for number, row in enumerate(rows, 1):
@@ -70,7 +70,7 @@ def _sorted_out(
                 merged.refusals.append(
                     Refusal(ident, "stands twice; the first one counts", field="id")
                 )
-        elif ("tasks", ident) in before or ident in state.tasks:
+        elif ("tasks", ident) in edit.before or ident in state.tasks:
             known[ident] = row
         else:
             new.append(row)
@@ -84,7 +84,7 @@ def _taken_out(state: State, edit: Edit, known: dict[str, Row]) -> list[Task]:
     """A row that was there and is missing cancels its task, unless it has ended by then."""
     if edit.base is None:
         return []
-    before = rows_of(edit.file, edit.base)
+    before = edit.before
     missing = [ident for _, ident in before if ident not in known]
     open_before = [i for (_, i), row in before.items() if row.get("status") not in TERMINAL_TASK]
     gone = [
@@ -117,35 +117,14 @@ def _most(part: int, whole: int) -> bool:
 
 def _asked(state: State, edit: Edit, ident: str, row: Row, merged: Merged) -> list[Difference]:
     """What a person asks for by a task's row; what cannot be is refused."""
-    before = _row_before(edit, ident)
+    place = ("tasks", ident)
+    if place in edit.same:
+        return []
     task = state.tasks.get(ident)
-    found = differences(row, before or {})
-    if not found:
-        return []
     if task is None:
-        _archived(ident, found, merged)
+        _archived(ident, differences(row, edit.before.get(place, {})), merged)
         return []
-    present = queue_row(state, task)
-    if before is None:
-        # Added by somebody else meanwhile, by this same edit before, or the edit names no base.
-        found = [each for each in differences(row, present) if each.name in row]
-        before = present if edit.base is None else {}
-    return [
-        each
-        for each in found
-        if not is_same(each.yours, present.get(each.name))
-        and not edit.had(("tasks", ident), each.name, each.yours)
-        and _is_taken(edit, ident, each, present, before, merged)
-    ]
-
-
-def _row_before(edit: Edit, ident: str) -> Row | None:
-    """The row of that id in the edit's base."""
-    for row in (edit.base or {}).get("tasks", ()):
-        if row["id"] == ident:
-            found: Row = row
-            return found
-    return None
+    return asked_of(edit, place, row, queue_row(state, task), task_owner, merged, _INSTEAD)
 
 
 def _archived(ident: str, found: list[Difference], merged: Merged) -> None:
@@ -160,53 +139,6 @@ def _archived(ident: str, found: list[Difference], merged: Merged) -> None:
                 hint="drop it again as a new task",
             )
         )
-
-
-def _is_taken(
-    edit: Edit, ident: str, each: Difference, present: Row, before: Row, merged: Merged
-) -> bool:
-    """Whether a field is the person's to change, and nobody else changed it meanwhile."""
-    owner = task_owner(each.name)
-    value = present.get(each.name)
-    if owner == "derived":
-        return False
-    if owner == "daemon":
-        merged.refusals.append(
-            Refusal(
-                ident,
-                "is the daemon's own field",
-                each.name,
-                each.yours,
-                value,
-                "leave it as it is; " + _INSTEAD.get(each.name, "the file shows what is so"),
-            )
-        )
-        return False
-    if edit.base is None:
-        merged.refusals.append(
-            Refusal(
-                ident,
-                "the edit has no journal_seq, so it can only add rows",
-                each.name,
-                each.yours,
-                value,
-                "keep the head of the file when you change a row",
-            )
-        )
-        return False
-    if owner == "verb" or is_same(value, before.get(each.name)):
-        return True
-    merged.refusals.append(
-        Refusal(
-            ident,
-            "was changed by somebody else since you opened the file",
-            each.name,
-            each.yours,
-            value,
-            "edit the file again if yours is to hold",
-        )
-    )
-    return False
 
 
 _INSTEAD = {
@@ -258,7 +190,7 @@ def _verb(state: State, edit: Edit, task: Task, each: Difference, merged: Merged
     """Adds what a changed status asks for; the names of its events."""
     try:
         events, words = change_status(
-            state, task, str(each.yours), _row_before(edit, task.id) or {}
+            state, task, str(each.yours), edit.before.get(("tasks", task.id), {})
         )
     except RequestError as error:
         merged.refusals.append(

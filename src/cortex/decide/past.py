@@ -35,12 +35,15 @@ def edit_since(
     """
     base = document_of(state, name)
     before = rows_of(name, base)
+    rows = rows_of(name, content)
+    same = frozenset(place for place, row in rows.items() if row == before.get(place))
     asked = {
         place: {key for key, value in row.items() if not is_same(value, before[place].get(key))}
-        for place, row in rows_of(name, content).items()
-        if place in before and row != before[place]
+        for place, row in rows.items()
+        if place in before and place not in same
     }
-    return Edit(name, content, base, _since(state, lines, asked) if asked else {}, archived)
+    since = _since(state, lines, asked) if asked else {}
+    return Edit(name, content, base, before, same, since, archived)
 
 
 def _since(

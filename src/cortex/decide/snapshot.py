@@ -6,10 +6,12 @@ from here, so that they cannot differ.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from cortex.decide import project
 from cortex.decide.admit import waiting_reason
+from cortex.decide.edit import flat
 from cortex.decide.project import Vitals
 from cortex.model.state import LIVE, WAITING_WORKER, State, Task, Worker
 
@@ -70,18 +72,25 @@ def documents(state: State) -> dict[str, Row]:
 
 
 def row_of(state: State, name: str, ident: str) -> Row:
-    """One row of the list of that name, as `documents` has it; empty where there is none."""
-    if name == "tasks":
-        task = state.tasks.get(ident)
-        return queue_row(state, task) if task else {}
-    if name == "handoffs":
-        handoff = state.handoffs.get(ident)
-        return project.handoff_row(handoff) if handoff else {}
-    if name == "escalations":
-        escalation = state.escalations.get(ident)
-        return project.escalation_row(escalation) if escalation else {}
-    if name == "scheduled_workers":
-        schedule = state.schedules.get(ident)
-        return project.schedule_row(schedule) if schedule else {}
-    worker = state.workers.get(ident)
-    return pool_row(state, worker)[1] if worker else {}
+    """One row of the list of that name, as `decide.edit.rows_of` has it; empty where there is
+    none. `workers` are those of all lists, `budget` is the ledger."""
+    if name == "budget":
+        return flat(project.budget_document(state, {}))
+    records, row = _ROWS[name]
+    record = records(state).get(ident)
+    return row(state, record) if record is not None else {}
+
+
+def _worker_row(state: State, worker: Worker) -> Row:
+    name, row = pool_row(state, worker)
+    return {**row, "list": name}
+
+
+_ROWS: dict[str, tuple[Callable[[State], dict[str, Any]], Callable[[State, Any], Row]]] = {
+    "tasks": (lambda state: state.tasks, queue_row),
+    "workers": (lambda state: state.workers, _worker_row),
+    "handoffs": (lambda state: state.handoffs, lambda _, one: project.handoff_row(one)),
+    "escalations": (lambda state: state.escalations, lambda _, one: project.escalation_row(one)),
+    "approvals": (lambda state: state.approvals, lambda _, one: project.approval_row(one)),
+    "scheduled_workers": (lambda state: state.schedules, lambda _, one: project.schedule_row(one)),
+}
