@@ -281,7 +281,7 @@ def _lines_after(disk: Disk, found: Scan) -> int:
     fault = found.fault
     assert fault is not None
     count = 0
-    for segment in found.segments[found.segments.index(fault.segment) :]:
+    for segment in (name for name in found.segments if name >= fault.segment):
         data = disk.read(found.folder / segment)
         for raw in data[fault.offset if segment == fault.segment else 0 :].split(b"\n"):
             try:

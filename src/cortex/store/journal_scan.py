@@ -100,7 +100,7 @@ def raise_if_damaged(found: Scan) -> None:
     fault = found.fault
     if fault is not None and fault.evidence is not None:
         raise JournalDamaged(
-            found.folder / fault.segment, fault.line, f"{fault.reason}; {fault.evidence}"
+            found.folder / fault.segment, fault.line or None, f"{fault.reason}; {fault.evidence}"
         )
 
 
@@ -272,7 +272,7 @@ class _Reader:
             evidence = self._durable_after(index, offset, lost) or trace
             found.fault = Fault(found.segments[index], line, offset, lost, reason, evidence)
         elif trace is not None:
-            name = found.end.segment if found.end else "no segment"
+            name = found.segments[-1] if found.segments else "."
             line = len(self._offsets)
             found.fault = Fault(name, line, 0, lost, f"the journal ends before seq {lost}", trace)
 
