@@ -32,11 +32,13 @@ COMMANDS = {
     "init": Command("Start", "init", "init", "Make a folder a Cortex home."),
     "submit": Command("Start", "submit", "submit", "Hand in tasks: files, stdin or options."),
     "schedule": Command("Start", "schedule", "schedule", "Let work come back by itself."),
+    "status": Command("Look", "status", "status", "Tell whether all is well, and if not, why."),
     "get": Command("Look", "get", "get", "List tasks, workers, budget, handoffs and more."),
     "describe": Command("Look", "describe", "describe", "Tell all about one thing."),
     "logs": Command("Look", "logs", "logs", "Show what workers printed."),
     "events": Command("Look", "events", "events", "Show what happened, from the journal."),
     "why": Command("Look", "why", "why", "Explain how something came to be as it is."),
+    "report": Command("Look", "report", "report", "Tell the whole story of a task."),
     "top": Command("Look", "top", "top", "Watch everything live."),
     "replay": Command("Look", "replay", "replay", "Show the files as they were at a past moment."),
     "whatif": Command("Look", "whatif", "whatif", "Decide past days again under other settings."),
@@ -53,6 +55,7 @@ COMMANDS = {
     "fsck": Command("Check", "fsck", "fsck", "Check the home's books, files and processes."),
     "doctor": Command("Check", "doctor", "doctor", "Check this machine, and the home's daemon."),
     "service": Command("Check", "service", "service", "Let systemd run the daemon."),
+    "drill": Command("Check", "drill", "drill", "Prove here that nothing is lost or doubled."),
     "completion": Command("Check", "completion", "completion", "Print shell completion."),
 }
 
