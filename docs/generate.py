@@ -248,7 +248,10 @@ def _daemon_words() -> str:
         "foreground until SIGTERM or Ctrl-C. It leaves at once and its workers live on; the next "
         "`cortexd` adopts them. With `--drain` it starts nothing new and waits for the running "
         "workers first; a second signal ends it then. A second daemon on the same home ends with "
-        "the first one's pid. Its log goes to stderr."
+        "the first one's pid. Its log goes to stderr. Its exit status is 0 when it was told to "
+        "stop, 1 when another start may do better, and 78 when a person must do something first: "
+        "correct the settings, look at a damaged journal, or start the version that wrote it. "
+        "`cortex service` lets systemd run it."
     )
 
 

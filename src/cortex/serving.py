@@ -20,15 +20,20 @@ from cortex.control.opening import make_folders, only_daemon, runtime_dir_of
 from cortex.daemon import Daemon, Seams
 from cortex.home.find import find_home
 from cortex.masters.library import Library
-from cortex.model.errors import CortexError
+from cortex.model.errors import CortexError, SettingsError
+from cortex.model.formats import FormatTooNew
 from cortex.model.paths import HomePaths
 from cortex.model.settings import Settings, load_settings
 from cortex.runtime.local import LocalExecutor
 from cortex.runtime.table import runtime_infos
 from cortex.store.disk import RealDisk
-from cortex.store.journal_errors import JournalBroken
+from cortex.store.journal_errors import JournalBroken, JournalDamaged, JournalUnknown
 
 __all__ = ["main"]
+
+#: EX_CONFIG of sysexits.h: another start would end the same way until a person has done something.
+NEEDS_A_PERSON = 78
+_FOR_A_PERSON = (SettingsError, FormatTooNew, JournalDamaged, JournalUnknown)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -58,6 +63,7 @@ def main(argv: list[str] | None = None) -> int:
         return _serve(options)
     except CortexError as error:
         sys.stderr.write(f"cortexd: {error}\n")
+        return NEEDS_A_PERSON if isinstance(error, _FOR_A_PERSON) else 1
     except OSError as error:
         sys.stderr.write(f"cortexd: {error.filename or ''}: {error.strerror}\n")
     return 1

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cortex.cli.ages import elapsed_s, short
+from cortex.cli.ages import age, elapsed_s, short
 from cortex.cli.budget import budget_rows
 from cortex.cli.kinds import worker_time, worker_tokens
 from cortex.cli.table import Row, status_colour
@@ -32,7 +32,7 @@ def picture(home: Home, width: int, height: int | None) -> RenderableType:
     open_tasks = [row for row in tasks if not has_ended(str(row.get("status")))]
     active = [row for row in pool.get("active_workers") or [] if isinstance(row, dict)]
     waiting = [row for row in pool.get("queued_workers") or [] if isinstance(row, dict)]
-    parts: list[RenderableType] = [_head(home, queue, width)]
+    parts: list[RenderableType] = [_head(home, queue, width), *_conditions(home, queue)]
     parts.append(_counts(tasks, open_tasks, active, waiting, pool))
     parts += [Text(), _budget(budget, width), _metrics(budget)]
     left = 1000 if height is None else max(4, height - 12 - len(budget.get("masters") or {}))
@@ -50,7 +50,7 @@ def _head(home: Home, queue: Row, width: int) -> Text:
         text.append("  no daemon runs", style="red")
     else:
         status = str((told or {}).get("status", "running"))
-        text.append(f"  {status}", style="green" if status == "running" else "yellow")
+        text.append(f"  {status}", style="green" if status == "running" else "bold red")
         text.append(f" (pid {daemon.pid})" if daemon.pid else "")
     if (told or {}).get("paused"):
         text.append("  paused", style="yellow")
@@ -58,6 +58,22 @@ def _head(home: Home, queue: Row, width: int) -> Text:
     text.truncate(max(10, width - len(now) - 1), overflow="ellipsis")
     text.append(" " * max(1, width - text.cell_len - len(now)) + now)
     return text
+
+
+def _conditions(home: Home, queue: Row) -> list[Text]:
+    """A line for each thing that is amiss."""
+    told = queue.get("daemon") if isinstance(queue.get("daemon"), dict) else {}
+    rows = (told or {}).get("conditions") or []
+    if not home.daemon().running:
+        return []
+    return [
+        Text(
+            f"{one_line(row.get('cause'))} (for {age(row.get('since'))})",
+            style="bold red" if row.get("degrading") else "yellow",
+        )
+        for row in rows
+        if isinstance(row, dict)
+    ]
 
 
 def _counts(

@@ -112,6 +112,10 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
         f"{_tokens(event, 'tokens')} tokens moved from {event.get('from')} to {event.get('to')}"
     ),
     "alert_raised": lambda event: f"alert: {event.get('alert')}",
+    "condition_began": lambda event: str(event.get("condition")).replace("_", " "),
+    "condition_ended": lambda event: (
+        f"{str(event.get('condition')).replace('_', ' ')} over after {event.get('lasted_s')} s"
+    ),
     "archived": lambda event: (
         f"{len(event.get('tasks') or [])} tasks and {len(event.get('workers') or [])} "
         "workers archived"

@@ -68,11 +68,24 @@ def remember_home(home: str | None) -> None:
 
 
 def note_without_daemon(home: Home, consequence: str) -> bool:
-    """Says on stderr when no daemon runs, and what that means here; whether one runs."""
+    """Says on stderr when no daemon runs, and what that means here, or when the one that runs is
+    degraded; whether one runs.
+    """
     if home.daemon().running:
+        _note_degraded(home)
         return True
     note(f"no daemon runs for {home.root}; {consequence}")
     return False
+
+
+def _note_degraded(home: Home) -> None:
+    from cortex.cli.ages import age
+    from cortex.home.health import daemon_head
+
+    head = daemon_head(home)
+    if head.get("status") == "degraded":
+        since = age(head.get("since"))
+        note(f"degraded for {since}: {head.get('cause')}; `cortex status` says what to do")
 
 
 def fail_usage(message: str) -> typer.Exit:

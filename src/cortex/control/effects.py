@@ -14,13 +14,24 @@ from typing import Any, Protocol
 
 from cortex.decide.health import Sign
 
-__all__ = ["LANE_THREAD", "Effects", "FollowedEffects", "InlineEffects", "Post", "ThreadEffects", "outcome"]
+__all__ = [
+    "LANE_IDLE",
+    "LANE_THREAD",
+    "Effects",
+    "FollowedEffects",
+    "InlineEffects",
+    "Post",
+    "ThreadEffects",
+    "outcome",
+]
 
 Done = Callable[[Any], None]
 #: Hands a callable over to the control thread and wakes it.
 Post = Callable[[Callable[[], None]], None]
 #: What the names of effect threads begin with.
 LANE_THREAD = "effects-"
+#: The function in which such a thread waits for work.
+LANE_IDLE = "_serve"
 
 
 class Effects(Protocol):

@@ -6,7 +6,6 @@ nothing is sent. When what is said is not decided here.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 from collections.abc import MutableMapping
@@ -49,15 +48,14 @@ class Notifier:
         """Whether there is anybody to speak to."""
         return self._socket is not None
 
-    def ready(self) -> None:
-        """The service has taken up its work."""
-        self._send("READY=1")
+    def ready(self) -> bool:
+        """The service has taken up its work; False: it could not be said now."""
+        return self._send("READY=1")
 
     def status(self, text: str) -> None:
-        """One line for people; the same again is not sent."""
-        if text != self._status:
+        """One line for people; what was said already is not sent again."""
+        if text != self._status and self._send("STATUS=" + " ".join(text.split())):
             self._status = text
-            self._send("STATUS=" + " ".join(text.split()))
 
     def alive(self) -> None:
         """Feeds the watchdog, where there is one."""
@@ -78,9 +76,12 @@ class Notifier:
             self._socket.close()
             self._socket = None
 
-    def _send(self, text: str) -> None:
+    def _send(self, text: str) -> bool:
         if self._socket is None or self._address is None:
-            return
+            return False
         # A manager that does not read is no reason to stop working: the watchdog is its judge.
-        with contextlib.suppress(OSError):
+        try:
             self._socket.sendto(text.encode("utf-8", "replace"), self._address)
+        except OSError:
+            return False
+        return True

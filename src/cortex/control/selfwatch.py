@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from cortex.control.context import Context
-from cortex.control.effects import LANE_THREAD
+from cortex.control.effects import LANE_IDLE, LANE_THREAD
 from cortex.control.notifying import Notifier
 from cortex.decide.entry import Entry, Now
 from cortex.decide.health import Change, Health, Sign
@@ -141,7 +141,9 @@ class SelfWatch:
         frames = sys._current_frames()
         for thread in threading.enumerate():
             frame = frames.get(thread.ident or 0)
-            if thread.name.startswith(LANE_THREAD) and frame is not None:
+            if frame is None or frame.f_code.co_name == LANE_IDLE:
+                continue
+            if thread.name.startswith(LANE_THREAD):
                 stack = "".join(traceback.format_stack(frame)[-6:])
                 self._context.log.warning("an effect thread", thread=thread.name, stack=stack)
 
@@ -180,12 +182,12 @@ class SelfWatch:
         notifier = self._notifier
         if not notifier.speaks:
             return
+        hangs = self._health.stands("effect_stuck")
+        if is_ready and not self._ready and not hangs:
+            self._ready = notifier.ready()
         notifier.status(self._status_line())
-        if self._health.stands("effect_stuck"):
+        if hangs:
             return
-        if is_ready and not self._ready:
-            self._ready = True
-            notifier.ready()
         if not self._ready or self._context.draining:
             notifier.extend(MORE_TIME_S)
         notifier.alive()

@@ -73,23 +73,21 @@ class WorkersController:
     def signs(self) -> Iterable[Sign]:
         """Workers that should have started, or ended, and have not."""
         state, settings = self._context.state, self._context.settings
-        if self._short is not None and not state.waiting:
+        starting = [i for i in state.live if state.workers[i].status in ("approved", "spawning")]
+        if not state.waiting and not starting:
             self._short = None
         if self._short is not None:
             yield Sign("starts_failing", "start", self._short)
         for ident in state.live:
             worker = state.workers[ident]
-            key = f"{ident} {worker.nonce} {worker.status}"
-            if worker.status == "approved" and self._context.full is None:
-                yield Sign("starts_stuck", key, f"{ident} is approved and was not started")
-            elif worker.status == "spawning" and ident not in self._exited:
-                cause = f"{ident} was handed over and nothing has claimed it"
-                yield Sign("starts_stuck", key, cause, settings.spawn.claim_timeout)
-            elif ident in self._exited:
-                yield Sign("ends_stuck", key, f"{ident} has ended and is not collected")
+            if ident in self._exited:
+                yield Sign("ends_stuck", ident, f"{ident} has ended and is not collected")
+            elif worker.status in ("approved", "spawning"):
+                cause = f"{ident} has its tokens and a slot and does not start"
+                yield Sign("starts_stuck", ident, cause, settings.spawn.claim_timeout)
             elif worker.status == "ending" or ident in self._stopped_at:
                 cause = f"{ident} was told to end and has not"
-                yield Sign("ends_stuck", key, cause, settings.workers.grace)
+                yield Sign("ends_stuck", f"{ident} told", cause, settings.workers.grace)
 
     def resync(self) -> None:
         """Looks at everything that lives, events or not; what is approved may start."""
@@ -344,6 +342,7 @@ class WorkersController:
             observed = Observed(worker.id, spawn_error=f"{worker.nonce} starts failed: {cause}")
             self._end(worker, observed, None, now)
         else:
+            self._short = "a start was never claimed: the nursery does not do its work"
             events = [{"event": "worker_approved", "worker_id": worker.id}]
             why = f"start {worker.nonce} was never claimed; started again"
             self._context.engine.apply(Entry(worker.master, why, events))

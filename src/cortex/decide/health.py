@@ -60,10 +60,11 @@ CONDITIONS = {
     ),
     "starts_failing": Condition(
         True,
-        True,
-        "The machine is short of what a start needs: processes, memory, descriptors or space. "
-        "Workers wait in the queue, and no retry is spent.",
-        "Raise the limit that the cause names, or run fewer workers at once.",
+        False,
+        "The machine is short of what a start needs (processes, memory, descriptors, space), or "
+        "nothing claims what is started. Until a worker starts again.",
+        "Raise the limit that the cause names, or run fewer workers at once. For a start that is "
+        "never claimed: restart cortexd; running workers are adopted.",
     ),
     "ends_stuck": Condition(
         True,

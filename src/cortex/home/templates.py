@@ -11,7 +11,7 @@ from pathlib import Path
 import cortex
 from cortex.model.errors import HomeError
 
-__all__ = ["templates"]
+__all__ = ["installed_data", "templates"]
 
 _FOLDERS = ("agents/masters", "agents/prompts/workers", "agents/personas", "schemas")
 
@@ -24,7 +24,7 @@ def templates() -> dict[str, bytes]:
     from cortex.model.settings import default_text
 
     files = {"cortex.toml": default_text().encode()}
-    source = _source()
+    source = installed_data()
     for folder in _FOLDERS:
         for path in sorted((source / folder).glob("*")):
             if path.is_file() and not path.name.startswith("."):
@@ -32,7 +32,8 @@ def templates() -> dict[str, bytes]:
     return files
 
 
-def _source() -> Path:
+def installed_data() -> Path:
+    """The folder of what comes with Cortex beside its code. HomeError if it is lost."""
     package = Path(cortex.__file__).resolve().parent
     for candidate in (package / "_data", package.parents[1]):
         if (candidate / "agents" / "masters").is_dir():

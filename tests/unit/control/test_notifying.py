@@ -89,6 +89,17 @@ def test_without_a_manager_nothing_is_said_and_nothing_fails(environ: dict[str, 
     notifier.alive()
 
 
+def test_a_status_that_found_no_room_is_said_again(manager: Manager) -> None:
+    notifier = Notifier.from_environment(manager.environ)
+    while notifier.ready():
+        pass  # until the manager's queue is full
+    notifier.status("late")
+    assert "STATUS=late" not in manager.heard()
+    notifier.status("late")
+    assert manager.heard() == ["STATUS=late"]
+    notifier.close()
+
+
 def test_a_manager_that_has_gone_or_does_not_read_stops_nobody(manager: Manager) -> None:
     notifier = Notifier.from_environment(manager.environ)
     for number in range(10_000):  # more than any socket buffer holds

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cortex.decide.snapshot import documents
 from cortex.model.paths import HomePaths
 from cortex.store import checkpoint
 from cortex.store.disk import RealDisk
@@ -108,6 +109,21 @@ def test_a_lost_worker_folder_and_a_wrong_document_are_told(
     assert "task-queue.json: tasks is not what the journal says" in found
     assert "worker-pool.json claims journal line 99999" in found
     assert "handoffs.json is not JSON" in found
+
+
+def test_the_order_of_rows_is_no_problem(lived: tuple[HomePaths, World, Journal]) -> None:
+    paths, world, journal = lived
+    before = len(world.lines)
+    world.task(command="false")
+    for entry in world.lines[before:]:
+        journal.append(START + timedelta(hours=1), entry.by, entry.why, entry.events)
+    journal.commit()
+    state = state_at(RealDisk(), paths)
+    rows = documents(state)[paths.task_queue.name]["tasks"]
+    assert len(rows) == 2
+    document = {"journal_seq": state.seq, "tasks": rows[::-1]}
+    paths.task_queue.write_text(json.dumps(document))
+    assert "is not what the journal says" not in problems(paths)
 
 
 def test_a_damaged_line_is_told_with_its_file(lived: tuple[HomePaths, World, Journal]) -> None:

@@ -1,0 +1,121 @@
+"""`cortex status`: whether all is well, on one short screen and as an exit status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from cortex.cli import exits
+from cortex.cli.ages import age, elapsed_s, short
+from cortex.cli.budget import budget_rows
+from cortex.cli.options import HomeOption, Output, OutputOption, fail_usage, open_home
+from cortex.cli.printing import print_json, print_yaml
+from cortex.cli.terminal import colours, one_line, paint
+
+if TYPE_CHECKING:
+    from cortex.home import Home, Row
+    from cortex.home.health import Health
+
+__all__ = ["EXAMPLES", "status"]
+
+EXAMPLES = """
+  cortex status                   is all well, and if not, why
+  cortex status >/dev/null        for scripts and health checks: 0 well, 1 not
+  cortex status -o json           the same for programs
+"""
+
+_COLOURS = {"running": "green", "degraded": "red", "stopped": "red", "unknown": "red"}
+
+
+def status(output: OutputOption = None, home: HomeOption = None) -> None:
+    """Tell whether a daemon runs and is well; exit status 0 if so, else 1.
+
+    `degraded` means that something is due and does not move; each condition says what to do.
+    """
+    from cortex.home.health import health_of
+
+    place = open_home(home)
+    health = health_of(place)
+    facts = _facts(place, health)
+    if output is Output.json:
+        print_json(facts)
+    elif output is Output.yaml:
+        print_yaml(facts)
+    elif output is None:
+        _show(health, facts)
+    else:
+        raise fail_usage(f"-o {output.value} is for lists; json and yaml are understood here")
+    raise typer.Exit(exits.OK if health.is_well else exits.FAILED)
+
+
+def _facts(home: Home, health: Health) -> Row:
+    """Everything that is shown, as numbers and texts."""
+    from cortex.home.waiting import has_ended
+
+    pool, tasks = home.pool(), home.tasks()
+    open_tasks = [row for row in tasks if not has_ended(str(row.get("status")))]
+    total = (budget_rows(home.budget()) or [{}])[-1]
+    return {
+        "home": str(home.root),
+        "status": health.status,
+        "is_well": health.is_well,
+        "cause": health.cause,
+        "pid": health.daemon.pid,
+        "version": health.head.get("version"),
+        "started_at": health.head.get("started_at"),
+        "paused": bool(health.head.get("paused")),
+        "conditions": health.conditions,
+        "seen": health.seen,
+        "workers": {
+            "live": len(pool.get("active_workers") or ()),
+            "waiting": len(pool.get("queued_workers") or ()),
+        },
+        "tasks": {
+            "open": len(open_tasks),
+            "blocked": sum(row.get("status") == "blocked" for row in open_tasks),
+            "awaiting_approval": sum(
+                row.get("status") == "awaiting_approval" for row in open_tasks
+            ),
+        },
+        "budget": {name: total.get(name, 0) for name in ("total", "used", "reserved", "free")},
+        "resets_at": home.budget().get("resets_at"),
+    }
+
+
+def _show(health: Health, facts: Row) -> None:
+    on = colours()
+    head = paint(health.status, "bold", _COLOURS[health.status], on=on)
+    if health.daemon.running:
+        head += f" for {age(facts['started_at'])}, pid {facts['pid']}, cortexd {facts['version']}"
+        head += paint("  paused", "yellow", on=on) if facts["paused"] else ""
+    else:
+        head += ": no daemon runs; start `cortexd`, or `cortex service install`"
+    print(head)
+    for row in health.conditions:
+        print(_condition(row, on))
+    for text in health.seen:
+        print(f"  {paint('seen', 'red', on=on)}: {one_line(text)}")
+    workers, tasks, budget = facts["workers"], facts["tasks"], facts["budget"]
+    waiting = f"{tasks['blocked']} blocked, {tasks['awaiting_approval']} await approval"
+    left = short(elapsed_s(_now(), facts["resets_at"]))
+    print(f"home     {one_line(facts['home'])}")
+    print(f"workers  {workers['live']} live, {workers['waiting']} waiting")
+    print(f"tasks    {tasks['open']} open, {waiting}")
+    print(f"budget   {budget['free']:,} of {budget['total']:,} free, reset in {left}")
+
+
+def _condition(row: Row, on: bool) -> str:
+    """Its name and cause, and on a second line what to do."""
+    colour = "red" if row.get("degrading") else "yellow"
+    name = paint(one_line(row.get("name")).replace("_", " "), colour, on=on)
+    since, cause = age(row.get("since")), one_line(row.get("cause"))
+    return f"  {name} for {since}: {cause}\n    → {one_line(row.get('remedy'))}"
+
+
+def _now() -> str:
+    import time
+
+    from cortex.model.times import format_time
+
+    return format_time(time.time())

@@ -1,0 +1,208 @@
+"""What runs inside a booted systemd: installs the service for a home, and drives it through every
+way in which a service can stop. A unit of the container starts it; `test_systemd` reads its report.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cortex.home.service_unit import unit_name
+from live_home import BIN, LiveHome, pid_and_start
+
+GATE = Path("/run/gate")
+WORKERS = ("first", "second", "third")
+#: Short, so that a missed watchdog is soon noticed.
+DROP_IN = "[Service]\nWatchdogSec=3\nRestartSec=100ms\n"
+
+
+class Service:
+    """The unit of one home, and its workers."""
+
+    def __init__(self, home: LiveHome) -> None:
+        self.home = home
+        self.name = unit_name(home.root)
+        self.begun: dict[str, tuple[int, int]] = {}
+
+    def systemctl(self, *arguments: str) -> str:
+        """What systemctl says; AssertionError where it fails."""
+        return ran("systemctl", *arguments, self.name)
+
+    def shows(self, name: str) -> str:
+        """One property of the unit."""
+        return self.systemctl("show", "--property", name, "--value").strip()
+
+    def pid(self) -> int:
+        return int(self.shows("MainPID"))
+
+    def until(self, condition: Callable[[], Any], what: str) -> Any:
+        return self.home.until(condition, f"{what}\n{self.told()}")
+
+    def told(self) -> str:
+        return ran("journalctl", "--no-pager", "-n", "400", "-u", self.name)
+
+    def processes(self) -> dict[str, tuple[int, int]]:
+        """The first process of each worker that lives, with its start time."""
+        found = {}
+        for row in self.home.running():
+            pid = int(str(row["session_id"]).rpartition(":")[2])
+            alive = pid_and_start(pid)
+            if alive is not None:
+                found[str(row["task_id"])] = alive
+        return found
+
+    def assert_same_workers(self, when: str) -> None:
+        """Every worker is the process that it was, and was started once."""
+        for ident, (pid, start) in self.begun.items():
+            assert pid_and_start(pid) == (pid, start), f"{when}: {ident} has gone\n{self.told()}"
+        self.home.assert_started_once()
+
+    def assert_adopted(self, when: str) -> None:
+        """Another daemon serves, and shows them all as running."""
+        self.until(lambda: self.shows("ActiveState") == "active", f"{when}: it is ready")
+        assert self.home.read("task-queue")["daemon"]["pid"] == self.pid(), when
+        self.until(lambda: self.processes() == self.begun, f"{when}: all are adopted")
+        self.assert_same_workers(when)
+
+
+def ran(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"{command}: {done.returncode}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def cortex(home: LiveHome, *arguments: str) -> str:
+    return ran(str(BIN / "cortex"), *arguments, "--home", str(home.root))
+
+
+def install(service: Service) -> None:
+    """The user's command writes, enables and starts the unit; then it is ready."""
+    extra = Path("/etc/systemd/system", f"{service.name}.d")
+    extra.mkdir(parents=True)
+    (extra / "quick.conf").write_text(DROP_IN)
+    cortex(service.home, "service", "install")
+    # Type=notify: the command above came back only when the daemon was ready.
+    about = service.home.read("task-queue")["daemon"]
+    assert (about["pid"], about["status"]) == (service.pid(), "running")
+    assert service.shows("Type") == "notify"
+    assert service.shows("UnitFileState") == "enabled"
+    service.until(lambda: "0 workers" in service.shows("StatusText"), "a line of status")
+    assert "active (running)" in cortex(service.home, "service", "status")
+    locks = Path((service.home.paths.state / "runtime-dir").read_text().strip())
+    assert locks.is_relative_to("/run/cortexd"), locks
+
+
+def start_workers(service: Service) -> None:
+    for ident in WORKERS:
+        service.home.run(ident, f"until test -e {GATE}; do sleep 0.05; done")
+    service.until(lambda: len(service.processes()) == len(WORKERS), "all run")
+    service.begun = service.processes()
+    service.until(lambda: "3 workers" in service.shows("StatusText"), "the status counts them")
+
+
+def stop_and_start(service: Service) -> None:
+    service.systemctl("stop")
+    assert service.shows("ActiveState") == "inactive"
+    assert service.home.read("task-queue")["daemon"]["status"] == "stopped"
+    service.assert_same_workers("after stop")
+    service.systemctl("start")
+    service.assert_adopted("after start")
+
+
+def restart(service: Service) -> None:
+    before = service.pid()
+    service.systemctl("restart")
+    assert service.pid() != before
+    service.assert_adopted("after restart")
+
+
+def kill(service: Service) -> None:
+    before, restarts = service.pid(), int(service.shows("NRestarts"))
+    os.kill(before, signal.SIGKILL)
+    service.until(lambda: service.pid() not in (0, before), "started again")
+    assert int(service.shows("NRestarts")) == restarts + 1
+    service.assert_adopted("after kill -9")
+
+
+def miss_the_watchdog(service: Service) -> None:
+    """A stopped daemon feeds no watchdog: SIGABRT, its stacks in the log, and a new one."""
+    before, restarts = service.pid(), int(service.shows("NRestarts"))
+    os.kill(before, signal.SIGSTOP)
+    service.until(lambda: service.pid() not in (0, before), "the watchdog was missed")
+    assert int(service.shows("NRestarts")) == restarts + 1
+    service.assert_adopted("after a missed watchdog")
+    told = service.told()
+    assert "Watchdog timeout" in told, told
+    assert "Fatal Python error: Aborted" in told, told
+
+
+def end(service: Service) -> None:
+    """What ran through all of that ends once, well, and leaves no process."""
+    GATE.touch()
+    rows = service.home.until_ended(*WORKERS)
+    assert {row["status"] for row in rows} == {"completed"}
+    service.home.assert_started_once()
+    service.home.assert_books()
+    service.home.assert_replay_is_published()
+    group = Path("/sys/fs/cgroup/systemd" if Path("/sys/fs/cgroup/systemd").is_dir() else
+                 "/sys/fs/cgroup")  # fmt: skip
+    group /= service.shows("ControlGroup").lstrip("/")
+
+    def only_ours() -> bool:
+        pids = {
+            int(pid) for path in group.rglob("cgroup.procs") for pid in path.read_text().split()
+        }
+        return all(b"CORTEX_WORKER_ID" not in environment(pid) for pid in pids)
+
+    service.until(only_ours, "no process of a worker is left")
+
+
+def environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def uninstall(service: Service) -> None:
+    cortex(service.home, "service", "uninstall")
+    assert not Path("/etc/systemd/system", service.name).exists()
+    assert not service.home.home.daemon().running
+    cortex(service.home, "fsck")
+
+
+def main(work: Path) -> dict[str, Any]:
+    """Every step with the seconds that it took; the first that fails ends it."""
+    service = Service(LiveHome(work / "home-of-1"))
+    took: dict[str, Any] = {}
+    steps = (install, start_workers, stop_and_start, restart, kill, miss_the_watchdog, end)
+    for step in (*steps, uninstall):
+        began = time.monotonic()
+        try:
+            step(service)
+        except BaseException:
+            return {"failed": step.__name__, "error": traceback.format_exc(), "took_s": took}
+        took[step.__name__] = round(time.monotonic() - began, 2)
+    return {"took_s": took}
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    report = {
+        "canary": Path(sys.argv[2]).exists(),
+        "machine": Path("/etc/machine-id").read_text(),
+        "can_write_usr": os.access("/usr", os.W_OK),
+    }
+    for place in ("/tmp", "/etc", "/run", "/var"):
+        Path(place, "canary-of-the-container").touch()
+    report |= main(folder)
+    (folder / "report.tmp").write_text(json.dumps(report))
+    (folder / "report.tmp").rename(folder / "report.json")

@@ -1,0 +1,250 @@
+"""The daemon watches itself: what hangs or fails is said once, with its cause, until it is over."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from live_home import BIN, LiveHome, MakeHome
+
+#: Impatient, so that a test need not be patient.
+QUICK = "[daemon]\nstuck_after = 0.5\nresync = 0.2\n[spawn]\nclaim_timeout = 2\n"
+WATCHDOG_S = 2.0
+
+
+class Manager:
+    """A service manager that listens, and keeps what it hears."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._socket.setblocking(False)
+        self.heard: list[str] = []
+
+    def listen(self) -> list[str]:
+        """Everything that was ever said."""
+        while True:
+            try:
+                self.heard.append(self._socket.recv(8192).decode())
+            except BlockingIOError:
+                return self.heard
+
+    def status(self) -> str:
+        """The newest line of status."""
+        return next((s for s in self.listen()[::-1] if s.startswith("STATUS=")), "")
+
+    def beats(self) -> int:
+        """How often the watchdog was fed."""
+        return self.listen().count("WATCHDOG=1")
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def service(folder: Path) -> dict[str, str]:
+    """The environment that the manager in this folder gives to its service."""
+    return {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": f"{WATCHDOG_S * 1e6:.0f}"}
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    made = Manager(tmp_path / "notify")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path, make_home: MakeHome, manager: Manager) -> LiveHome:
+    """A home whose daemon is a service of that manager."""
+    made = make_home(settings=QUICK, env=service(tmp_path))
+    made.start()
+    return made
+
+
+def about(home: LiveHome) -> dict[str, Any]:
+    """The head of task-queue.json."""
+    told: dict[str, Any] = home.read("task-queue")["daemon"]
+    return told
+
+
+def conditions(home: LiveHome) -> set[str]:
+    return {row["name"] for row in about(home).get("conditions", [])}
+
+
+def until_over(home: LiveHome, *names: str) -> None:
+    """Each of these began once and ended once; and all is well again."""
+    for name in names:
+        home.until(lambda n=name: home.events("condition_ended", condition=n), f"{name} is over")
+        began = home.events("condition_began", condition=name)
+        assert len(began) == len(home.events("condition_ended", condition=name)) == 1, name
+    home.until(lambda: about(home)["status"] == "running", "all is well")
+    assert "cause" not in about(home)
+
+
+def status(home: LiveHome) -> tuple[int, dict[str, Any]]:
+    """Exit status and answer of `cortex status`."""
+    ran = subprocess.run(
+        [BIN / "cortex", "status", "-o", "json", "--home", home.root], capture_output=True
+    )
+    return ran.returncode, json.loads(ran.stdout)
+
+
+def child_named(pid: int, word: bytes) -> int | None:
+    """The child of a process whose command line has this word."""
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in path.read_text().split():
+            if word in Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
+    return None
+
+
+def test_ready_is_said_after_the_first_publication_and_stopping_at_the_end(
+    home: LiveHome, manager: Manager
+) -> None:
+    home.until(lambda: "READY=1" in manager.listen(), "it is ready")
+    assert home.serves()
+    home.until(lambda: manager.beats() > 2, "the watchdog is fed")
+    assert manager.status() == "STATUS=0 workers, 0 waiting, 0 open tasks"
+    home.stop()
+    assert manager.listen()[-1] == "STOPPING=1"
+    assert manager.heard.count("READY=1") == 1
+
+
+def test_a_nursery_that_hangs_is_said_until_workers_start_again(
+    home: LiveHome, manager: Manager
+) -> None:
+    assert home.daemon is not None
+    pid = home.daemon.pid
+    home.run("one", "true")
+    home.until_ended("one")
+    nursery = home.until(lambda: child_named(pid, b"nursery"), "the nursery")
+    os.kill(nursery, signal.SIGSTOP)
+    try:
+        home.run("two", "true")
+        home.until(lambda: "starts_failing" in conditions(home), "starts fail")
+        assert about(home)["status"] == "degraded"
+        home.until(lambda: "degraded" in manager.status(), "the manager is told")
+        code, told = status(home)
+        assert (code, told["status"]) == (1, "degraded")
+        assert all(row["remedy"] and row["since"] for row in told["conditions"])
+        listed = subprocess.run(
+            [BIN / "cortex", "get", "tasks", "--home", home.root], capture_output=True, text=True
+        )
+        assert "degraded for" in listed.stderr
+    finally:
+        os.kill(nursery, signal.SIGCONT)
+    home.until_ended("two")
+    until_over(home, "starts_failing")
+    assert status(home)[0] == 0
+
+
+def test_an_effect_that_hangs_starves_the_watchdog_until_it_comes_back(
+    make_home: MakeHome, manager: Manager, tmp_path: Path
+) -> None:
+    """The archive's file is a FIFO: whoever opens it waits for a reader, as for a dead server."""
+    home = make_home(settings=QUICK + "[retention]\narchive_over = 0\n", env=service(tmp_path))
+    home.start()
+    fifo = home.paths.archive / f"{time.strftime('%Y-%m-%d', time.gmtime())}.jsonl"
+    os.mkfifo(fifo)
+    gate = tmp_path / "gate"
+    home.run("two", f"until test -e {gate}; do sleep 0.02; done")
+    home.until_running("two")
+    home.run("one", "true")
+    home.until(lambda: "effect_stuck" in conditions(home), "the effect is stuck")
+    assert "archive" in about(home)["cause"]
+    assert "open_append" in home.log()
+    home.until(lambda: "degraded" in manager.status(), "the manager is told")
+    fed, lines = manager.beats(), len(home.lines())
+    gate.touch()  # everything else goes on, and no watchdog is fed by that
+    home.until(lambda: home.task("two").get("status") == "completed", "the fleet goes on")
+    assert len(home.lines()) > lines
+    assert manager.beats() == fed
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        home.until(lambda: manager.beats() > fed, "the watchdog is fed again")
+    finally:
+        os.close(reader)
+    until_over(home, "effect_stuck")
+
+
+def test_files_that_cannot_be_published_are_said_where_it_can_be(
+    home: LiveHome, manager: Manager
+) -> None:
+    out, aside = home.paths.out, home.paths.out.with_name("aside")
+    out.rename(aside)
+    out.touch()
+    try:
+        home.run("one", "true")
+        home.until(
+            lambda: home.events("condition_began", condition="publish_failing"), "it is journaled"
+        )
+        home.until(lambda: "cannot be written" in manager.status(), "the manager is told")
+        fed = manager.beats()
+        home.until(lambda: manager.beats() > fed, "this is no hang")
+    finally:
+        out.unlink()
+        aside.rename(out)
+    home.until_ended("one")
+    until_over(home, "publish_failing")
+
+
+def test_a_drop_that_somebody_keeps_open_is_said_and_taken_up_later(home: LiveHome) -> None:
+    path = home.paths.inbox / "open.json"
+    with path.open("w") as file:
+        file.write('{"id": "late", "command": "true"}')
+        file.flush()
+        home.until(lambda: "drops_stuck" in conditions(home), "it is said")
+        assert "open.json" in about(home)["cause"]
+    home.until_ended("late")
+    until_over(home, "drops_stuck")
+
+
+def test_a_definition_that_cannot_be_used_is_a_note_and_no_degradation(home: LiveHome) -> None:
+    broken = home.root / "agents/masters/broken.md"
+    broken.write_text("---\nname: 7\n---\n")
+    home.until(lambda: "definitions_unusable" in conditions(home), "it is told")
+    assert about(home)["status"] == "running"
+    assert status(home)[0] == 0
+    broken.unlink()
+    until_over(home, "definitions_unusable")
+
+
+def test_a_daemon_that_stood_still_blames_nobody_for_it(home: LiveHome) -> None:
+    assert home.daemon is not None
+    home.run("one", "sleep 600")
+    home.until_running("one")
+    home.daemon.send_signal(signal.SIGSTOP)
+    code, told = home.until(
+        lambda: found if (found := status(home))[1]["seen"] else None, "it is seen from outside"
+    )
+    assert code == 1
+    assert "stopped" in told["cause"]
+    lines = len(home.lines())
+    # Longer than it has patience for: some looks of `cortex status`, which take 0.2 s each.
+    for _ in range(6):
+        status(home)
+    home.daemon.send_signal(signal.SIGCONT)
+    home.run("two", "true")
+    home.until_ended("two")
+    began = [event for line in home.lines()[lines:] for event in line.events
+             if event["event"] == "condition_began"]  # fmt: skip
+    assert [event["condition"] for event in began if event["condition"] != "loop_stalled"] == []
+
+
+def test_a_stopped_daemon_and_none_at_all_are_not_well(make_home: MakeHome) -> None:
+    home = make_home()
+    assert status(home) == (1, status(home)[1])
+    assert status(home)[1]["status"] == "unknown"
+    home.start()
+    assert status(home)[0] == 0
+    home.stop()
+    assert status(home)[1]["status"] == "stopped"
