@@ -56,7 +56,6 @@ COMMANDS = {
     "doctor": Command("Check", "doctor", "doctor", "Check this machine, and the home's daemon."),
     "service": Command("Check", "service", "service", "Let systemd run the daemon."),
     "drill": Command("Check", "drill", "drill", "Prove here that nothing is lost or doubled."),
-    "service": Command("Check", "service", "service", "Let systemd run the daemon."),
     "completion": Command("Check", "completion", "completion", "Print shell completion."),
 }
 

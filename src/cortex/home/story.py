@@ -1,0 +1,148 @@
+"""The whole story of one task as values: plan, attempts, findings, what followed, and who decided.
+
+Read from published rows, the archive, the report folder and the journal. How it looks is for
+whoever prints it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cortex.home.causes import Explanation, explain
+from cortex.home.documents import Row
+from cortex.model.errors import HomeError
+from cortex.model.times import parse_time
+
+if TYPE_CHECKING:
+    from cortex.home.client import Home
+    from cortex.model.journal_line import Line
+
+__all__ = ["Attempt", "Story", "story_of"]
+
+_FINDINGS_BYTES_AT_MOST = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One worker of the task. Instants are seconds since 1970; `started` None: it never ran."""
+
+    worker_id: str
+    step: str
+    status: str
+    requested: float | None
+    started: float | None
+    ended: float | None
+    tokens_used: int
+    token_budget: int
+    note: str
+    folder: str | None
+
+
+@dataclass(slots=True)
+class Story:
+    """`steps` are in the plan's order, `attempts` in the order in which they were asked for."""
+
+    task: Row
+    explanation: Explanation
+    steps: list[Row] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    findings: list[Row] = field(default_factory=list)
+    followed: list[Row] = field(default_factory=list)
+    handoff: Row | None = None
+
+    @property
+    def decisions(self) -> list[Line]:
+        """The journal's lines about the task and its workers, oldest first."""
+        return [*self.explanation.chain, *self.explanation.history]
+
+
+def story_of(home: Home, ident: str) -> Story:
+    """The story of a task, open or ended, archived ones too. HomeError for anything else."""
+    explanation = explain(home, ident)
+    if explanation.subject.kind != "task":
+        kind = explanation.subject.kind
+        raise HomeError(f"{ident} is a {kind}; a report is about a task: its `task_id`")
+    task = explanation.subject.row
+    told = _instants(explanation.history)
+    handoff = home.lookup(str(task["handoff_id"])) if task.get("handoff_id") else None
+    followed = (home.task(str(other)) for other in task.get("follow_ups") or ())
+    return Story(
+        task,
+        explanation,
+        steps=[step for step in task.get("steps") or () if isinstance(step, dict)],
+        attempts=[_attempt(row, told) for row in _worker_rows(home, task)],
+        findings=_findings(home, task),
+        followed=[row for row in followed if row is not None],
+        handoff=handoff.row if handoff is not None else None,
+    )
+
+
+def _worker_rows(home: Home, task: Row) -> Iterable[Row]:
+    published = {str(row.get("worker_id")): row for row in home.workers()}
+    for ident in map(str, task.get("workers") or ()):
+        row = published.get(ident) or home.worker(ident)
+        if row is not None:
+            yield row
+
+
+_TELLING = ("worker_requested", "worker_running", "worker_ended")
+
+
+def _instants(history: Iterable[Line]) -> dict[tuple[str, str], float]:
+    """(event, worker id) → when, to the millisecond, which the rows do not tell."""
+    found = {}
+    for line in history:
+        for event in line.events:
+            if event.get("event") in _TELLING:
+                worker = event.get("worker")
+                ident = worker.get("id") if isinstance(worker, dict) else event.get("worker_id")
+                found[str(event["event"]), str(ident)] = parse_time(line.at)
+    return found
+
+
+def _attempt(row: Row, told: dict[tuple[str, str], float]) -> Attempt:
+    ident = str(row.get("worker_id"))
+    ended = row.get("completed_at") or row.get("failed_at")
+    return Attempt(
+        ident,
+        str(row.get("step") or ""),
+        str(row.get("status")),
+        told.get(("worker_requested", ident)),
+        told.get(("worker_running", ident), _instant(row.get("spawned_at"))),
+        told.get(("worker_ended", ident), _instant(ended)),
+        _count(row.get("tokens_used")),
+        _count(row.get("token_budget", row.get("estimated_tokens"))),
+        str(row.get("error") or row.get("summary") or row.get("waiting_for") or ""),
+        row["result_location"] if isinstance(row.get("result_location"), str) else None,
+    )
+
+
+def _instant(value: Any) -> float | None:
+    try:
+        return parse_time(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _findings(home: Home, task: Row) -> list[Row]:
+    """The ranked findings of the task's report folder; [] where there are none to be read."""
+    location = task.get("result_location")
+    if not isinstance(location, str) or ".." in Path(location).parts:
+        return []
+    path = home.root / location / "findings.json"
+    try:
+        if path.stat().st_size > _FINDINGS_BYTES_AT_MOST:
+            return []
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return []
+    rows = document.get("findings") if isinstance(document, dict) else document
+    return [row for row in rows or () if isinstance(row, dict)]

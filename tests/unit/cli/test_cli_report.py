@@ -1,0 +1,132 @@
+"""`cortex report`: the story of a task, in which nothing from outside acts as markup."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex.cli.dag import lay_out
+from cortex.cli.report_html import story_html
+from cortex.cli.report_markdown import story_markdown
+from cortex.home.causes import Explanation
+from cortex.home.client import Found
+from cortex.home.story import Attempt, Story
+from cortex.model.journal_line import Line
+
+EVIL = '<script>alert("x")</script> `a` | b\n# c \x1b[31m'
+
+
+def story(**fields: Any) -> Story:
+    row = {"id": "task-001", "title": EVIL, "status": "failed", "reason": EVIL, **fields}
+    explanation = Explanation(Found("task", row), "task-001")
+    event = {"event": "task_ended", "task_id": "task-001", "status": "failed"}
+    line = Line(7, "0" * 8, 6, "2025-11-01T10:00:00.000Z", EVIL, EVIL, [event], "0" * 8)
+    explanation.history = [line]
+    steps = [
+        {"name": EVIL, "worker_type": EVIL, "status": "done"},
+        {"name": "b", "worker_type": "x-worker", "status": EVIL, "needs": [EVIL], "reason": EVIL},
+    ]
+    attempts = [
+        Attempt("worker-x-001", EVIL, "completed", 0.0, 1.0, 4.5, 10, 20, EVIL, None),
+        Attempt("worker-x-002", "b", "queued", 4.5, None, None, 0, 20, "", None),
+    ]
+    finding = {"severity": "high", "title": EVIL, "file": EVIL, "line": 3, "repository": EVIL}
+    return Story(row, explanation, steps, attempts, [finding], [{"id": EVIL, "title": EVIL}])
+
+
+class Tags(HTMLParser):
+    """The tags of a page, and whether they close in order."""
+
+    VOID = ("meta", "br", "path", "rect")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.seen.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_well_formed_and_nothing_in_it_is_anybody_elses() -> None:
+    tags = Tags()
+    page = story_html(story(), now=10.0)
+    tags.feed(page)
+    assert tags.open == []
+    assert "script" not in tags.seen
+    assert tags.seen.count("svg") == 2
+    assert "\x1b" not in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_markdown_shows_signs_instead_of_obeying_them() -> None:
+    text = story_markdown(story())
+    assert "<script>" not in text
+    assert "\n# c" not in text
+    rows = [line for line in text.splitlines() if line.startswith("| worker-x")]
+    assert len(rows) == 2
+    assert "\\|" in rows[0]
+
+
+def test_a_report_is_of_a_task_and_says_so(cortex: Any, sample: Any) -> None:
+    ran = cortex("report", "task-001")
+    assert ran.code == 0
+    assert ran.out.startswith("# ")
+    assert "## Decisions" in ran.out
+    other = cortex("report", "worker-scan-001")
+    assert other.code == 1
+    assert "a report is about a task" in other.err
+    assert cortex("report", "task-999").code == 1
+
+
+def test_a_page_is_written_whole_to_the_named_file(
+    cortex: Any, sample: Any, tmp_path: Path
+) -> None:
+    page = tmp_path / "story.html"
+    assert cortex("report", "task-001", "--file", str(page)).code == 0
+    assert page.read_text().startswith("<!doctype html>")
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".tmp"] == []
+    ran = cortex("report", "task-001", "--file", str(tmp_path / "no" / "x.html"))
+    assert ran.code == 1
+    assert "cannot be written" in ran.err
+    assert cortex("report", "task-001", "--format", "markdown", "--file", str(page)).code == 2
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> dict[str, list[str]]:
+    names = [f"s{n}" for n in range(draw(st.integers(0, 9)))]
+    return {
+        name: draw(st.lists(st.sampled_from(names[:place]), unique=True)) if place else []
+        for place, name in enumerate(names)
+    }
+
+
+@given(plans())
+def test_steps_stand_apart_and_every_arrow_leads_right_through_free_places(
+    needs: dict[str, list[str]],
+) -> None:
+    layout = lay_out(needs)
+    taken = list(layout.places.values())
+    taken += [place for route in layout.routes for place in route[1:-1]]
+    assert len(set(taken)) == len(taken)
+    assert all(column < layout.columns and row < layout.rows for column, row in taken)
+    for route in layout.routes:
+        assert all(two[0] == one[0] + 1 for one, two in pairwise(route))
+    assert len(layout.routes) == sum(map(len, needs.values()))
+
+
+@pytest.mark.parametrize("needs", [{"a": ["b"], "b": ["a"]}, {"a": ["a"]}, {"a": ["gone"]}])
+def test_a_plan_that_cannot_be_is_still_drawn(needs: dict[str, list[str]]) -> None:
+    assert set(lay_out(needs).places) == set(needs)
