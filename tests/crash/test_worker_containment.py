@@ -245,3 +245,19 @@ def test_the_machine_can_be_asked_what_it_allows_without_a_trace() -> None:
 def _parent(pid: int) -> int | None:
     stat = stat_or_none(pid)
     return stat.parent if stat else None
+
+
+def test_no_group_is_left_when_daemon_and_nursery_have_gone(home: ShimHome) -> None:
+    go = home.path / "go"
+    wait = f"while ! [ -e {go} ]; do sleep 0.02; done"
+    home.run("worker-cmd-001", "exit 0", limits=Limits(processes=50))
+    home.start("worker-cmd-002", wait, limits=Limits(processes=50))
+    home.start("worker-cmd-003", wait, limits=Limits(processes=50))
+    idents = ["worker-cmd-001", "worker-cmd-002", "worker-cmd-003"]
+    claims = [home.until(lambda n=n: home.look(n).claim, f"no claim of {n}") for n in idents]
+    groups = [Path(folder) for claim in claims for folder in claim["cgroups"]]
+    assert groups or not MEANS.cgroups
+    home.executor.close()
+    go.touch()
+    home.restart()
+    home.until(lambda: not any(group.exists() for group in groups), "groups are left")

@@ -46,7 +46,7 @@ class Birth:
         tried = try_namespace() if containment in ("auto", "namespace") else ""
         self._has_namespace = tried in ("plain", "user")
         self._own_user = tried == "user"
-        self._place = Place(None, None, None) if containment == "none" else find_place()
+        self._place = Place() if containment == "none" else find_place()
         home = binascii.crc32(os.fsencode(wake_path))
         me = Stat("self")
         prefix = f"{PREFIX}{home:08x}-"

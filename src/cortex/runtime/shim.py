@@ -199,9 +199,12 @@ def live(order: Order | None, hints: Hints, channel: Channel, cage: Cage) -> Non
     name_process(b"cortex-shim")
     me = Self(cage)
     for _ in range(_ORDERS_AT_MOST):
-        if order is None or not run_attempt(order, hints, me, channel.say_idle):
+        if order is None:
+            break
+        if not run_attempt(order, hints, me, channel.say_idle):
             return
         order = channel.next_order()
+    cage.leave()
 
 
 def run_attempt(

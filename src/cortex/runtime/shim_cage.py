@@ -104,6 +104,11 @@ class Cage:
         held = "namespace" if self.is_first else "cgroup" if groups else "none"
         return {"contained": held, "cgroups": groups}
 
+    def leave(self) -> None:
+        """Nothing is left of any worker, and this process ends."""
+        if self._group is not None and self._is_inside:
+            self._group.leave()
+
     def is_intact(self) -> bool:
         """False if a worker changed what the next one would find."""
         return not self.is_first or is_intact()

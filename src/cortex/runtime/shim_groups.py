@@ -25,14 +25,22 @@ _PAUSE_S = 0.01
 class Place:
     """Where groups of workers may be made.
 
-    `unified` is a folder of cgroup v2, or None. `pids` and `memory` are the folders whose groups
-    have that controller, of v1 or v2; None where it cannot be had.
+    `unified` is a folder of cgroup v2, or None; `own` is this process's group there. `pids` and
+    `memory` are the folders whose groups have that controller, of v1 or v2; None where it cannot
+    be had.
     """
 
-    __slots__ = ("memory", "pids", "unified")
+    __slots__ = ("memory", "own", "pids", "unified")
 
-    def __init__(self, unified: str | None, pids: str | None, memory: str | None) -> None:
+    def __init__(
+        self,
+        unified: str | None = None,
+        own: str | None = None,
+        pids: str | None = None,
+        memory: str | None = None,
+    ) -> None:
         self.unified = unified
+        self.own = own
         self.pids = pids
         self.memory = memory
 
@@ -47,17 +55,18 @@ def find_place() -> Place:
     try:
         return _find_place()
     except (OSError, ValueError, IndexError):
-        return Place(None, None, None)
+        return Place()
 
 
 def _find_place() -> Place:
     has_systemd = os.path.isdir(_SYSTEMD)
     mounts = _mounts()
-    unified, pids, memory = None, None, None
+    unified, own, pids, memory = None, None, None, None
     for line in read_proc("/proc/self/cgroup").decode().splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:
-            unified = _unified_place(mounts.get("", ""), path, has_systemd)
+            own = _folder(mounts.get("", ""), path)
+            unified = _unified_place(own, path == "/", has_systemd) if own else None
         elif not has_systemd:
             pids = _own_folder(mounts, "pids", controllers, path) or pids
             memory = _own_folder(mounts, "memory", controllers, path) or memory
@@ -66,7 +75,7 @@ def _find_place() -> Place:
         offered += _read(f"{unified}/cgroup.controllers").split() if _may_enable(unified) else []
         pids = pids or (unified if "pids" in offered else None)
         memory = memory or (unified if "memory" in offered else None)
-    return Place(unified, pids, memory)
+    return Place(unified, own, pids, memory)
 
 
 def _mounts() -> dict[str, str]:
@@ -100,13 +109,9 @@ def _own_folder(mounts: dict[str, str], wanted: str, controllers: str, path: str
     return folder if folder and os.access(folder, os.W_OK) else None
 
 
-def _unified_place(mount: str, path: str, has_systemd: bool) -> str | None:
+def _unified_place(own: str, is_root: bool, has_systemd: bool) -> str | None:
     """Beside our own group where that is a subgroup of what was left to us, else below it."""
-    own = _folder(mount, path)
-    if own is None:
-        return None
-    above = own.rpartition("/")[0]
-    candidates = [above, own] if path != "/" else [own]
+    candidates = [own] if is_root else [own.rpartition("/")[0], own]
     for folder in candidates:
         if os.access(f"{folder}/cgroup.procs", os.W_OK) and _is_delegated(folder):
             return folder
@@ -149,6 +154,14 @@ class Group:
             with suppress(FileExistsError):
                 os.mkdir(f"{folder}/{self._name}")
             _write(f"{folder}/{self._name}/cgroup.procs", "0")
+
+    def leave(self) -> None:
+        """Go back to where the daemon is, and remove the group; it stays where that fails."""
+        for folder in self._place.folders:
+            back = self._place.own if folder == self._place.unified else folder
+            with suppress(OSError):
+                _write(f"{back}/cgroup.procs", "0")
+        remove(self.folders)
 
     def limit(self, processes: int | None, memory_bytes: int | None) -> None:
         """Hold what is in it to these limits; the shim itself comes on top. Raises OSError."""
