@@ -14,6 +14,7 @@ from cortex.decide.entry import Entry, Now
 from cortex.decide.escalate import close_escalations
 from cortex.decide.findings import Finding, Group, group, severity_counts
 from cortex.decide.handoffs import completed_handoffs, failed_handoffs
+from cortex.decide.lineage import root_of
 from cortex.model.definitions import FollowUps
 from cortex.model.state import OPEN_TASK, TERMINAL_TASK, Handoff, State, Task
 
@@ -224,6 +225,7 @@ def _handed_over(
         deadline=task.deadline,
         hold=True,
         caused_by=task.id,
+        root=root_of(task),
         depth=task.depth + 1,
         children=[child.id for child in children],
         handoff_id=handoff_id,
@@ -284,6 +286,7 @@ def _child(
         hold=True,
         parent=parent_id,
         caused_by=task.id,
+        root=root_of(task),
         depth=task.depth + 1,
         waiting_for=waiting,
         context={key: value for key, value in context.items() if value},

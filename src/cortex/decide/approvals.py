@@ -55,15 +55,18 @@ def step_waits(task: Task, step: Step, catalog: Catalog) -> str | None:
     return None
 
 
-def ask(state: State, task: Task, reason: str, now: Now, step: str | None = None) -> list[Event]:
-    """Events that let a task wait for a person: before it starts, or with `step` on its way."""
+def ask(
+    state: State, task: Task, reason: str, now: Now, *, step: str | None = None, gate: str = ""
+) -> list[Event]:
+    """Events that let a task wait for a person, before it starts or on its way to a step or gate."""
     approval = Approval(
         id=f"approval-{state.counters.get('approval', 0) + 1:03d}",
         task_id=task.id,
         reason=reason,
         created_at=now.at,
-        resume_to="in_progress" if step is not None else "assigned",
+        resume_to="in_progress" if task.status == "in_progress" else "assigned",
         step=step,
+        gate=gate,
     )
     return [{"event": "approval_asked", "approval": approval.to_json()}]
 

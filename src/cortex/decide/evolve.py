@@ -16,6 +16,7 @@ from cortex.decide.lifecycle import (
     WORKER_EDGES,
     check,
 )
+from cortex.decide.lineage import count_attempt, count_end, count_task
 from cortex.decide.transitions import count_id, set_task_status
 from cortex.model.state import (
     Due,
@@ -77,6 +78,7 @@ def _drop_rejected(state: State, event: Event, _at: str) -> None:
 def _task_accepted(state: State, event: Event, _at: str) -> None:
     task = Task.from_json(event["task"])
     state.tasks[task.id] = task
+    count_task(state, task, 1)
     count_id(state, "task", task.id)
     state.index_task(task)
     state.touch("task", task.id)
@@ -211,6 +213,7 @@ def _step_changed(state: State, event: Event, _at: str) -> None:
 def _worker_requested(state: State, event: Event, _at: str) -> None:
     worker = Worker(**event["worker"])
     state.workers[worker.id] = worker
+    count_attempt(state, worker)
     count_id(state, worker.id.rpartition("-")[0], worker.id)
     state.counters["order"] = max(state.counters.get("order", 0), worker.order)
     state.index_worker(worker)
@@ -304,6 +307,7 @@ def _worker_ended(state: State, event: Event, at: str) -> None:
     worker.phase = None
     _worker_status(state, worker, event["status"])
     learn(state, worker)
+    count_end(state, worker)
 
 
 def _worker_cleaned(state: State, event: Event, at: str) -> None:
@@ -325,6 +329,7 @@ def _fleet_paused(state: State, event: Event, _at: str) -> None:
 def _archived(state: State, event: Event, _at: str) -> None:
     for ident in event["tasks"]:
         task = state.tasks.pop(ident)
+        count_task(state, task, -1)
         state.ended_tasks.pop(ident, None)
         if task.key is not None and state.keys.get(task.key) == ident:
             del state.keys[task.key]

@@ -73,7 +73,7 @@ def _approval_answered(state: State, event: Event, at: str) -> None:
     if approval.status != "approved":
         return
     task = state.tasks[approval.task_id]
-    task.approved.append(approval.step or "")
+    task.approved.append(approval.gate or approval.step or "")
     if task.status == "paused":
         task.resume_to = approval.resume_to
         state.touch("task", task.id)

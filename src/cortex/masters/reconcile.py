@@ -16,6 +16,7 @@ from cortex.decide.catalog import Catalog
 from cortex.decide.entry import Entry, Now, seconds_left
 from cortex.decide.evidence import quote
 from cortex.decide.handoffs import accept_handoff
+from cortex.decide.lineage import GATE, at_ceiling
 from cortex.decide.plan import fallback, make_steps, missing_for, ready_steps, request_workers
 from cortex.model.ids import master_key
 from cortex.model.settings import Settings
@@ -50,7 +51,7 @@ def reconcile_task(
     if task.status == "blocked":
         return _unblock(state, task, catalog, settings)
     if task.status == "in_progress":
-        return _advance(state, task, catalog, now)
+        return _advance(state, task, catalog, settings, now)
     if task.status == "aggregating":
         return Decision(gather=True)
     return NOTHING
@@ -142,6 +143,9 @@ def _planned(
     if missing is not None:
         return _blocked_with(task, missing, master, events)
     price = quote(state, draft.steps, catalog)
+    full = at_ceiling(state, draft, settings)
+    if full is not None:
+        return Decision(Entry(master, full, [*events, *ask(state, task, full, now, gate=GATE)]))
     reason = task_waits(draft, price["p90"], catalog, settings)
     if reason is not None:
         return Decision(Entry(master, reason, [*events, *ask(state, task, reason, now)]))
@@ -217,13 +221,17 @@ def _unblock(state: State, task: Task, catalog: Catalog, settings: Settings) -> 
     return _block(task, reason, task.assigned_to)
 
 
-def _advance(state: State, task: Task, catalog: Catalog, now: Now) -> Decision:
+def _advance(state: State, task: Task, catalog: Catalog, settings: Settings, now: Now) -> Decision:
     dead = dead_steps(task)
     if dead:
         return Decision(Entry(task.assigned_to or "", str(dead[0]["reason"]), dead))
     ready, soonest = ready_steps(task, now)
     unasked = {step.name: why for step in ready if (why := step_waits(task, step, catalog))}
     free = [step for step in ready if step.name not in unasked]
+    full = at_ceiling(state, task, settings) if free else None
+    if full is not None:
+        events = ask(state, task, full, now, gate=GATE)
+        return Decision(Entry(task.assigned_to or "", full, events))
     if free:
         return _start(state, task, free, catalog, now)
     if unasked:

@@ -125,7 +125,7 @@ class Budget(_Section):
 
 
 class Limits(_Section):
-    """How many workers run at once."""
+    """How many workers run at once, and how many may come of one task."""
 
     agents: Positive = Field(10, description="agents in all")
     agents_per_task: Positive = Field(3, description="agents of one task; a critical one: agents")
@@ -137,6 +137,12 @@ class Limits(_Section):
         default_factory=dict, description="by worker type, as in { scan = 3 }"
     )
     per_repository: int = Field(0, ge=0, le=100_000, description="of one repository; 0: no limit")
+    attempts_per_lineage: int = Field(
+        2000,
+        ge=0,
+        description="workers of a task and of all that came of it, in all; then a yes is needed",
+    )
+    tokens_per_lineage: Tokens = Field(0, description="the same in tokens; 0: no limit")
 
 
 class Spawn(_Section):

@@ -116,6 +116,7 @@ class Task(Record):
     source: str | None = None
     parent: str | None = None
     caused_by: str | None = None
+    root: str | None = None
     depth: int = 0
     context: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
@@ -262,6 +263,7 @@ class Approval(Record):
     created_at: str
     resume_to: str
     step: str | None = None
+    gate: str = ""
     status: str = "pending"
     comment: str | None = None
     answered_at: str | None = None
@@ -354,8 +356,9 @@ class State:
 
     `receipts` are the numbers of drops whose files may still be there, each with the reason if it
     was refused. `usage` are samples of tokens by worker type (and repository), `failing` counts
-    failures in a row. `touched` collects `(kind, id)` of the records that changed since it was last
-    emptied: the publisher encodes those rows, the loop reconciles those keys. It is no truth.
+    failures in a row, `lineages` holds attempts, tokens and tasks by the first task of a line of
+    descent. `touched` collects `(kind, id)` of the records that changed since it was last emptied:
+    the publisher encodes those rows, the loop reconciles those keys. It is no truth.
     """
 
     seq: int = 0
@@ -374,6 +377,7 @@ class State:
     paused: bool = False
     usage: dict[str, list[int]] = field(default_factory=dict)
     failing: dict[str, int] = field(default_factory=dict)
+    lineages: dict[str, list[int]] = field(default_factory=dict)
     # derived
     keys: dict[str, str] = field(default_factory=dict)
     live: dict[str, None] = field(default_factory=dict)
@@ -395,6 +399,7 @@ class State:
             "paused": self.paused,
             "usage": self.usage,
             "failing": self.failing,
+            "lineages": self.lineages,
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -423,6 +428,7 @@ class State:
             paused=data["paused"],
             usage=dict(data.get("usage", {})),
             failing=dict(data.get("failing", {})),
+            lineages=dict(data.get("lineages", {})),
         )
         for row in data["tasks"]:
             state.tasks[row["id"]] = Task.from_json(row)
