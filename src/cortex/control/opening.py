@@ -26,6 +26,7 @@ from cortex.store import checkpoint
 from cortex.store.formats import refuse_newer_files
 from cortex.store.journal import Journal, recover
 from cortex.store.publish import Publisher
+from cortex.store.journal_scan import opened_day
 from cortex.store.replaying import replay, state_of
 
 __all__ = ["Opened", "make_folders", "only_daemon", "open_state", "runtime_dir_of"]
@@ -97,6 +98,11 @@ def open_state(disk: Disk, paths: HomePaths) -> Opened:
         writer = loaded.checkpoint.written_by
         state = state_of(paths.checkpoint, loaded.checkpoint.state, writer)
         after = loaded.checkpoint.position
+    elif (day := opened_day(disk, paths.journal)) is not None:
+        writer = day.line.written_by
+        state = state_of(paths.journal / day.position.segment, day.state, writer)
+        replay(disk, paths.journal, state, [day.line], writer)
+        after = day.position
     count = 0
 
     def take(lines: Iterator[Line]) -> None:

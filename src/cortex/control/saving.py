@@ -1,5 +1,6 @@
 """Checkpoints: the state as one file, so that a start reads only the newest journal lines.
 
+Each day of the journal begins with one too, so that a past day can be told from its own lines.
 Records are encoded when they changed, a few with each checkpoint, so that its cost follows what
 happened and not what there is.
 """
@@ -44,6 +45,7 @@ class Saving:
         self._changed: dict[tuple[str, str], None] = {
             (kind, ident): None for kind in _KINDS for ident in _records(context.state, kind)
         }
+        journal.open_days_with(self._day)
 
     def changed(self, touched: Iterable[tuple[str, str]]) -> None:
         """Takes in which records changed."""
@@ -84,6 +86,13 @@ class Saving:
             self._encode(),
             previous=paths.previous_checkpoint,
         )
+
+    def _day(self) -> bytes | None:
+        """The state as it is now, in the middle of a turn, for the first line of a day."""
+        if not self._context.state.seq:
+            return None
+        self.changed(self._context.state.touched)
+        return self._encode()
 
     def _encode(self) -> bytes:
         """The state as `State.to_json` has it, joined from records that were encoded before."""

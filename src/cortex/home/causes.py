@@ -10,6 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cortex.home.documents import Row
+from cortex.home.freeing import (
+    backoff_of,
+    backoff_ways,
+    full_limit,
+    slot_ways,
+    token_ways,
+    until,
+)
 from cortex.home.journal import ids_of
 from cortex.home.waiting import has_ended
 from cortex.model.errors import HomeError
@@ -22,6 +30,8 @@ __all__ = ["Explanation", "Wait", "explain"]
 
 _MAX_ANCESTORS = 20
 _CHAIN = ("task_routed", "task_ended")
+#: Of no consequence to anybody who asks why.
+_TIDYING = ("worker_cleaned", "archived")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,34 +62,57 @@ def explain(home: Home, ident: str) -> Explanation:
     if found is None:
         raise HomeError(f"{ident}: nothing has this id; `cortex get tasks` lists what there is")
     explanation = Explanation(found, ident)
-    explanation.ancestors, explanation.source = _ancestors(home, found)
+    explanation.ancestors, explanation.source, since = _ancestors(home, found)
     own = {ident, *map(str, found.row.get("workers") or ())} if found.kind == "task" else {ident}
     words = [f'"{name}"' for name in (*explanation.ancestors, *own)]
-    for line in home.journal(mentioning=words):
+    for line in home.journal(mentioning=words, since_at=since):
         spoken_of = ids_of(line)
         if own & spoken_of:
-            explanation.history.append(line)
+            if not all(event.get("event") in _TIDYING for event in line.events):
+                explanation.history.append(line)
         elif not explanation.history and _made_one_of(line, explanation.ancestors):
             explanation.chain.append(line)
+        if found.archived and _leaves(line, ident):
+            break  # nothing ever happens to it again
     status = str(found.row.get("status"))
     if not has_ended(status):
         explanation.wait = _wait(home, found, ident, explanation.history)
     return explanation
 
 
-def _ancestors(home: Home, found: Found) -> tuple[list[str], str | None]:
-    """The tasks that this came out of, the first one first, and the dropped file's name."""
+def _leaves(line: Line, ident: str) -> bool:
+    """Whether this line took it into the archive."""
+    return any(
+        event.get("event") == "archived"
+        and any(ident in event.get(name, ()) for name in ("tasks", "workers", "handoffs"))
+        for event in line.events
+    )
+
+
+def _ancestors(home: Home, found: Found) -> tuple[list[str], str | None, str]:
+    """The tasks that this came out of, the first one first; the dropped file's name; and a time
+    before which nothing can have happened to any of them (empty: unknown).
+    """
     path: list[str] = []
     row: Row | None = found.row
+    since = _created(found.row) if found.kind == "task" else ""
     above = _above(found.kind, found.row)
     while above and above not in path and len(path) < _MAX_ANCESTORS:
         path.append(above)
         row = home.task(above)
         if row is None:
+            since = ""
             break
+        since = _created(row)
         above = _above("task", row)
     source = (row or {}).get("source")
-    return path[::-1], source if isinstance(source, str) else None
+    return path[::-1], source if isinstance(source, str) else None, since
+
+
+def _created(row: Row) -> str:
+    """When a task was accepted, to the second: its line is not older than that."""
+    at = row.get("created_at")
+    return at[:19] if isinstance(at, str) else ""
 
 
 def _above(kind: str, row: Row) -> str | None:
@@ -112,20 +145,31 @@ def _made_one_of(line: Line, ancestors: list[str]) -> bool:
 
 def _wait(home: Home, found: Found, ident: str, history: list[Line]) -> Wait | None:
     since = _since(found.kind, ident, history)
-    wait = _wait_of(home, found, ident, since)
+    wait = _wait_of(home, found, ident, since, history)
     if home.daemon().running:
-        return wait
+        return _while_degraded(home, wait)
     start = f"starting a daemon, for none runs: cortexd --home {home.root}"
     if wait is not None:
         return Wait(wait.reason, since, (start, *wait.freed_by))
     return Wait("", since, (start,)) if found.kind == "task" else None
 
 
-def _wait_of(home: Home, found: Found, ident: str, since: str | None) -> Wait | None:
+def _while_degraded(home: Home, wait: Wait | None) -> Wait | None:
+    """A daemon in trouble starts nothing new, whatever else is waited for."""
+    about = home.queue().get("daemon")
+    if wait is None or not isinstance(about, dict) or about.get("status") != "degraded":
+        return wait
+    cause = f"the end of what the daemon is in trouble with: {about.get('cause', 'see its log')}"
+    return Wait(wait.reason, wait.since, (cause, *wait.freed_by))
+
+
+def _wait_of(
+    home: Home, found: Found, ident: str, since: str | None, history: list[Line]
+) -> Wait | None:
     if found.kind == "worker":
         return _worker_wait(home, found.row, since)
     if found.kind == "task":
-        return _task_wait(home, ident, found.row, since)
+        return _task_wait(home, ident, found.row, since, history)
     if found.kind == "handoff" and found.row.get("status") == "pending":
         receiver = found.row.get("to_agent")
         freed = f"`cortex handoff accept {ident}`, or its receiver"
@@ -160,39 +204,51 @@ def _worker_wait(home: Home, row: Row, since: str | None) -> Wait | None:
     if status == "blocked":
         return Wait(reason, since, ("configuring what it names; it goes on by itself then",))
     if "tokens" in reason:
-        budget = home.budget()
-        return Wait(
-            reason,
-            since,
-            (
-                "tokens that running workers give back when they end",
-                f"the reset at {budget.get('resets_at')}",
-                "`cortex budget --set-total N` with a larger N",
-            ),
-        )
-    return Wait(reason, since, ("the end of a running worker", "larger [limits] in cortex.toml"))
+        return Wait(reason, since, token_ways(home, row))
+    limit = full_limit(home, row)
+    if limit is not None:
+        many = len(limit.holders)
+        reason = f"a free slot: {limit.key} allows {limit.size}, and {many} run"
+    return Wait(reason, since, slot_ways(limit))
 
 
-def _task_wait(home: Home, ident: str, row: Row, since: str | None) -> Wait | None:
+def _task_wait(
+    home: Home, ident: str, row: Row, since: str | None, history: list[Line]
+) -> Wait | None:
     status = str(row.get("status"))
     reason = row.get("blocked_on") or row.get("waiting_for")
     if status == "paused" or row.get("hold"):
-        return Wait(str(reason or "it is held by a person"), since, (f"`cortex resume {ident}`",))
+        held = "a person to let it go: it is " + ("paused" if status == "paused" else "held")
+        return Wait(str(reason or held), since, (f"`cortex resume {ident}`",))
     if status == "blocked":
         freed = "configuring what it names; it goes on by itself then"
         return Wait(str(reason or "something to be configured"), since, (freed,))
     if status == "awaiting_approval":
         return _approval_wait(home, ident, since)
-    needs = [
-        f"{need} ({task.get('status')}) to complete"
-        for need in map(str, row.get("needs") or ())
-        if (task := home.task(need)) is not None and task.get("status") != "completed"
-    ]
+    needs = _needs(home, ident, row)
     if needs and status in ("pending", "assigned"):
         return Wait(str(reason or "tasks that it needs"), since, tuple(needs))
     if _paused(home):
         return Wait("the fleet is paused", since, ("`cortex resume`",))
-    return _workers_wait(home, ident, reason, since)
+    backoff = backoff_of(row, history)
+    workers = _workers_wait(home, ident, reason, since)
+    if backoff is not None and workers is None:
+        waits = f"the time before step {backoff.step} is tried again, after: {backoff.reason}"
+        return Wait(waits, backoff.since, backoff_ways(backoff))
+    return workers
+
+
+def _needs(home: Home, ident: str, row: Row) -> list[str]:
+    """What has to happen to the tasks that this one needs."""
+    ways = []
+    for need in map(str, row.get("needs") or ()):
+        status = (home.task(need) or {}).get("status", "completed")
+        if status in ("failed", "cancelled"):
+            ways.append(f"{need} ({status}) to complete: `cortex retry {need}`")
+            ways.append(f"or an end to waiting: `cortex cancel {ident}`")
+        elif status != "completed":
+            ways.append(f"{need} ({status}) to complete")
+    return ways
 
 
 def _approval_wait(home: Home, task_id: str, since: str | None) -> Wait:
@@ -206,16 +262,26 @@ def _approval_wait(home: Home, task_id: str, since: str | None) -> Wait:
 
 
 def _workers_wait(home: Home, ident: str, reason: object, since: str | None) -> Wait | None:
-    """An open task waits for its workers: the running ones, and those that wait themselves."""
+    """An open task waits for its workers: the running ones, and those that wait themselves.
+
+    Where none of them runs, what the first one waits for is what the task waits for.
+    """
     freed: list[str] = []
+    waiting: list[Row] = []
     for worker in home.workers():
         if worker.get("task_id") != ident or has_ended(str(worker.get("status"))):
             continue
         name, status = worker.get("worker_id"), worker.get("status")
         if status in ("requested", "queued", "blocked"):
+            waiting.append(worker)
             freed.append(f"{name}, which waits: {worker.get('waiting_for') or 'for a free slot'}")
         else:
-            freed.append(f"the end of {name}, {status} until {worker.get('timeout_at')} at most")
+            freed.append(f"the end of {name}, {status} until {until(worker.get('timeout_at'))}")
+    if waiting and len(waiting) == len(freed):
+        first = _worker_wait(home, waiting[0], since)
+        if first is not None:
+            others = f" (and {len(waiting) - 1} more of its workers)" if len(waiting) > 1 else ""
+            return Wait(f"{first.reason}{others}", since, first.freed_by)
     if not freed and not reason:
         return None
     return Wait(str(reason or "its workers"), since, tuple(freed))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
-from cortex.model.journal_line import BadLine, Line, decode
+from cortex.model.journal_line import BadLine, Line, decode, opens_a_day
 
 __all__ = ["JournalReader", "ids_of", "last_lines", "lines_of"]
 
@@ -113,21 +114,33 @@ class JournalReader:
         except OSError:
             return
         with file:
-            if file.seek(0, 2) < self._offset:
+            size = file.seek(0, 2)
+            if size < self._offset:
                 self._offset = 0
+            if self._offset == 0 and path.stem[:10] == self._since_at[:10]:
+                self._offset = _place_of_time(file, size, self._since_at)
             file.seek(self._offset)
-            while lines := file.readlines(_CHUNK_BYTES):
-                for raw in lines:
-                    if not raw.endswith(b"\n"):
-                        return
-                    self._offset += len(raw)
-                    line = self._wanted(raw)
-                    if line is not None:
-                        self._last_seq = line.seq
-                        yield line
+            while data := file.read(_CHUNK_BYTES):
+                data += file.readline()
+                whole = data.rfind(b"\n") + 1
+                # Most of a long journal speaks of others: a look at the bytes passes it over.
+                if not self._words or any(word in data for word in self._words):
+                    yield from self._lines(data[:whole])
+                else:
+                    self._offset += whole
+                if whole < len(data):
+                    return
+
+    def _lines(self, data: bytes) -> Iterator[Line]:
+        for raw in data.splitlines(keepends=True):
+            self._offset += len(raw)
+            line = self._wanted(raw)
+            if line is not None:
+                self._last_seq = line.seq
+                yield line
 
     def _wanted(self, raw: bytes) -> Line | None:
-        if self._words and not any(word in raw for word in self._words):
+        if self._words and (opens_a_day(raw) or not any(word in raw for word in self._words)):
             return None
         seq = _SEQ.match(raw)
         if seq is None or int(seq[1]) <= self._last_seq:
@@ -143,6 +156,24 @@ class JournalReader:
     def widen(self, words: Iterable[str]) -> None:
         """From now on also lines in which one of these words stands."""
         self._words += [word.encode() for word in words]
+
+
+def _place_of_time(file: BinaryIO, size: int, at: str) -> int:
+    """The offset of a whole line before which every line is older than `at`; times never go back.
+
+    It need not be the last such line.
+    """
+    low, high = 0, size
+    while high - low > _CHUNK_BYTES:
+        middle = (low + high) // 2
+        file.seek(middle)
+        skipped = len(file.readline())
+        found = _AT.search(file.read(_HEAD_BYTES))
+        if found is None or found[1].decode("ascii", "replace") >= at:
+            high = middle
+        else:
+            low = middle + skipped
+    return low
 
 
 def _first_seq(path: Path) -> int | None:

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,20 +20,27 @@ from typing import Any
 from cortex.home.documents import Row, read_document, read_json, rows_of
 from cortex.model.errors import HomeError
 from cortex.model.paths import HomePaths
+from cortex.model.times import format_time
 
 __all__ = ["Outcome", "Receipt", "drop", "find_outcome", "rejection_of"]
 
+#: A clock that is set back between the drop and its line must not hide the line.
+_CLOCK_MAY_JUMP_S = 86_400.0
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
 SUFFIXES = (".json", ".yaml", ".yml", ".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A drop that was made: its file name, and what it asked for."""
+    """A drop that was made: its file name, and what it asked for.
+
+    `since` (RFC 3339) is before any journal line about it; empty where that is not known.
+    """
 
     name: str
     kind: str = "task"
     key: str | None = None
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +70,9 @@ def drop(paths: HomePaths, payload: Mapping[str, Any] | bytes, name: str | None 
     stem = _NOT_PLAIN.sub("-", Path(name or kind).stem if suffix in SUFFIXES else name or kind)
     suffix = suffix if suffix in SUFFIXES else ".json"
     unique = f"{stem.strip('.-')[:80] or kind}-{secrets.token_hex(5)}{suffix}"
+    since = format_time(time.time() - _CLOCK_MAY_JUMP_S)
     _write(paths.inbox, unique, data)
-    return Receipt(unique, kind, key if isinstance(key, str) else None)
+    return Receipt(unique, kind, key if isinstance(key, str) else None, since)
 
 
 def _write(inbox: Path, name: str, data: bytes) -> None:
@@ -105,7 +114,7 @@ def _linked(paths: HomePaths, receipt: Receipt, published: set[str]) -> list[str
     from cortex.home.archive import find_archived
     from cortex.home.journal import ids_of, lines_of
 
-    for line in lines_of(paths.journal, mentioning=[receipt.name]):
+    for line in lines_of(paths.journal, mentioning=[receipt.name], since_at=receipt.since):
         if not any(_takes(event, receipt.name) for event in line.events):
             continue
         named = ids_of(line)

@@ -23,6 +23,7 @@ __all__ = [
     "check",
     "decode",
     "encode",
+    "opens_a_day",
     "read_whole_lines",
 ]
 
@@ -30,6 +31,7 @@ FIRST_PREV = "00000000"
 _TAIL_LENGTH = len(b',"crc":"00000000"}')
 # What stands before the events is short, whatever the reason: seq and prev come first.
 _HEAD_LENGTH = 60
+_OPENING_LENGTH = 400
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _encode_ascii = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
@@ -72,10 +74,13 @@ def encode(
     at: str,
     by: str,
     why: str,
-    events: list[dict[str, Any]],
+    events: list[dict[str, Any]] | bytes,
     format_number: int | None = None,
 ) -> tuple[bytes, str]:
-    """The line's bytes, newline included, and its crc. ValueError for NaN or Infinity."""
+    """The line's bytes, newline included, and its crc. ValueError for NaN or Infinity.
+
+    Events may come as a JSON array that is encoded already.
+    """
     fields: dict[str, Any] = {
         "seq": seq,
         "prev": prev,
@@ -87,12 +92,18 @@ def encode(
     if format_number is not None:
         fields["format"] = format_number
         fields["written_by"] = WRITER
+    if isinstance(events, bytes):
+        return _sealed(b'%b,"events":%b' % (_encode(fields)[:-1].encode(), events))
     fields["events"] = events
     try:
         body = _encode(fields)[:-1].encode()
     except UnicodeEncodeError:
         # A lone surrogate has no UTF-8 form; escaped it survives and the line stays readable.
         body = _encode_ascii(fields)[:-1].encode()
+    return _sealed(body)
+
+
+def _sealed(body: bytes) -> tuple[bytes, str]:
     crc = f"{zlib.crc32(body):08x}"
     return b'%b,"crc":"%b"}\n' % (body, crc.encode()), crc
 
@@ -105,6 +116,11 @@ def check(raw: bytes) -> Head:
         return Head(int(raw[7 : raw.index(b",")]), raw[start : start + 8].decode("ascii"), crc)
     except ValueError:
         raise BadLine("the line does not begin with seq and prev") from None
+
+
+def opens_a_day(raw: bytes) -> bool:
+    """Whether this line is the first of its segment and holds the state as of the line before."""
+    return b'"events":[{"event":"day_opened",' in raw[:_OPENING_LENGTH]
 
 
 def decode(raw: bytes) -> Line:

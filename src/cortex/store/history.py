@@ -21,8 +21,15 @@ from cortex.model.paths import HomePaths
 from cortex.model.seams import Disk
 from cortex.model.state import State
 from cortex.store import checkpoint
-from cortex.store.journal_scan import JournalPosition, Scan, raise_if_damaged, scan
+from cortex.store.journal_scan import (
+    JournalPosition,
+    Scan,
+    opened_day,
+    raise_if_damaged,
+    scan,
+)
 from cortex.store.publish import Publisher
+from cortex.store.replaying import state_of
 
 __all__ = [
     "REPAIR",
@@ -46,8 +53,13 @@ def state_at(disk: Disk, paths: HomePaths, at: str | None = None) -> State:
 
     A moment before a damaged line is told as ever; JournalDamaged where the journal cannot tell.
     """
-    state = State()
-    found = scan(disk, paths.journal)
+    day = opened_day(disk, paths.journal, at)
+    state, after = State(), None
+    if day is not None:
+        state = state_of(paths.journal / day.position.segment, day.state, day.line.written_by)
+        evolve(state, day.line.seq, day.line.at, day.line.events)
+        after = day.position
+    found = scan(disk, paths.journal, after, last_day=at and at[:10])
     for line in found.lines(disk):
         if at is not None and line.at > at:
             return state

@@ -17,16 +17,24 @@ from cortex.model.journal_line import FIRST_PREV, Line, encode
 from cortex.model.seams import Disk
 from cortex.store.disk import write_all
 from cortex.store.journal_errors import JournalBroken, JournalFull, is_passing
-from cortex.store.journal_scan import JournalPosition, LaterTraces, Scan, raise_if_damaged, scan
+from cortex.store.journal_scan import (
+    JournalPosition,
+    LaterTraces,
+    Scan,
+    raise_if_damaged,
+    read_from,
+    scan,
+)
 
 __all__ = ["Journal", "Recovered", "Torn", "recover"]
 
 BALLAST_BYTES = 1024 * 1024
 _NO_TIME = "0000-00-00T00:00:00.000Z"
 
-# Asked for the events that open a new segment's first line, before the caller's own: the state
-# as of the line before, so that a day can be replayed from its own segment.
-SegmentOpening = Callable[[], list[dict[str, Any]]]
+# Asked for the state as of the line before, as JSON, when a new segment begins: its first line
+# holds it, so that a day can be replayed from its own segment. None: there is nothing before.
+SegmentOpening = Callable[[], bytes | None]
+_OPENING = "the day begins with the state as of the line before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,6 @@ def recover(
     ballast: Path,
     after: JournalPosition | None = None,
     later_traces: LaterTraces | None = None,
-    opening: SegmentOpening | None = None,
     replay: Callable[[Iterator[Line]], None] | None = None,
 ) -> Recovered:
     """Opens the journal in `folder`, which is made if it is missing.
@@ -93,7 +100,7 @@ def recover(
         if is_passing(error):
             raise JournalFull(folder, error) from error
         raise JournalBroken(f"{folder}: the journal cannot be made durable: {error}") from error
-    journal = Journal(disk, folder, ballast=ballast, found=found, opening=opening)
+    journal = Journal(disk, folder, ballast=ballast, found=found)
     return Recovered(journal, found.lines(disk), torn)
 
 
@@ -126,7 +133,7 @@ def _write_tail_again(disk: Disk, found: Scan) -> None:
     if end is None or end.offset == 0:
         return
     path = found.folder / end.segment
-    data = disk.read(path)[found.unsynced_from : end.offset]
+    data = read_from(disk, path, found.unsynced_from, end.offset - found.unsynced_from)
     handle = disk.open_update(path)
     try:
         done = 0
@@ -172,12 +179,11 @@ class Journal:
         *,
         ballast: Path,
         found: Scan,
-        opening: SegmentOpening | None = None,
     ) -> None:
         self._disk = disk
         self._folder = folder
         self._ballast = ballast
-        self._opening = opening
+        self._opening: SegmentOpening | None = None
         self._durable = found.end or JournalPosition(0, FIRST_PREV, "", 0)
         self._seq = self._durable.seq
         self._crc = self._durable.crc
@@ -209,14 +215,24 @@ class Journal:
         """The `at` of the newest line; times in the journal never go back before it."""
         return self._last_at
 
+    def open_days_with(self, opening: SegmentOpening) -> None:
+        """From now on each new segment begins with the state that `opening` gives."""
+        self._opening = opening
+
     def append(self, at: datetime, by: str, why: str, events: list[dict[str, Any]]) -> int:
         """Buffers one line and returns its seq. ValueError if an event can't be JSON."""
         self._raise_if_broken()
         stamp = max(_stamp(at), self._last_at)
+        if f"{stamp[:10]}.jsonl" != self._next_segment and self._opening is not None:
+            state = self._opening()
+            if state is not None:
+                opened = b'[{"event":"day_opened","state":%b}]' % state
+                self._append(stamp, "daemon", _OPENING, opened)
+        return self._append(stamp, by, why, events)
+
+    def _append(self, stamp: str, by: str, why: str, events: list[dict[str, Any]] | bytes) -> int:
         segment = f"{stamp[:10]}.jsonl"
         is_first = segment != self._next_segment
-        if is_first and self._opening is not None:
-            events = [*self._opening(), *events]
         data, crc = encode(
             seq=self._seq + 1,
             prev=self._crc,
@@ -326,7 +342,9 @@ class Journal:
         path = self._folder / name
         if name == self._durable.segment:
             handle = self._disk.open_append(path)
-            opened = _Segment(name, handle, self._durable.offset, durable_name=True)
+            # An empty one was made by a life that ended before its first line was durable.
+            durable = self._durable.offset > 0
+            opened = _Segment(name, handle, self._durable.offset, durable_name=durable)
         else:
             handle = self._create(path)
             failpoint("journal.new_segment")

@@ -8,9 +8,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cortex.model.formats import JOURNAL, format_of
-from cortex.model.journal_line import FIRST_PREV, BadLine, Line, check, decode
+from cortex.model.journal_line import FIRST_PREV, BadLine, Line, check, decode, opens_a_day
 from cortex.model.seams import Disk
 from cortex.store.journal_errors import JournalDamaged, JournalTooNew
 
@@ -18,15 +19,21 @@ __all__ = [
     "Fault",
     "JournalPosition",
     "LaterTraces",
+    "OpenedDay",
     "Scan",
+    "opened_day",
     "raise_if_damaged",
     "read_lines",
     "scan",
 ]
 
 _SEGMENT_NAME = re.compile(r"\d{4}-\d\d-\d\d\.jsonl")
+#: Of a checkpoint's segment, so much before its place is verified again with each start. Of what is
+#: older the state holds nothing any more; `cortex fsck` reads all of it.
+_VERIFIED_BYTES = 8 * 1024 * 1024
 #: What stands before a line's events: its place, its time and its reason.
 _HEAD_BYTES = 4096
+_PREV_BYTES = 64
 _END_LENGTH = len(b'"crc":"00000000"}\n')
 
 # Told the first seq that the journal lost, answers with a sentence about anything that proves
@@ -74,17 +81,85 @@ class Scan:
     def lines(self, disk: Disk) -> Iterator[Line]:
         """Decodes the lines after the position, in order, reading one segment at a time."""
         for segment, start, end in self.spans:
-            data = disk.read(self.folder / segment)[:end]
-            number = data.count(b"\n", 0, start)
-            offset = start
-            while offset < end:
+            path = self.folder / segment
+            data = read_from(disk, path, start, end - start)
+            offset = 0
+            while offset < len(data):
                 stop = data.index(b"\n", offset)
-                number += 1
                 try:
                     yield decode(data[offset:stop])
                 except BadLine as error:
-                    raise JournalDamaged(self.folder / segment, number, str(error)) from None
+                    number = lines_before(disk, path, start + offset) + 1
+                    raise JournalDamaged(path, number, str(error)) from None
                 offset = stop + 1
+
+
+def read_from(disk: Disk, path: Path, offset: int, size: int | None = None) -> bytes:
+    """The file's bytes from an offset on, all of them or so many."""
+    if offset == 0 and size is None:
+        return disk.read(path)
+    handle = disk.open_read(path)
+    try:
+        whole = disk.fstat(handle).size - offset if size is None else size
+        data = b""
+        while len(data) < whole:
+            chunk = disk.read_at(handle, whole - len(data), offset + len(data))
+            if not chunk:
+                break
+            data += chunk
+    finally:
+        disk.close(handle)
+    return data
+
+
+def lines_before(disk: Disk, path: Path, offset: int) -> int:
+    """How many lines of a segment end before an offset."""
+    return read_from(disk, path, 0, offset).count(b"\n")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedDay:
+    """The line that begins a day: it holds the state as of the line before it."""
+
+    position: JournalPosition
+    line: Line
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The state, as a checkpoint has it."""
+        state: dict[str, Any] = self.line.events[0]["state"]
+        return state
+
+
+def opened_day(disk: Disk, folder: Path, at: str | None = None) -> OpenedDay | None:
+    """The youngest line that begins a day with the state of before, not younger than `at`."""
+    names = sorted((name for name in _names(disk, folder) if _is_segment(name)), reverse=True)
+    for name in names:
+        if at is not None and name[:10] > at[:10]:
+            continue
+        path = folder / name
+        head = read_from(disk, path, 0, _HEAD_BYTES)
+        if not opens_a_day(head):
+            continue
+        raw = _first_line(disk, path)
+        try:
+            line = decode(raw)
+        except BadLine:
+            continue
+        if at is None or line.at <= at:
+            position = JournalPosition(line.seq, line.crc, name, len(raw) + 1)
+            return OpenedDay(position, line)
+    return None
+
+
+def _first_line(disk: Disk, path: Path) -> bytes:
+    size = 1 << 20
+    while True:
+        data = read_from(disk, path, 0, size)
+        end = data.find(b"\n")
+        if end >= 0 or len(data) < size:
+            return data[:end] if end >= 0 else data
+        size *= 8
 
 
 def read_lines(disk: Disk, folder: Path, after: JournalPosition | None = None) -> Iterator[Line]:
@@ -109,15 +184,21 @@ def scan(
     folder: Path,
     after: JournalPosition | None = None,
     later_traces: LaterTraces | None = None,
+    last_day: str | None = None,
 ) -> Scan:
     """Verifies the segments from the position's on, and that no older one is missing.
+
+    `last_day` (YYYY-MM-DD) leaves later segments out: for those who look at the past.
 
     Raises JournalDamaged when a segment is missing and JournalTooNew for a newer format; a bad
     line is reported as `fault`.
     """
     if after is not None and after.seq == 0:
         after = None  # taken before the first line
-    found = Scan(folder, sorted(name for name in _names(disk, folder) if _is_segment(name)))
+    names = sorted(name for name in _names(disk, folder) if _is_segment(name))
+    if last_day is not None:
+        names = [name for name in names if name[:10] <= last_day]
+    found = Scan(folder, names)
     first = _first_to_read(found, after)
     crc = _check_older(disk, found, first)
     reader = _Reader(disk, found, after, crc)
@@ -191,12 +272,13 @@ class _Reader:
         """Verifies one segment; False when it has a bad line, so that nothing follows it."""
         name = self._found.segments[index]
         path = self._found.folder / name
-        data = self._disk.read(path)
-        self._check_format(path, data)
+        base = self._base(path)
+        data = read_from(self._disk, path, base)
+        self._check_format(path, read_from(self._disk, path, 0, _HEAD_BYTES) if base else data)
         self._offsets = []
-        offset = self._walk(index, data)
+        offset = self._walk(index, data, base)
         if self._after is not None:
-            self._check_position(path, len(self._offsets), offset)
+            self._check_position(path, offset)
         start = self._after.offset if self._after and self._after.segment == name else 0
         if start < offset:
             self._found.spans.append((name, start, offset))
@@ -204,7 +286,22 @@ class _Reader:
             self._found.end = JournalPosition(self._seq or 0, self._crc, name, offset)
         return self._fault is None
 
-    def _walk(self, index: int, data: bytes) -> int:
+    def _base(self, path: Path) -> int:
+        """Where reading begins: a line's start, far enough before the checkpoint's place."""
+        after = self._after
+        if after is None or path.name != after.segment or after.offset <= _VERIFIED_BYTES:
+            return 0
+        near = after.offset - _VERIFIED_BYTES
+        found = read_from(self._disk, path, near, _VERIFIED_BYTES).find(b"\n")
+        if found < 0 or near + found + 1 >= after.offset:
+            return 0
+        base = near + found + 1
+        head = read_from(self._disk, path, base, _PREV_BYTES)
+        start = head.find(b'"prev":"') + 8
+        self._crc = head[start : start + 8].decode("ascii", "replace")
+        return base
+
+    def _walk(self, index: int, data: bytes, base: int) -> int:
         """The offset after the last good line; sets the fault when bytes are left over."""
         offset = 0
         after = self._after
@@ -213,14 +310,17 @@ class _Reader:
             raw = data[offset:end] if end >= 0 else data[offset:]
             reason = self._bad(raw, whole=end >= 0)
             if reason is not None:
-                self._fault = (index, len(self._offsets) + 1, offset, reason)
+                path = self._found.folder / self._found.segments[index]
+                before = lines_before(self._disk, path, base) if base else 0
+                number = before + len(self._offsets) + 1
+                self._fault = (index, number, base + offset, reason)
                 break
-            self._offsets.append(offset)
+            self._offsets.append(base + offset)
             self._last_raw = raw
             offset = end + 1
-            if after is not None and after.offset == offset and after.seq == self._seq:
+            if after is not None and after.offset == base + offset and after.seq == self._seq:
                 self._passed = after.crc == self._crc
-        return offset
+        return base + offset
 
     _passed = False
 
@@ -239,12 +339,12 @@ class _Reader:
         self._crc = head.crc
         return None
 
-    def _check_position(self, path: Path, line: int, offset: int) -> None:
+    def _check_position(self, path: Path, offset: int) -> None:
         """The checkpoint's place must be in its segment, byte for byte: the journal is truth."""
         after = self._after
         if after is None or path.name != after.segment or self._passed:
             return
-        where = line + (1 if self._fault else 0)
+        where = self._fault[1] if self._fault else lines_before(self._disk, path, offset)
         reason = self._fault[3] if self._fault else f"the segment ends at byte {offset}"
         raise JournalDamaged(
             path, where or None, f"{reason}, but the checkpoint was taken at seq {after.seq}"

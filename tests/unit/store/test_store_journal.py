@@ -10,6 +10,7 @@ import pytest
 
 from cortex.model.formats import JOURNAL as FORMAT
 from cortex.model.journal_line import decode, encode, read_whole_lines
+from cortex.store import journal_scan
 from cortex.store.disk import RealDisk
 from cortex.store.journal import Recovered, recover
 from cortex.store.journal_errors import (
@@ -93,15 +94,25 @@ def test_time_never_goes_back_even_over_a_restart(tmp_path: Path) -> None:
     assert not segment(tmp_path).exists()
 
 
-def test_a_segment_opens_with_the_events_that_the_caller_gives(tmp_path: Path) -> None:
-    journal = opened(tmp_path, opening=lambda: [{"event": "checkpoint", "seq": 0}]).journal
-    journal.append(DAY, "tester", "", [{"event": "noted"}])
-    journal.append(DAY, "tester", "", [{"event": "noted"}])
+def test_a_segment_opens_with_the_state_of_before_in_a_line_of_its_own(tmp_path: Path) -> None:
+    journal = opened(tmp_path).journal
+    journal.open_days_with(lambda: b'{"n":%d}' % journal.seq if journal.seq else None)
+    for at in (DAY, DAY, NEXT_DAY, NEXT_DAY):
+        journal.append(at, "tester", "", [{"event": "noted"}])
     journal.commit()
     journal.close()
-    first, second = read_lines(RealDisk(), tmp_path / "journal")
-    assert [event["event"] for event in first.events] == ["checkpoint", "noted"]
-    assert [event["event"] for event in second.events] == ["noted"]
+    lines = list(read_lines(RealDisk(), tmp_path / "journal"))
+    assert [line.seq for line in lines] == [1, 2, 3, 4, 5]
+    assert [line.events[0]["event"] for line in lines] == [
+        "noted", "noted", "day_opened", "noted", "noted"
+    ]  # fmt: skip
+    assert lines[2].events[0]["state"] == {"n": 2}
+    assert (lines[2].format, lines[3].format) == (FORMAT, None)
+    assert journal_scan.opened_day(RealDisk(), tmp_path / "journal", lines[1].at) is None
+    day = journal_scan.opened_day(RealDisk(), tmp_path / "journal")
+    assert day is not None
+    assert day.state == {"n": 2}
+    assert seqs(opened(tmp_path, after=day.position)) == [4, 5]
 
 
 def test_no_space_keeps_the_lines_and_a_retry_writes_them(tmp_path: Path) -> None:
@@ -356,3 +367,27 @@ def test_a_checkpoint_from_before_the_first_line_is_as_good_as_none(tmp_path: Pa
     found.journal.close()
     write(tmp_path, DAY)
     assert seqs(opened(tmp_path, after=position)) == [1]
+
+
+def test_of_a_large_segment_only_what_stands_near_the_checkpoint_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, *[DAY] * 20)
+    found = opened(tmp_path)
+    position = found.journal.position
+    found.journal.close()
+    write(tmp_path, DAY, DAY)
+    monkeypatch.setattr(journal_scan, "_VERIFIED_BYTES", 700)
+    again = opened(tmp_path, after=position)
+    assert seqs(again) == [21, 22]
+    assert again.journal.position.offset == segment(tmp_path).stat().st_size
+    again.journal.close()
+    data = bytearray(segment(tmp_path).read_bytes())
+    data[100] ^= 1
+    segment(tmp_path).write_bytes(data)
+    assert seqs(opened(tmp_path, after=position)) == [21, 22]
+    data[position.offset - 300] ^= 1
+    segment(tmp_path).write_bytes(data)
+    number = data.count(b"\n", 0, position.offset - 300) + 1
+    with pytest.raises(JournalDamaged, match=rf"jsonl:{number}: "):
+        opened(tmp_path, after=position)
