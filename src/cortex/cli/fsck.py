@@ -22,7 +22,7 @@ __all__ = ["EXAMPLES", "fsck"]
 EXAMPLES = """
   cortex fsck                    check the home around this folder
   cortex fsck --home ~/fleet     check another one
-  cortex fsck --repair           repair what is safe; the daemon must be stopped
+  cortex fsck --repair           repair what is safe, with no daemon running
   cortex fsck --json             for programs
 """
 

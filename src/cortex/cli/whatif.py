@@ -22,7 +22,7 @@ __all__ = ["EXAMPLES", "whatif"]
 EXAMPLES = """
   cortex whatif --set budget.total=100000 --since 2d
   cortex whatif --set limits.tools=8 --set spawn.policy=adaptive
-  cortex whatif --since 2025-11-01T00:00:00Z --until 2025-11-02T00:00:00Z --set workers.retries=0
+  cortex whatif --since 2025-11-01 --until 2025-11-02 --set workers.retries=0
   cortex whatif                     how well a rerun tells what happened
 """
 

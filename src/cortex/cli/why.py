@@ -13,10 +13,11 @@ from cortex.cli.options import HomeOption, Output, OutputOption, open_home
 from cortex.cli.printing import print_json, print_yaml
 from cortex.cli.table import status_colour
 from cortex.cli.terminal import colours, one_line, paint, width
-from cortex.cli.verbs import complete_tasks
+from cortex.model.errors import HomeError
 
 if TYPE_CHECKING:
     from cortex.home.causes import Explanation
+    from cortex.home.drops import Dropped
 
 __all__ = ["EXAMPLES", "print_wait", "why"]
 
@@ -24,9 +25,29 @@ EXAMPLES = """
   cortex why task-010               how it came to be, what it waits for
   cortex why worker-scan-003        why this worker runs, or does not
   cortex why handoff-001
+  cortex why nightly.json           why a dropped file was refused
 """
 
 _FIRST, _LAST = 8, 12
+
+
+def _complete(incomplete: str) -> list[str]:
+    """Ids of all kinds that begin so, and names of refused files."""
+    try:
+        home = open_home(None)
+        keys = (
+            (home.tasks(), "id"),
+            (home.workers(), "worker_id"),
+            (home.handoffs(), "handoff_id"),
+            (home.escalations(), "escalation_id"),
+        )
+        names = [str(row.get(key)) for rows, key in keys for row in rows]
+        ending = ".error.json"
+        files = sorted(home.paths.rejected.glob(f"*{ending}"))
+        names += [path.name.removesuffix(ending) for path in files]
+    except (HomeError, OSError):
+        return []
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def why(
@@ -34,8 +55,8 @@ def why(
         str,
         typer.Argument(
             metavar="ID",
-            help="A task, worker, handoff or escalation.",
-            autocompletion=complete_tasks,
+            help="A task, worker, handoff, approval or escalation, or a dropped file's name.",
+            autocompletion=_complete,
         ),
     ],
     everything: Annotated[
@@ -50,13 +71,39 @@ def why(
     what it waits for, since when, and what would free it.
     """
     from cortex.home.causes import explain
+    from cortex.home.drops import find_drop
 
-    explanation = explain(open_home(home), ident)
+    opened = open_home(home)
+    dropped = find_drop(opened, ident) if opened.lookup(ident) is None else None
+    if dropped is not None:
+        _print_drop(ident, dropped, output)
+        return
+    explanation = explain(opened, ident)
     if output in (Output.json, Output.yaml):
         value = _as_json(explanation)
         print_json(value) if output is Output.json else print_yaml(value)
         return
     _print(explanation, everything)
+
+
+def _print_drop(name: str, dropped: Dropped, output: Output | None) -> None:
+    """What became of a dropped file that no task came of."""
+    if output in (Output.json, Output.yaml):
+        value = {"id": name, "kind": "drop", "status": dropped.status, "lies": dropped.lies,
+                 "reason": dropped.reason, "since": dropped.since,
+                 "freed_by": list(dropped.freed_by)}  # fmt: skip
+        print_json(value) if output is Output.json else print_yaml(value)
+        return
+    on = colours()
+    print(paint(one_line(name), "bold", on=on))
+    print(one_line(f"lies in {dropped.lies}"))
+    print()
+    print(f"Now: {paint(dropped.status, *status_colour(dropped.status), on=on)}")
+    _told("because", dropped.reason)
+    if dropped.since:
+        _told("since", f"{dropped.since} ({age(dropped.since)})")
+    for number, way in enumerate(dropped.freed_by):
+        _told("freed by" if number == 0 else "", way)
 
 
 def _print(explanation: Explanation, everything: bool) -> None:

@@ -1,5 +1,6 @@
 """Why things are as they are, out of the journal and the documents."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from sample_home import SampleHome
 
 from cortex.home import Home
 from cortex.home.causes import explain
+from cortex.home.drops import find_drop
 from cortex.model.errors import HomeError
 
 
@@ -79,6 +81,68 @@ def test_a_task_that_needs_another_names_it_with_its_status(home: Home, sample: 
     wait = explain(home, "task-002").wait
     assert wait is not None
     assert wait.freed_by == ("task-001 (in_progress) to complete",)
+
+
+def test_a_worker_short_of_tokens_names_who_holds_them_and_the_smallest_total(
+    home: Home, sample: SampleHome
+) -> None:
+    sample.waiting["worker-scan-003"] = "needs 8000 tokens, the pool has 10 available"
+    sample.publish()
+    wait = explain(home, "worker-scan-003").wait
+    assert wait is not None
+    available = home.budget()["worker_pool"]["available"]
+    short = max(0, 8000 - available)
+    total = home.budget()["total_budget"] + short
+    assert any(f"--set-total {total}" in way for way in wait.freed_by)
+
+
+def test_a_full_limit_is_named_with_its_key_and_who_fills_it(
+    home: Home, sample: SampleHome
+) -> None:
+    (sample.root / "cortex.toml").write_text("[limits.per_type]\nscan = 1\n")
+    sample.waiting["worker-scan-003"] = "a free slot (1 workers run, 1 wait)"
+    sample.publish()
+    wait = explain(home, "worker-scan-003").wait
+    assert wait is not None
+    assert wait.reason == "a free slot: limits.per_type scan-worker allows 1, and 1 run"
+    assert "the end of worker-scan-002 of task-001" in wait.freed_by[0]
+    assert "limits.per_type scan-worker in cortex.toml" in wait.freed_by[-1]
+
+
+def test_a_need_that_failed_is_to_be_tried_again(home: Home, sample: SampleHome) -> None:
+    task = sample.state.tasks["task-002"]
+    task.status, task.needs, task.blocked_on = "pending", ["task-001"], None
+    sample.state.tasks["task-001"].status = "failed"
+    sample.publish()
+    wait = explain(home, "task-002").wait
+    assert wait is not None
+    assert "`cortex retry task-001`" in wait.freed_by[0]
+    assert "`cortex cancel task-002`" in wait.freed_by[1]
+
+
+def test_a_daemon_in_trouble_is_told_first(home: Home) -> None:
+    path = home.paths.task_queue
+    queue = json.loads(path.read_bytes())
+    queue["daemon"] = {"status": "degraded", "cause": "no space left"}
+    path.write_text(json.dumps(queue))
+    wait = explain(home, "task-002").wait
+    assert wait is not None
+    assert "no space left" in wait.freed_by[0]
+
+
+def test_a_refused_drop_is_found_by_its_name(home: Home) -> None:
+    (home.paths.rejected / "odd.json").write_text("{")
+    reason = {"reason": "not JSON", "line": 3, "hint": "close the brace", "at": None}
+    (home.paths.rejected / "odd.json.error.json").write_text(json.dumps(reason))
+    (home.paths.inbox / "fresh.json").write_text("{}")
+    odd, fresh = find_drop(home, "odd.json"), find_drop(home, "fresh.json")
+    assert odd is not None
+    assert fresh is not None
+    assert (odd.status, odd.reason) == ("rejected", "not JSON (line 3)")
+    assert odd.freed_by[0] == "close the brace"
+    assert fresh.status == "pending"
+    for name in ("nothing.json", "", "../x", ".hidden", "*"):
+        assert find_drop(home, name) is None
 
 
 def test_an_ended_task_waits_for_nothing(home: Home) -> None:

@@ -1,0 +1,188 @@
+"""What would free something that waits: which workers hold what it needs, and which limit is full.
+
+Read from the published rows and cortex.toml as they are now; the daemon decides, and may know of
+more by then.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cortex.home.documents import Row
+from cortex.model.errors import SettingsError
+from cortex.model.ids import master_key
+from cortex.model.settings import Settings, load_settings
+from cortex.model.times import format_duration, format_time, parse_time
+
+if TYPE_CHECKING:
+    from cortex.home.client import Home
+    from cortex.model.journal_line import Line
+
+__all__ = [
+    "Backoff",
+    "Limit",
+    "backoff_of",
+    "backoff_ways",
+    "full_limit",
+    "slot_ways",
+    "token_ways",
+    "until",
+]
+
+_NAMED = 3
+_TOOLS = ("tools", "command")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit that has no room: its key in cortex.toml, its size, and the workers that fill it."""
+
+    key: str
+    size: int
+    holders: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """A step that waits for its next attempt: since when, until when (seconds), after what."""
+
+    step: str
+    since: str
+    until_s: float
+    reason: str
+
+
+def until(instant: object) -> str:
+    """A time with how far away it is: `2025-11-01T10:15:00Z (in 4m)`."""
+    try:
+        left_s = parse_time(str(instant)) - time.time()
+    except ValueError:
+        return str(instant)
+    return f"{instant} (in {format_duration(left_s)})" if left_s > 0 else f"{instant} (past)"
+
+
+def _running(home: Home) -> list[Row]:
+    return [row for row in home.pool().get("active_workers") or () if isinstance(row, dict)]
+
+
+def _ends(rows: list[Row] | tuple[Row, ...], what: str = "") -> list[str]:
+    """The first few workers whose end helps, soonest timeout first."""
+    rows = sorted(rows, key=lambda row: str(row.get("timeout_at") or "~"))
+    told = []
+    for row in rows[:_NAMED]:
+        at_most = f", {until(row['timeout_at'])} at the latest" if row.get("timeout_at") else ""
+        holds = what.format(tokens=_left(row)) if what else ""
+        told.append(f"the end of {row.get('worker_id')} of {row.get('task_id')}{holds}{at_most}")
+    if len(rows) > _NAMED:
+        told.append(f"or of one of {len(rows) - _NAMED} more: `cortex get workers`")
+    return told
+
+
+def _left(row: Row) -> int:
+    """How many tokens a worker's end gives back at most."""
+    return max(0, int(row.get("token_budget") or 0) - int(row.get("tokens_used") or 0))
+
+
+def token_ways(home: Home, row: Row) -> tuple[str, ...]:
+    """What would give a waiting worker its tokens."""
+    budget = home.budget()
+    pool = budget.get("worker_pool") or {}
+    need = int(row.get("estimated_tokens") or row.get("token_budget") or 0)
+    short = max(0, need - int(pool.get("available") or 0))
+    holders = [one for one in _running(home) if one.get("fund") == "pool" and _left(one)]
+    ways = _ends(holders, ", which may give back {tokens:,} tokens")
+    if sum(map(_left, holders)) < short:
+        ways = ["more than all running workers can give back"] if holders else []
+    ways.append(f"the reset at {until(budget.get('resets_at'))}")
+    total = int(budget.get("total_budget") or 0)
+    ways.append(f"`cortex budget --set-total {total + short}`, {short:,} more (or any larger N)")
+    return tuple(ways)
+
+
+def slot_ways(limit: Limit | None) -> tuple[str, ...]:
+    """What would give a waiting worker a slot."""
+    if limit is None:
+        return ("the end of a running worker", "larger [limits] in cortex.toml")
+    larger = f"a larger {limit.key} in cortex.toml, and a restart of cortexd"
+    return (*_ends(limit.holders), larger)
+
+
+def full_limit(home: Home, row: Row) -> Limit | None:
+    """The first limit that has no room for this waiting worker, as the daemon looks at them."""
+    try:
+        settings = load_settings(home.paths.settings)
+    except SettingsError:
+        return None
+    running = _running(home)
+    for key, size, holders in _limits(settings, running, row, _repository(home, row)):
+        if size and len(holders) >= size:
+            return Limit(key, size, tuple(holders))
+    return None
+
+
+def _limits(
+    settings: Settings, running: list[Row], row: Row, repository: object
+) -> list[tuple[str, int, list[Row]]]:
+    """(key, size, workers that count) of each limit that a worker falls under; size 0: none."""
+
+    def same(name: str, value: Any) -> list[Row]:
+        return [one for one in running if value is not None and one.get(name) == value]
+
+    limits = settings.limits
+    kind, master = str(row.get("worker_type")), str(row.get("master_agent"))
+    tools = [one for one in running if one.get("runtime") in _TOOLS]
+    agents = [one for one in running if one.get("runtime") not in _TOOLS]
+    cores = len(os.sched_getaffinity(0))
+    found = [
+        (f"limits.per_type {kind}", limits.per_type.get(kind, 0), same("worker_type", kind)),
+        (
+            f"limits.per_master {master_key(master)}",
+            limits.per_master.get(master_key(master), 0),
+            same("spawned_by", master),
+        ),
+        ("limits.per_repository", limits.per_repository, same("repository", repository)),
+        ("limits.tools", settings.tools_limit(cores), tools),
+    ]
+    return [*found, ("limits.agents", limits.agents, agents)]
+
+
+def _repository(home: Home, row: Row) -> object:
+    """Where a waiting worker would work; its task's row knows."""
+    task = home.task(str(row.get("task_id"))) or {}
+    for step in task.get("steps") or ():
+        if step.get("name") == row.get("step") and step.get("repository"):
+            return step["repository"]
+    scope = task.get("scope")
+    return scope.get("repository") if isinstance(scope, dict) else None
+
+
+def backoff_of(task: Row, history: list[Line]) -> Backoff | None:
+    """The step of a task that waits for a later attempt longest, if one does."""
+    idle = {
+        str(step.get("name"))
+        for step in task.get("steps") or ()
+        if step.get("status") in ("ready", "waiting")
+    }
+    found: dict[str, Backoff] = {}
+    for line in history:
+        for event in line.events:
+            if event.get("event") != "step_changed" or event.get("task_id") != task.get("id"):
+                continue
+            due, name = event.get("not_before"), str(event.get("step"))
+            found.pop(name, None)
+            if isinstance(due, dict) and name in idle:
+                reason = str(event.get("reason") or "it did not succeed")
+                found[name] = Backoff(name, line.at, float(due["wall"]), reason)
+    ahead = [one for one in found.values() if one.until_s > time.time()]
+    return min(ahead, key=lambda one: one.until_s, default=None)
+
+
+def backoff_ways(backoff: Backoff) -> tuple[str, ...]:
+    """When the next attempt comes, and how it comes sooner."""
+    when = f"time: the next attempt comes at {until(format_time(backoff.until_s))}"
+    if "low priority" in backoff.reason:
+        return (when, "a higher priority: edit it in coordination/task-queue.json")
+    return (when,)
