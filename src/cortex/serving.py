@@ -9,14 +9,17 @@ import argparse
 import faulthandler
 import os
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 from cortex import __version__
 from cortex.control.clock import RealClock
 from cortex.control.effects import ThreadEffects
 from cortex.control.logging import make_log
 from cortex.control.notifying import Notifier
-from cortex.control.opening import make_folders, only_daemon, runtime_dir_of
+from cortex.control.opening import make_folders, only_daemon
+from cortex.control.runtime_dirs import clear_abandoned, runtime_dir_in_use
 from cortex.daemon import Daemon, Seams
 from cortex.home.find import find_home
 from cortex.masters.library import Library
@@ -69,14 +72,14 @@ def main(argv: list[str] | None = None) -> int:
     return 1
 
 
-def _real_seams(paths: HomePaths, settings: Settings) -> Seams:
+def _real_seams(paths: HomePaths, settings: Settings, runtime_dir: str) -> Seams:
     return Seams(
         clock=RealClock(),
         disk=RealDisk(),
         make_executor=lambda: LocalExecutor(paths.state, containment=settings.workers.containment),
         make_effects=ThreadEffects,
         library=Library(paths, runtime_infos()),
-        runtime_dir=runtime_dir_of(paths, settings),
+        runtime_dir=runtime_dir,
         archive_index=paths.archive_index,
         pid=os.getpid(),
         notifier=Notifier.from_environment(),
@@ -88,8 +91,9 @@ def _serve(options: argparse.Namespace) -> int:
     settings = load_settings(paths.settings)
     log = make_log(options.log_format or settings.daemon.log_format)
     make_folders(paths)
-    with only_daemon(paths):
-        seams = _real_seams(paths, settings)
+    with only_daemon(paths), runtime_dir_in_use(paths, settings) as runtime_dir:
+        threading.Thread(target=_clear, args=(runtime_dir, log), daemon=True).start()
+        seams = _real_seams(paths, settings, runtime_dir)
         daemon = Daemon(paths, settings, log, seams, drain=options.drain)
         try:
             daemon.run()
@@ -97,6 +101,13 @@ def _serve(options: argparse.Namespace) -> int:
             log.error(str(error))
             return 1
     return 0
+
+
+def _clear(runtime_dir: str, log: Any) -> None:
+    """Clears away the locks of homes that are gone, once, beside everything else."""
+    cleared = clear_abandoned(runtime_dir)
+    if cleared:
+        log.info("runtime folders of homes that are gone were removed", folders=cleared)
 
 
 if __name__ == "__main__":

@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from cortex.model.errors import HomeError
-from cortex.model.failpoints import failpoint
 from cortex.model.journal_line import Line
 from cortex.model.paths import HomePaths
 from cortex.model.seams import Disk
-from cortex.model.settings import Settings
 from cortex.model.state import State
 from cortex.store import checkpoint
 from cortex.store.formats import refuse_newer_files
@@ -29,7 +25,7 @@ from cortex.store.publish import Publisher
 from cortex.store.journal_scan import opened_day
 from cortex.store.replaying import replay, state_of
 
-__all__ = ["Opened", "make_folders", "only_daemon", "open_state", "runtime_dir_of"]
+__all__ = ["Opened", "make_folders", "only_daemon", "open_state"]
 
 #: A client that only asks whether a daemon runs holds the lock for an instant.
 LOCK_WAIT_S = 0.3
@@ -140,50 +136,3 @@ def _later_trace(disk: Disk, paths: HomePaths, seq: int) -> str | None:
         if isinstance(published, int) and published >= seq:
             return f"{path.name} was published at line {published}"
     return None
-
-
-def runtime_dir_of(paths: HomePaths, settings: Settings) -> str:
-    """Where this home's locks and claims lie: a tmpfs that outlives the daemon, or the home.
-
-    The folder's name is random and recorded in the home, so that a folder which was lost and made
-    again cannot be taken for the old one.
-    """
-    chosen = settings.daemon.runtime_dir
-    record = paths.state / "runtime-dir"
-    base = _runtime_base() if chosen == "auto" else None
-    if chosen not in ("auto", "home"):
-        base = Path(chosen)
-    if base is None:
-        return str(paths.attempts)
-    try:
-        known = Path(record.read_text(encoding="utf-8").strip())
-        if known.parent == base and _is_ours(known):
-            return str(known)
-    except OSError:
-        pass
-    folder = base / f"home-{secrets.token_hex(8)}"
-    try:
-        folder.mkdir(parents=True, mode=0o700)
-    except OSError:
-        return str(paths.attempts)
-    failpoint("opening.runtime_dir_made")
-    record.write_text(f"{folder}\n", encoding="utf-8")
-    return str(folder)
-
-
-def _runtime_base() -> Path | None:
-    """systemd's runtime folder for this unit, or /run for root; None: use the home."""
-    given = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
-    if given:
-        return Path(given)
-    if os.geteuid() == 0 and os.access("/run", os.W_OK) and os.statvfs("/run").f_bavail > 0:
-        return Path("/run/cortexd")
-    return None
-
-
-def _is_ours(folder: Path) -> bool:
-    try:
-        status = folder.lstat()
-    except OSError:
-        return False
-    return folder.is_dir() and not folder.is_symlink() and status.st_uid == os.geteuid()
