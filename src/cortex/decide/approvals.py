@@ -13,7 +13,7 @@ from cortex.decide.entry import Now
 from cortex.model.settings import Settings
 from cortex.model.state import Approval, State, Step, Task
 
-__all__ = ["ask", "step_waits", "task_waits", "withdraw_approvals"]
+__all__ = ["ask", "step_waits", "task_waits", "too_many_wait", "withdraw_approvals"]
 
 Event = dict[str, Any]
 #: How `Task.approved` names the whole of a task.
@@ -58,7 +58,7 @@ def step_waits(task: Task, step: Step, catalog: Catalog) -> str | None:
 def ask(
     state: State, task: Task, reason: str, now: Now, *, step: str | None = None, gate: str = ""
 ) -> list[Event]:
-    """Events that let a task wait for a person, before it starts or on its way to a step or gate."""
+    """Events that let a task wait for a person, before it starts or on its way to a step."""
     approval = Approval(
         id=f"approval-{state.counters.get('approval', 0) + 1:03d}",
         task_id=task.id,
@@ -69,6 +69,22 @@ def ask(
         gate=gate,
     )
     return [{"event": "approval_asked", "approval": approval.to_json()}]
+
+
+def too_many_wait(state: State, task: Task, settings: Settings) -> str | None:
+    """Backpressure: why a task does not even start, while so many of its type wait for a yes."""
+    limit = settings.approvals.waiting_at_most
+    if not limit:
+        return None
+    waiting = [
+        approval.id
+        for approval in state.approvals.values()
+        if approval.status == "pending" and state.tasks[approval.task_id].type == task.type
+    ]
+    if len(waiting) < limit:
+        return None
+    named = ", ".join(waiting[:3])
+    return f"a person's answer to {named}: {len(waiting)} of type {task.type} wait already"
 
 
 def withdraw_approvals(state: State, task_id: str) -> list[Event]:

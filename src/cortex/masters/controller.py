@@ -68,6 +68,8 @@ class MastersController:
                     self._keys.add(("task", task.parent))
             elif kind == "handoff":
                 self._keys.add((kind, ident))
+            elif kind == "approval":
+                self.look_at_blocked()
             elif kind == "worker":
                 self._index(ident)
             else:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortex.decide.aggregate import conclude_parent, dead_steps, open_children, settled
-from cortex.decide.approvals import ask, step_waits, task_waits
+from cortex.decide.approvals import ask, step_waits, task_waits, too_many_wait
 from cortex.decide.catalog import Catalog
 from cortex.decide.entry import Entry, Now, seconds_left
 from cortex.decide.evidence import quote
@@ -72,7 +72,7 @@ def _waits_for(state: State, task: Task) -> str | None:
 def _route(state: State, task: Task, catalog: Catalog, settings: Settings, now: Now) -> Decision:
     if task.hold:
         return NOTHING
-    waiting = _waits_for(state, task)
+    waiting = _waits_for(state, task) or too_many_wait(state, task, settings)
     if waiting is not None:
         if waiting == task.waiting_for:
             return NOTHING

@@ -204,6 +204,9 @@ class Approvals(_Section):
         0, description="tasks whose workers may use more tokens than this; 0: none"
     )
     workers_above: int = Field(0, ge=0, description="tasks of more workers than this; 0: none")
+    waiting_at_most: int = Field(
+        0, ge=0, description="with so many of one type waiting, no other of it starts; 0: no limit"
+    )
 
 
 class Retention(_Section):

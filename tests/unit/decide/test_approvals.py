@@ -135,3 +135,17 @@ def test_a_replayed_state_asks_the_same() -> None:
     assert again.approvals == world.state.approvals
     (row,) = documents(again)["handoffs.json"]["approvals"]
     assert (row["task_id"], row["status"]) == ("task-001", "pending")
+
+
+def test_no_further_work_of_a_kind_starts_while_too_many_wait_for_a_person() -> None:
+    world = world_with(waiting_at_most=2)
+    for _ in range(2):
+        submitted(world, type="deploy", approval=True)
+    third = submitted(world, type="deploy")
+    assert third.status == "pending"
+    assert third.waiting_for is not None
+    assert "approval-001, approval-002: 2 of type deploy wait already" in third.waiting_for
+    assert submitted(world, type="other").status == "in_progress"
+    say(world, kind="approve", approval_id="approval-001")
+    world.reconcile()
+    assert third.status == "in_progress"
