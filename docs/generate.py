@@ -1,4 +1,4 @@
-"""Makes docs/states.md, docs/settings.md and docs/cli.md from the code that they describe.
+"""Makes docs/states.md, conditions.md, settings.md and cli.md from the code that they describe.
 
 `scripts/docs` calls it, and a test in tests/house says when a page is not current. What the words
 on a page mean is in the code: the tables of lives, the settings model, the commands.
@@ -82,7 +82,12 @@ def main(arguments: list[str]) -> int:
 
 def pages() -> dict[str, str]:
     """Every generated page by its name in docs/."""
-    return {"states.md": states_page(), "settings.md": settings_page(), "cli.md": cli_page()}
+    return {
+        "states.md": states_page(),
+        "conditions.md": conditions_page(),
+        "settings.md": settings_page(),
+        "cli.md": cli_page(),
+    }
 
 
 # --- states
@@ -135,6 +140,35 @@ def table_of(edges: Mapping[str, Iterable[str]], words: Mapping[str, str]) -> st
 def _in_order(edges: Mapping[str, Iterable[str]], chosen: Iterable[str]) -> list[str]:
     wanted = set(chosen)
     return [status for status in edges if status in wanted]
+
+
+# --- conditions
+
+
+def conditions_page() -> str:
+    """What the daemon says of its own health, from decide.health."""
+    from cortex.decide.health import CONDITIONS
+
+    parts = [
+        "# Conditions",
+        HEAD,
+        "The daemon watches itself. What is amiss stands as `conditions` in the head of "
+        "task-queue.json, the gravest first; in `cortex status`, `cortex top` and on the status "
+        "line under systemd. Each beginning and each end is a line of the journal "
+        "(`condition_began`, `condition_ended`) and of the daemon's log. A condition that "
+        "degrades makes the daemon's status `degraded`, and `cortex status` ends with 1; others "
+        "are only told.",
+        "*later* means: once it has lasted for `daemon.stuck_after`. What looks stuck because the "
+        "daemon itself stood still does not count.",
+    ]
+    lines = ["| condition | degrades | stands | meaning | what to do |", "|---|---|---|---|---|"]
+    for name, condition in CONDITIONS.items():
+        degrades = "yes" if condition.degrading else "no"
+        stands = "later" if condition.patient else "at once"
+        lines.append(
+            f"| `{name}` | {degrades} | {stands} | {condition.meaning} | {condition.remedy} |"
+        )
+    return "\n\n".join([*parts, "\n".join(lines)]) + "\n"
 
 
 # --- settings

@@ -47,6 +47,7 @@ COMMANDS = {
     "retry": Command("Act", "verbs", "retry", "Run failed or cancelled tasks again."),
     "pause": Command("Act", "verbs", "pause", "Hold tasks, or all new starts."),
     "resume": Command("Act", "verbs", "resume", "Let paused tasks go on."),
+    "drain": Command("Act", "verbs", "drain", "Start nothing new; the daemon leaves when idle."),
     "approve": Command("Act", "verbs", "approve", "Say yes to what waits for it."),
     "deny": Command("Act", "verbs", "deny", "Say no; the task is cancelled."),
     "handoff": Command("Act", "verbs", "handoff", "Accept or reject a handoff."),

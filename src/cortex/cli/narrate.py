@@ -104,6 +104,7 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
     "schedule_moved": lambda event: (
         f"{event.get('schedule_id')} {'paused' if event.get('paused') else 'goes on'}"
     ),
+    "fleet_draining": lambda _event: "nothing new starts, the daemon leaves when idle",
     "fleet_paused": lambda event: "fleet paused" if event.get("paused") else "fleet goes on",
     "budget_configured": lambda event: f"budget of {_tokens(event, 'total')} set up",
     "budget_changed": lambda event: f"budget now {_tokens(event, 'total')}",
@@ -120,6 +121,11 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
         f"{len(event.get('tasks') or [])} tasks and {len(event.get('workers') or [])} "
         "workers archived"
     ),
+    "logs_removed": lambda event: (
+        f"logs of before {event.get('until')} removed: {event.get('tasks')} tasks, "
+        f"{event.get('workers')} workers, {event.get('rejected')} refused drops"
+    ),
+    "day_opened": lambda _: "a new day of the journal",
 }
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "cancel",
     "complete_tasks",
     "deny",
+    "drain",
     "handoff",
     "pause",
     "resume",
@@ -46,6 +47,10 @@ EXAMPLES = {
     "resume": """
   cortex resume task-010
   cortex resume            the whole fleet
+""",
+    "drain": """
+  cortex drain             before an upgrade; the next cortexd goes on with what waits
+  cortex drain && tail --pid="$(cat .state/pid)" -f /dev/null    until it has left
 """,
     "approve": """
   cortex get approvals
@@ -140,6 +145,11 @@ def resume(
     """Let paused tasks, or the paused fleet, go on."""
     for ident in tasks or (None,):
         _verb(open_home(home), "resume", ident, f"{ident or 'the fleet'} goes on", reason)
+
+
+def drain(reason: ReasonOption = None, home: HomeOption = None) -> None:
+    """Start nothing new; when the running workers have ended, the daemon leaves."""
+    _verb(open_home(home), "drain", None, "nothing new starts; the daemon leaves when idle", reason)
 
 
 def handoff(

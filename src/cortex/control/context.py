@@ -28,7 +28,7 @@ class Context:
     `held_until` is a monotonic instant before which the machine is too short of something to start.
     `catalog` and `settings` are replaced whole when their files change. `vitals` holds what live
     workers last said. `full` carries the journal's error while the disk takes nothing: nothing new
-    is started then.
+    is started then. `upkeep` has a sentence for each piece of upkeep that failed at its last try.
     """
 
     engine: Engine
@@ -40,9 +40,15 @@ class Context:
     vitals: dict[str, Vitals] = field(default_factory=dict)
     cores: int = field(default_factory=_cores)
     full: str | None = None
-    draining: bool = False
+    told_to_drain: bool = False
     held_until: float = 0.0
     again: list[tuple[tuple[str, str], float]] = field(default_factory=list)
+    upkeep: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def draining(self) -> bool:
+        """Whether nothing new starts because the daemon leaves once the running workers ended."""
+        return self.told_to_drain or self.state.draining
 
     @property
     def state(self) -> State:
@@ -52,6 +58,14 @@ class Context:
     def hold_starts(self, seconds: float) -> None:
         """Starts nothing for a while: a machine short of processes or space needs no more."""
         self.held_until = max(self.held_until, self.engine.clock.monotonic() + seconds)
+
+    def kept_up(self, what: str, outcome: Any) -> bool:
+        """Whether a piece of upkeep went well; a failure of it is told until its next success."""
+        if isinstance(outcome, Exception):
+            self.upkeep[what] = f"{what}: {outcome}"
+            return False
+        self.upkeep.pop(what, None)
+        return True
 
     def retry_later(self, key: tuple[str, str], seconds: float) -> None:
         """Lets a key come up again after a while; the masters' controller takes it from here."""

@@ -232,6 +232,8 @@ def _open(state: State, task_id: str, verb: str) -> Task:
 
 def _verb(state: State, request: VerbRequest) -> Entry:
     reason = request.reason or f"a person asked to {request.kind}"
+    if request.kind == "drain":
+        return Entry("person", reason, [{"event": "fleet_draining"}])
     if request.task_id is None:
         paused = request.kind == "pause"
         return Entry("person", reason, [{"event": "fleet_paused", "paused": paused}])

@@ -326,6 +326,16 @@ def _fleet_paused(state: State, event: Event, _at: str) -> None:
         _touch_worker(state, state.workers[ident])
 
 
+def _fleet_draining(state: State, _event: Event, _at: str) -> None:
+    state.draining = True
+    state.touch("fleet", "")
+
+
+def _daemon_started(state: State, _event: Event, _at: str) -> None:
+    """A drain ends with the daemon that drained."""
+    state.draining = False
+
+
 def _archived(state: State, event: Event, _at: str) -> None:
     for ident in event["tasks"]:
         task = state.tasks.pop(ident)
@@ -390,7 +400,8 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "logs_removed": _noted,
     "day_opened": _noted,
     "usage_unusual": _noted,
-    "daemon_started": _noted,
+    "fleet_draining": _fleet_draining,
+    "daemon_started": _daemon_started,
     "daemon_stopped": _noted,
     "condition_began": _noted,
     "condition_ended": _noted,

@@ -245,14 +245,15 @@ class ScheduleRequest(BaseModel):
 
 
 class VerbRequest(BaseModel):
-    """cancel, retry, pause or resume one task; pause and resume without one: the fleet.
+    """cancel, retry, pause or resume one task; pause and resume without one: the fleet. drain:
+    nothing new starts, and the daemon leaves once what runs has ended.
 
     With `schedule_id`: cancel, pause or resume a schedule.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Literal["cancel", "retry", "pause", "resume"]
+    kind: Literal["cancel", "retry", "pause", "resume", "drain"]
     task_id: Id | None = None
     schedule_id: Id | None = None
     reason: Line | None = None
@@ -260,6 +261,8 @@ class VerbRequest(BaseModel):
 
     @model_validator(mode="after")
     def _sound(self) -> VerbRequest:
+        if self.kind == "drain" and (self.task_id or self.schedule_id):
+            raise ValueError("drain is for the whole fleet; it names no task or schedule")
         if self.schedule_id is not None:
             if self.task_id is not None:
                 raise ValueError("has both task_id and schedule_id; keep one of them")
@@ -325,6 +328,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "retry": VerbRequest,
     "pause": VerbRequest,
     "resume": VerbRequest,
+    "drain": VerbRequest,
     "handoff": HandoffAnswer,
     "approve": Answer,
     "deny": Answer,

@@ -375,6 +375,7 @@ class State:
     receipt_floor: int = 0
     edits: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     paused: bool = False
+    draining: bool = False
     usage: dict[str, list[int]] = field(default_factory=dict)
     failing: dict[str, int] = field(default_factory=dict)
     lineages: dict[str, list[int]] = field(default_factory=dict)
@@ -397,6 +398,7 @@ class State:
             "receipt_floor": self.receipt_floor,
             "edits": dict(self.edits),
             "paused": self.paused,
+            "draining": self.draining,
             "usage": self.usage,
             "failing": self.failing,
             "lineages": self.lineages,
@@ -426,6 +428,7 @@ class State:
             receipt_floor=data["receipt_floor"],
             edits=dict(data.get("edits", {})),
             paused=data["paused"],
+            draining=data.get("draining", False),
             usage=dict(data.get("usage", {})),
             failing=dict(data.get("failing", {})),
             lineages=dict(data.get("lineages", {})),

@@ -195,6 +195,7 @@ def test_every_kind_can_be_asked_for() -> None:
         "resume": {"reason": "go on"},
         "handoff": {"handoff_id": "handoff-001", "status": "accepted"},
         "budget": {"total_budget": 1000},
+        "drain": {"reason": "upgrade"},
         "approve": {"task_id": "task-001"},
         "deny": {"approval_id": "approval-001", "reason": "no"},
         "schedule": {"schedule": "daily@09:00", "command": "true"},
