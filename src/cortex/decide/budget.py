@@ -139,6 +139,15 @@ def _shift(start: datetime, period: str, count: int) -> datetime:
     return start + timedelta(days=count * (7 if period == "weekly" else 1))
 
 
+def is_over(budget: Budget, now: float) -> bool:
+    """Whether a new period begins at the wall time `now`: at the old one's end, or where the clock
+    was set back by more than a whole period, which else would last until it has caught up."""
+    if not budget.resets_at:
+        return False
+    length_s = budget.resets_at - budget.period_start
+    return now >= budget.resets_at or now < budget.period_start - length_s
+
+
 def reset(
     state: State, settings: Settings, now: float, used: dict[str, int] | None = None
 ) -> list[Event]:
