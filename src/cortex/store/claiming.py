@@ -164,14 +164,18 @@ class ScanUnderWay:
 
     def sync_folders(self) -> None:
         """A power cut must not undo a claim whose receipt the journal holds: the file would come
-        back under its first name and be accepted a second time."""
+        back under its first name and be accepted a second time. Where that cannot be had the
+        claims are stranded, and wait for it in `.intake/`."""
         if not self.claimed_from:
             return
         for folder in (self.paths.intake, *sorted(self.claimed_from)):
             try:
                 self.disk.fsync_dir(folder)
             except OSError as error:
-                self.found.faults.append(f"{folder}: claims may not be durable: {error.strerror}")
+                self.found.faults.append(f"{folder}: claims wait: {error.strerror}")
+                self.found.stranded.update(drop.number for drop in self.found.drops)
+                self.found.drops.clear()
+                return
 
 
 def is_what_was_read(
