@@ -228,3 +228,11 @@ def test_files_dropped_while_no_daemon_runs_wait_for_the_next_one(live: LiveHome
     live.start()
     assert live.until_ended("early")[0]["status"] == "completed"
     assert live.until(lambda: live.errors().get("bad.json"), "the bad one is refused")
+
+
+def test_a_drop_whose_name_is_no_utf8_becomes_a_task_that_completes(live: LiveHome) -> None:
+    """Its report could not be written, again and again."""
+    name = b"caf\xe9.json".decode("utf-8", "surrogateescape")
+    (live.paths.inbox / name).write_text('{"id": "odd", "command": "true"}')
+    (row,) = live.until_ended("odd")
+    assert (row["status"], row["source"]) == ("completed", r"caf\udce9.json")

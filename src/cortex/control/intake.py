@@ -18,7 +18,7 @@ from cortex.decide.health import Sign
 from cortex.model.errors import RequestError
 from cortex.model.seams import Disk
 from cortex.store.archive import Archive
-from cortex.store.drop import Drop, Problem
+from cortex.store.drop import Drop, Problem, quoted
 from cortex.store.inbox import Known, ScanResult, leftovers, scan
 from cortex.store.rejecting import finish, reject
 
@@ -212,7 +212,7 @@ class Intake:
         if problem is None:
             try:
                 now = context.engine.now()
-                entry = accept_all(state, read.requests, drop.name, now, read.archived)
+                entry = accept_all(state, read.requests, quoted(drop.name), now, read.archived)
             except RequestError as error:
                 problem = _problem(error, drop)
             else:
