@@ -173,6 +173,8 @@ class Publishing:
         clock = self._context.engine.clock.monotonic()
         if self._under_way or not self._anything or clock < self._next:
             return
+        if self._context.engine.journal.pending:
+            return  # lines came after the turn's commit: the next turn has them durable
         work = self._work([d for d in self._documents() if not self._lookout.holds(d.path)])
         if not work:
             return
