@@ -5,9 +5,11 @@
 """
 
 from cortex.testing.clock import FakeClock
-from cortex.testing.disk import Crash, FakeDisk, Fault
+from cortex.testing.disk import FakeDisk
+from cortex.testing.disk_faults import Crash, Fault
 from cortex.testing.effects import ScheduledEffects
-from cortex.testing.executor import Behaviour, FakeExecutor, FakeMachine
+from cortex.testing.executor import FakeExecutor
+from cortex.testing.machine import Behaviour, FakeMachine
 from cortex.testing.simulation import Outcome, Simulation
 
 __all__ = [

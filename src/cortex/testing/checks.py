@@ -1,14 +1,12 @@
-"""What must hold after every step of a simulation, and at its end.
+"""What must hold after every step of a simulation: the journal, the state, the workers.
 
 The checks read the durable journal by themselves, line by line, and hold everything else against
-it: the daemon's state, the starts of workers, the drops, the published files.
+it. Drops and published files are the business of `checks_drops` and `checks_documents`.
 """
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from cortex.decide.evolve import evolve
@@ -19,10 +17,15 @@ from cortex.model.state import LIVE, OPEN_TASK, State
 from cortex.runtime.executor import Launch
 from cortex.store.drop import split_intake_name
 from cortex.testing.disk import FakeDisk
-from cortex.testing.executor import FakeMachine
-from cortex.testing.people import People
+from cortex.testing.machine import FakeMachine
 
 __all__ = ["Checks"]
+
+_SCALARS = ("at", "counters", "budget", "receipts", "receipt_floor", "paused")
+#: Derived, and in an order of their own after a checkpoint.
+_NOT_COMPARED = ("touched", "dependents", "ended_tasks")
+_COMPARED = tuple(known.name for known in fields(State) if known.name not in _NOT_COMPARED)
+_ORDERED = ("tasks", "workers", "handoffs", "escalations")
 
 
 @dataclass(slots=True)
@@ -31,52 +34,64 @@ class Checks:
 
     disk: FakeDisk
     paths: HomePaths
-    people: People
     found: list[str] = field(default_factory=list)
     state: State = field(default_factory=State)
     lines: list[Line] = field(default_factory=list)
-    #: Receipts of the journal: number -> the drop's name.
+    #: Receipts of the journal: number -> the drop's name, as the journal quotes it.
     receipts: dict[int, str] = field(default_factory=dict)
     refused: set[int] = field(default_factory=set)
     spawned: set[tuple[str, int]] = field(default_factory=set)
+    tasks: int = 0
+    #: Lines that take hand edits up, or refuse them.
+    edited: list[Line] = field(default_factory=list)
+    #: Records that changed since the daemon's state was last held against them.
+    _changed: dict[tuple[str, str], None] = field(default_factory=dict)
     _segment: str = ""
     _offset: int = 0
-    _documents: dict[str, Any] = field(default_factory=dict)
+    _marks: tuple[int, ...] = ()
 
     # --- the journal
 
     def read(self) -> list[Line]:
         """Takes in the lines that have become durable since the last call."""
+        folder = str(self.paths.journal)
+        segments = self.disk.files_in(folder, durable=True)
+        current = segments.get(self._segment)
+        marks = (*self.disk.marks(folder), current.safe_marks if current is not None else 0)
+        if marks == self._marks:
+            return []
+        self._marks = marks
         new: list[Line] = []
-        folder = self.paths.journal
-        for name in self.disk.names(folder, durable=True):
+        for name in sorted(segments):
             if not name.endswith(".jsonl") or name < self._segment:
                 continue
             if name > self._segment:
-                self._segment, self._offset = name, 0
-            data = self.disk.durable(folder / name) or b""
-            if len(data) < self._offset:
+                self._segment, self._offset, self._marks = name, 0, ()
+            if len(segments[name].safe) < self._offset:
                 self.found.append(f"{name}: durable lines are gone")
                 return new
-            new += self._read_segment(data)
+            new += self._read_segment(bytes(segments[name].safe[self._offset :]))
         return new
 
     def _read_segment(self, data: bytes) -> list[Line]:
         new = []
-        while (end := data.find(b"\n", self._offset)) >= 0:
+        for raw in data.split(b"\n")[:-1]:
             try:
-                line = decode(data[self._offset : end])
+                line = decode(raw)
             except BadLine:
                 break
             if line.seq != self.state.seq + 1:
                 break
-            self._offset = end + 1
+            self._offset += len(raw) + 1
             self._take(line)
             new.append(line)
         return new
 
     def _take(self, line: Line) -> None:
+        if line.at < self.state.at:
+            self.found.append(f"line {line.seq} is of {line.at}, after {self.state.at}")
         evolve(self.state, line.seq, line.at, line.events)
+        self._changed.update(self.state.touched)
         self.state.touched.clear()
         self.lines.append(line)
         for text in violations(self.state):
@@ -86,6 +101,10 @@ class Checks:
                 self._receipt(event["receipt"], event["file"])
             elif event["event"] == "drop_rejected":
                 self.refused.add(event["receipt"])
+            elif event["event"] in ("file_edited", "file_edit_refused"):
+                self.edited.append(line)
+            elif event["event"] == "task_accepted":
+                self.tasks += 1
             elif event["event"] == "worker_spawning":
                 self.spawned.add((event["worker_id"], event["nonce"]))
 
@@ -100,14 +119,31 @@ class Checks:
         if self.state.seq < seq:
             self.found.append(f"line {seq} counts as durable; the disk has {self.state.seq}")
 
-    def same_state(self, state: State) -> None:
-        """The daemon's state must be what replaying the durable journal gives."""
+    def same_state(self, state: State, *, whole: bool = False) -> None:
+        """The daemon's state must be what replaying the durable journal gives: in all that changed
+        since the last look, or as a whole."""
         if state.seq != self.state.seq:
             return
-        mine, theirs = self.state.to_json(), state.to_json()
-        for name, value in mine.items():
-            if theirs[name] != value:
-                self.found.append(f"replay differs from the state in {name} at {state.seq}")
+        different = [n for n in _SCALARS if getattr(state, n) != getattr(self.state, n)]
+        if whole:
+            different += [n for n in _COMPARED if getattr(state, n) != getattr(self.state, n)]
+            different += [f"the order of {n}" for n in _ORDERED if not self._same_order(state, n)]
+        else:
+            different += [
+                f"{kind} {ident}"
+                for kind, ident in self._changed
+                if f"{kind}s" in _COMPARED and self._differs(state, f"{kind}s", ident)
+            ]
+        self._changed.clear()
+        for what in different:
+            self.found.append(f"replay differs from the state in {what} at {state.seq}")
+
+    def _same_order(self, state: State, name: str) -> bool:
+        return list(getattr(state, name)) == list(getattr(self.state, name))
+
+    def _differs(self, state: State, name: str, ident: str) -> bool:
+        mine: Any = getattr(self.state, name).get(ident)
+        return bool(getattr(state, name).get(ident) != mine)
 
     # --- workers
 
@@ -127,65 +163,6 @@ class Checks:
             if (mine.task_id, mine.step) == (worker.task_id, worker.step):
                 self.found.append(f"{other.worker_id} lives as {launch.worker_id} starts")
 
-    # --- drops
-
-    def drops(self) -> None:
-        """Each drop is in the inbox, claimed, or has its one receipt."""
-        wanted = Counter(drop.name for drop in self.people.dropped)
-        soft = {name for _, name, _, _ in self.people.unfinished}
-        here: Counter[str] = Counter(self.receipts.values())
-        for folder in (self.paths.inbox, self.paths.coordination):
-            here.update(self.disk.names(folder))
-        for name in self.disk.names(self.paths.intake):
-            parts = split_intake_name(name)
-            if parts is not None and parts[0] not in self.receipts:
-                here[parts[1]] += 1
-        for name, count in wanted.items():
-            if here[name] < count:
-                self.found.append(f"{name} was dropped and is nowhere")
-            elif here[name] > count and name not in soft:
-                self.found.append(f"{name} was dropped once and counts {here[name]} times")
-
-    def refusals(self) -> None:
-        """What was refused lies whole beside its reason."""
-        reasons = {}
-        for name in self.disk.names(self.paths.rejected):
-            if name.endswith(".error.json"):
-                data = self.disk.content(self.paths.rejected / name) or b""
-                kept = self.disk.content(self.paths.rejected / name.removesuffix(".error.json"))
-                reasons[json.loads(data)["receipt"]] = kept
-        whole: dict[str, list[bytes]] = {}
-        for drop in self.people.dropped:
-            whole.setdefault(drop.name, []).append(drop.data)
-        for number in sorted(self.refused):
-            name = self.receipts[number]
-            kept = reasons.get(f"{number:010d}-{name}")
-            if kept is None or kept not in whole.get(name, [kept]):
-                self.found.append(f"{name} was refused, and is not whole in rejected/")
-
-    # --- published files
-
-    def documents(self, untrusted: set[Any]) -> None:
-        """What the daemon published is JSON, and no newer than the durable journal."""
-        for path in self.paths.documents:
-            version = self.disk.version(path)
-            if version == self._documents.get(path.name) or version is None:
-                continue
-            self._documents[path.name] = version
-            if version in untrusted:
-                continue
-            try:
-                seq = json.loads(self.disk.content(path) or b"")["journal_seq"]
-            except (ValueError, KeyError, TypeError):
-                self.found.append(f"{path.name} was published broken")
-                continue
-            if seq > self.state.seq:
-                self.found.append(f"{path.name} shows line {seq}, which is not durable")
-
-    def versions(self) -> set[Any]:
-        """The documents as they lie there now: somebody else's, or left by a power cut."""
-        return {self.disk.version(path) for path in self.paths.documents}
-
     # --- the end
 
     def at_rest(self, machine: FakeMachine) -> None:
@@ -204,13 +181,3 @@ class Checks:
             self.found.append(f"{held} tokens are held at the end")
         for launch in machine.alive():
             self.found.append(f"{launch.worker_id} still runs at the end")
-        for name in self.disk.names(self.paths.intake):
-            self.found.append(f"{name} is left in .intake/")
-        self.refusals()
-        self._published_tasks()
-
-    def _published_tasks(self) -> None:
-        data = self.disk.content(self.paths.task_queue)
-        shown = {row["id"] for row in json.loads(data or b'{"tasks": []}')["tasks"]}
-        if shown != self.state.tasks.keys():
-            self.found.append("task-queue.json shows other tasks than there are")

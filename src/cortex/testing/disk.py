@@ -10,37 +10,17 @@ import errno
 import os
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from cortex.model.seams import FileKind, FileStat, StrPath
 from cortex.testing.clock import FakeClock
+from cortex.testing.disk_faults import Crash, Fault
 from cortex.testing.disk_files import File, Names
 
-__all__ = ["Crash", "FakeDisk", "Fault"]
+__all__ = ["FakeDisk"]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-class Crash(BaseException):
-    """The process that called the disk is gone; no handler of its may catch this."""
-
-
-@dataclass(slots=True)
-class Fault:
-    """Something that goes wrong at the `at`-th call from now on (1 is the next one).
-
-    `error` is an errno, or None for a crash of the calling process. `when` says whether the call
-    is done before it fails: "half" writes half of the bytes. `calls` limits it to some names.
-    `lasting` faults hit every later call too, until `FakeDisk.mend`.
-    """
-
-    at: int
-    error: int | None = None
-    when: Literal["before", "half", "after"] = "before"
-    calls: frozenset[str] | None = None
-    lasting: bool = False
 
 
 def _call(method: Method) -> Method:
@@ -49,23 +29,13 @@ def _call(method: Method) -> Method:
 
     @wraps(method)
     def call(self: FakeDisk, *arguments: Any) -> Any:
-        fault = self._due(name)
+        if self.dead:
+            raise Crash(f"{name} by a process that is gone")
+        self.calls += 1
+        fault = self._due(name, arguments) if self._faults else None
         if fault is None:
             return method(self, *arguments)
-        if fault.when == "half" and name in ("write", "write_at"):
-            data = arguments[1]
-            method(self, arguments[0], data[: len(data) // 2], *arguments[2:])
-        elif fault.when == "after":
-            method(self, *arguments)
-        self.fired.append(f"{name} {fault.when} {fault.error or 'crash'}")
-        if fault.error is None:
-            self.dead = True
-            raise Crash(name)
-        if name == "fdatasync":
-            self._file(arguments[0]).fail_sync()
-        raise _error(
-            fault.error, arguments[0] if isinstance(arguments[0], str | os.PathLike) else ""
-        )
+        return self._go_wrong(fault, method, name, arguments)
 
     return cast("Method", call)
 
@@ -81,6 +51,7 @@ class FakeDisk:
         self._random = random.Random(f"disk {seed}")
         self._names = Names({"/": {}}, {"/": {}})
         self._handles: dict[int, File] = {}
+        self._handle_paths: dict[int, str] = {}
         self._next_handle = 3
         self._next_file = 1
         self._faults: list[Fault] = []
@@ -88,6 +59,8 @@ class FakeDisk:
         self.calls = 0
         self.fired: list[str] = []
         self.dead = False
+        #: Told (folder, name) after each change of names by the daemon.
+        self.watcher: Callable[[str, str], None] | None = None
 
     # --- faults
 
@@ -103,6 +76,7 @@ class FakeDisk:
     def restart(self) -> None:
         """The process that used the disk is gone; another one may. The cache stays."""
         self._handles.clear()
+        self._handle_paths.clear()
         self.dead = False
 
     def cut_power(self) -> None:
@@ -111,9 +85,9 @@ class FakeDisk:
         mode = self._random.choice(("lost", "lost", "mixed", "kept"))
         whole = len(self._names.open)
         kept = {"lost": 0, "kept": whole, "mixed": self._random.randint(0, whole)}[mode]
-        files = self._names.files()
         self._names.lose_power(kept)
-        for file in files:
+        for file in self._names.files():
+            file.strange = True
             shares = {"lost": 0.0, "kept": 1.0}.get(mode)
             file.lose_power(
                 [
@@ -136,50 +110,73 @@ class FakeDisk:
 
     # --- other people's hands: no call of the seam, no fault
 
-    def put(self, path: StrPath, data: bytes) -> None:
-        """A careful program puts a file in place: written aside, synced, renamed, synced. Its
-        folder is made where it is missing."""
+    def put(self, path: StrPath, data: bytes, *, synced: bool = True) -> File:
+        """A careful program puts a file in place: written aside, synced, renamed, synced. A
+        careless one leaves out the syncs. Its folder is made where it is missing."""
         folder, name = _split(path)
         self._make_folder(folder)
         file = self._new_file("file")
+        file.strange = True
         file.put(data, 0)
-        file.sync()
         self._names.change((folder, name, file))
+        if synced:
+            file.sync()
+            self._names.sync(folder)
+        return file
+
+    def put_oddity(self, path: StrPath, kind: FileKind) -> None:
+        """Somebody makes what is no file: a symlink, a FIFO."""
+        folder, name = _split(path)
+        self._make_folder(folder)
+        self._names.change((folder, name, self._new_file(kind)))
         self._names.sync(folder)
 
-    def scribble(self, path: StrPath, data: bytes) -> None:
-        """Somebody writes into the file in place, without a sync."""
-        file = self._find(path)
-        file.cut(0)
-        file.put(data, 0)
-        self._touch(file)
-
-    def open_slowly(self, path: StrPath, data: bytes) -> None:
-        """Somebody opens a new file and writes its first part; `finish_slowly` has the rest."""
+    def file_at(self, path: StrPath) -> File | None:
+        """The inode of that name, as somebody has it who opened it: it stays the same one wherever
+        it is moved."""
         folder, name = _split(path)
-        file = self._new_file("file")
-        file.put(data, 0)
-        file.writers = 1
-        self._names.change((folder, name, file))
+        return self._names.seen.get(folder, {}).get(name)
 
-    def finish_slowly(self, path: StrPath, data: bytes) -> None:
-        """The rest of a file of `open_slowly`, synced and closed."""
-        file = self._find(path)
+    def open_slowly(self, path: StrPath, data: bytes) -> File:
+        """Somebody opens a new file and writes its first part; `finish_slowly` has the rest."""
+        file = self.put(path, data, synced=False)
+        file.writers = 1
+        return file
+
+    def finish_slowly(self, file: File, data: bytes) -> None:
+        """The rest of a file of `open_slowly`, synced and closed, wherever it lies by now."""
         file.put(data, len(file.cache))
         self._touch(file)
         file.sync()
         file.writers = 0
-        self._names.sync(_split(path)[0])
+        for folder, entries in self._names.seen.items():
+            if any(other is file for other in entries.values()):
+                self._names.sync(folder)
+
+    def scribble(self, file: File, data: bytes) -> None:
+        """Somebody who has the file open empties it and writes it anew; `close_scribbled` ends
+        that. Nothing is synced."""
+        file.strange = True
+        file.writers = 1
+        file.cut(0)
+        file.put(data, 0)
+        self._touch(file)
+
+    def close_scribbled(self, file: File) -> None:
+        """Whoever wrote has closed the file, and it is on the disk."""
+        file.writers = 0
+        file.sync()
 
     def delete(self, path: StrPath) -> None:
         """Somebody removes the file."""
         folder, name = _split(path)
         self._names.change((folder, name, None))
 
+    # --- looking, without a call
+
     def content(self, path: StrPath) -> bytes | None:
         """What a reader sees; None where there is no such file."""
-        folder, name = _split(path)
-        file = self._names.seen.get(folder, {}).get(name)
+        file = self.file_at(path)
         return None if file is None or file.kind != "file" else bytes(file.cache)
 
     def durable(self, path: StrPath) -> bytes | None:
@@ -188,16 +185,18 @@ class FakeDisk:
         file = self._names.safe.get(folder, {}).get(name)
         return None if file is None or file.kind != "file" else bytes(file.safe)
 
-    def version(self, path: StrPath) -> tuple[int, int, int, int] | None:
-        """Changes with each change of the file; None where there is none."""
-        folder, name = _split(path)
-        file = self._names.seen.get(folder, {}).get(name)
-        return None if file is None else file.stat().version
+    def files_in(self, folder: str, *, durable: bool = False) -> dict[str, File]:
+        """The names in a folder and their inodes, not to be changed; empty where it is missing."""
+        return (self._names.safe if durable else self._names.seen).get(folder, {})
+
+    def marks(self, *folders: str) -> tuple[int, ...]:
+        """Changes whenever a name in one of the folders does, or becomes durable."""
+        names = self._names
+        return tuple(names.marks[folder] + names.safe_marks[folder] for folder in folders)
 
     def names(self, folder: StrPath, *, durable: bool = False) -> list[str]:
         """The names in a folder, in order; empty where it is missing."""
-        table = self._names.safe if durable else self._names.seen
-        return sorted(table.get(os.fspath(folder), {}))
+        return sorted(self.files_in(os.fspath(folder), durable=durable))
 
     # --- the seam
 
@@ -213,8 +212,8 @@ class FakeDisk:
         if self.capacity is not None and self._used() >= self.capacity:
             raise _error(errno.ENOSPC, path)
         file = self._new_file("file")
-        self._names.change((folder, name, file))
-        return self._handle(file)
+        self._change((folder, name, file))
+        return self._handle(file, path)
 
     @_call
     def open_update(self, path: StrPath) -> int:
@@ -227,6 +226,7 @@ class FakeDisk:
     def close(self, handle: int) -> None:
         """Never fails: unwinding after a crash closes what was open."""
         self._handles.pop(handle, None)
+        self._handle_paths.pop(handle, None)
 
     @_call
     def write(self, handle: int, data: bytes) -> int:
@@ -306,7 +306,7 @@ class FakeDisk:
     def exchange(self, one: StrPath, other: StrPath) -> None:
         first, second = self._find(one), self._find(other)
         (folder, name), (other_folder, other_name) = _split(one), _split(other)
-        self._names.change((folder, name, second), (other_folder, other_name, first))
+        self._change((folder, name, second), (other_folder, other_name, first))
         self._renamed(first, second)
 
     @_call
@@ -315,7 +315,7 @@ class FakeDisk:
         folder, name = self._place(target)
         if name in self._names.seen[folder]:
             raise _error(errno.EEXIST, target)
-        self._names.change((folder, name, file))
+        self._change((folder, name, file))
         self._renamed(file)
 
     @_call
@@ -343,12 +343,10 @@ class FakeDisk:
 
     # --- inside
 
-    def _due(self, name: str) -> Fault | None:
-        if self.dead:
-            raise Crash(f"{name} by a process that is gone")
-        self.calls += 1
+    def _due(self, name: str, arguments: tuple[Any, ...]) -> Fault | None:
+        paths = tuple(self._path_of(argument) for argument in arguments[:2])
         for fault in self._faults:
-            if fault.calls is not None and name not in fault.calls:
+            if not fault.concerns(name, paths):
                 continue
             fault.at -= 1
             if fault.at <= 0:
@@ -356,6 +354,39 @@ class FakeDisk:
                     self._faults.remove(fault)
                 return fault
         return None
+
+    def _path_of(self, argument: Any) -> str:
+        if isinstance(argument, int):
+            return self._handle_paths.get(argument, "")
+        return os.fspath(argument) if isinstance(argument, str | os.PathLike) else ""
+
+    def _go_wrong(
+        self, fault: Fault, method: Callable[..., Any], name: str, arguments: tuple[Any, ...]
+    ) -> Any:
+        if fault.action is not None:
+            fault.action()
+            if self.dead:
+                raise Crash(f"{name} by a process that is gone")
+            return method(self, *arguments)
+        if fault.when == "half" and name in ("write", "write_at"):
+            data = arguments[1]
+            method(self, arguments[0], data[: len(data) // 2], *arguments[2:])
+        elif fault.when == "after":
+            method(self, *arguments)
+        path = self._path_of(arguments[0]) if arguments else ""
+        self.fired.append(f"{name} {fault.when} {fault.error or 'crash'} {path}")
+        if fault.error is None:
+            self.dead = True
+            raise Crash(f"{name} {path}")
+        if name == "fdatasync":
+            self._file(arguments[0]).fail_sync()
+        raise _error(fault.error, path)
+
+    def _change(self, *changes: tuple[str, str, File | None]) -> None:
+        self._names.change(*changes)
+        if self.watcher is not None:
+            for folder, name, _ in changes:
+                self.watcher(folder, name)
 
     def _make_folder(self, whole: str) -> None:
         parts = whole.strip("/").split("/")
@@ -376,11 +407,12 @@ class FakeDisk:
         file = self._find(path)
         if file.kind == "symlink":
             raise _error(errno.ELOOP, path)
-        return self._handle(file)
+        return self._handle(file, path)
 
-    def _handle(self, file: File) -> int:
+    def _handle(self, file: File, path: StrPath) -> int:
         self._next_handle += 1
         self._handles[self._next_handle] = file
+        self._handle_paths[self._next_handle] = os.fspath(path)
         return self._next_handle
 
     def _file(self, handle: int) -> File:
@@ -423,13 +455,13 @@ class FakeDisk:
         (old_folder, old_name), (folder, name) = _split(source), self._place(target)
         if self._names.seen[folder].get(name) is file:
             return
-        self._names.change((old_folder, old_name, None), (folder, name, file))
+        self._change((old_folder, old_name, None), (folder, name, file))
         self._renamed(file)
 
     def _unlink(self, path: StrPath) -> None:
         folder, name = self._place(path)
         self._find(path)
-        self._names.change((folder, name, None))
+        self._change((folder, name, None))
 
     def _write(self, handle: int, data: bytes, offset: int) -> int:
         file = self._file(handle)

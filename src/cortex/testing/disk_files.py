@@ -6,6 +6,7 @@ same two lives, with the operations between them kept in order.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from cortex.model.seams import FileKind, FileStat
@@ -13,11 +14,17 @@ from cortex.model.seams import FileKind, FileStat
 __all__ = ["File", "NameChange", "Names"]
 
 DEVICE = 42
+#: A kernel commits names by itself within seconds; more changes than this are never open at once.
+OPEN_AT_MOST = 200
 
 
 @dataclass(slots=True, eq=False)
 class File:
-    """An inode. `dirty` are the byte ranges that were written and not yet synced."""
+    """An inode. `dirty` are the byte ranges that were written and not yet synced.
+
+    `strange` ones are other people's, or what a power cut left. `marks` counts the changes of
+    `cache`, `safe_marks` those of `safe`.
+    """
 
     number: int
     kind: FileKind
@@ -29,6 +36,9 @@ class File:
     links: int = 0
     allocated: int = 0
     writers: int = 0
+    strange: bool = False
+    marks: int = 0
+    safe_marks: int = 0
 
     def stat(self) -> FileStat:
         """As the seam's `stat` gives it."""
@@ -40,17 +50,13 @@ class File:
         """Bytes that it takes on the disk."""
         return max(len(self.cache), self.allocated)
 
-    @property
-    def is_safe(self) -> bool:
-        """Whether a power cut would leave it as it is."""
-        return not self.dirty and len(self.safe) == len(self.cache)
-
     def put(self, data: bytes, offset: int) -> None:
         """Writes into the cache; a gap before `offset` reads as zeros."""
         if len(self.cache) < offset:
             self.cache.extend(bytes(offset - len(self.cache)))
         self.cache[offset : offset + len(data)] = data
         self.dirty.append((offset, offset + len(data)))
+        self.marks += 1
 
     def cut(self, size: int) -> None:
         """Truncates, or lengthens with zeros."""
@@ -59,6 +65,7 @@ class File:
             self.dirty = [(start, min(end, size)) for start, end in self.dirty if start < size]
         else:
             self.cache.extend(bytes(size - len(self.cache)))
+        self.marks += 1
 
     def sync(self) -> None:
         """What is dirty becomes safe; what an earlier failed sync marked clean does not."""
@@ -67,6 +74,7 @@ class File:
         for start, end in self.dirty:
             self.safe[start:end] = self.cache[start:end]
         self.dirty.clear()
+        self.safe_marks += 1
 
     def fail_sync(self) -> None:
         """As Linux does after a write error: the pages count as clean, and are not on the disk."""
@@ -83,21 +91,20 @@ class File:
         self.dirty.clear()
         self.cache[:] = self.safe
         self.writers = 0
+        self.marks += 1
+        self.safe_marks += 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class NameChange:
     """One atomic change of names: (folder, name, file or None for gone), in one or two folders."""
 
     changes: tuple[tuple[str, str, File | None], ...]
 
-    def concerns(self, folder: str) -> bool:
-        """Whether a sync of that folder makes it durable."""
-        return any(place == folder for place, _, _ in self.changes)
-
-    def apply(self, names: dict[str, dict[str, File]]) -> None:
-        """Carries the change out in a table of folders."""
+    def apply(self, names: dict[str, dict[str, File]], marks: Counter[str]) -> None:
+        """Carries the change out in a table of folders, and counts it for each of them."""
         for folder, name, file in self.changes:
+            marks[folder] += 1
             entries = names.setdefault(folder, {})
             if file is None:
                 entries.pop(name, None)
@@ -107,11 +114,16 @@ class NameChange:
 
 @dataclass(slots=True)
 class Names:
-    """The folders, as everybody sees them and as a power cut leaves them."""
+    """The folders, as everybody sees them and as a power cut leaves them.
+
+    `marks` and `safe_marks` count the changes of each folder in `seen` and `safe`.
+    """
 
     seen: dict[str, dict[str, File]] = field(default_factory=dict)
     safe: dict[str, dict[str, File]] = field(default_factory=dict)
     open: list[NameChange] = field(default_factory=list)
+    marks: Counter[str] = field(default_factory=Counter)
+    safe_marks: Counter[str] = field(default_factory=Counter)
 
     def change(self, *changes: tuple[str, str, File | None]) -> None:
         """One atomic change, durable once a folder of it is synced."""
@@ -122,34 +134,42 @@ class Names:
                 gone.links -= 1
             if file is not None:
                 file.links += 1
-        change.apply(self.seen)
+        change.apply(self.seen, self.marks)
         self.open.append(change)
+        if len(self.open) > OPEN_AT_MOST:
+            self._settle(self.open[: OPEN_AT_MOST // 2])
+            del self.open[: OPEN_AT_MOST // 2]
 
     def sync(self, folder: str) -> None:
-        """The names in a folder become durable; a rename does so in both of its folders."""
-        left = []
-        for change in self.open:
-            if change.concerns(folder):
-                change.apply(self.safe)
+        """The names in a folder become durable; a rename does so in both of its folders, and with
+        it whatever had happened before to the same names."""
+        wanted: set[tuple[str, str]] = set()
+        durable: list[NameChange] = []
+        left: list[NameChange] = []
+        for change in reversed(self.open):
+            if any(place == folder or (place, name) in wanted for place, name, _ in change.changes):
+                wanted.update((place, name) for place, name, _ in change.changes)
+                durable.append(change)
             else:
                 left.append(change)
-        self.open = left
+        self._settle(durable[::-1])
+        self.open = left[::-1]
 
     def sync_all(self) -> None:
         """The kernel writes everything back."""
-        for change in self.open:
-            change.apply(self.safe)
+        self._settle(self.open)
         self.open.clear()
 
     def lose_power(self, kept: int) -> None:
         """The first `kept` open changes survive, as in a journaling file system."""
-        for change in self.open[:kept]:
-            change.apply(self.safe)
+        self._settle(self.open[:kept])
         self.open.clear()
         self.seen = {folder: dict(entries) for folder, entries in self.safe.items()}
         for file in self.files():
             file.links = 0
-        for entries in self.seen.values():
+        for folder, entries in self.seen.items():
+            self.marks[folder] += 1
+            self.safe_marks[folder] += 1
             for file in entries.values():
                 file.links += 1
 
@@ -158,3 +178,7 @@ class Names:
         found = {f.number: f for names in (self.seen, self.safe) for e in names.values()
                  for f in e.values()}  # fmt: skip
         return [found[number] for number in sorted(found)]
+
+    def _settle(self, changes: list[NameChange]) -> None:
+        for change in changes:
+            change.apply(self.safe, self.safe_marks)

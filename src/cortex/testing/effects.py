@@ -20,6 +20,7 @@ class ScheduledEffects:
     def __init__(self, post: Post) -> None:
         self._post = post
         self._lanes: dict[str, deque[tuple[Callable[[], Any], Done]]] = {}
+        self._busy: set[str] = set()
 
     def run(self, lane: str, work: Callable[[], Any], then: Done) -> None:
         """Queues work at its lane's end."""
@@ -27,13 +28,18 @@ class ScheduledEffects:
 
     @property
     def lanes(self) -> list[str]:
-        """Lanes with work waiting, in the order in which they were first used."""
-        return [lane for lane, jobs in self._lanes.items() if jobs]
+        """Lanes with work waiting and none under way, in the order of their first use."""
+        return [lane for lane, jobs in self._lanes.items() if jobs and lane not in self._busy]
 
     def run_one(self, lane: str) -> None:
-        """Does the lane's next piece of work and posts its result."""
+        """Does the lane's next piece of work and posts its result. Another lane's may be done in
+        the middle of it, by whoever gets into a call of its."""
         work, then = self._lanes[lane].popleft()
-        result = outcome(work)
+        self._busy.add(lane)
+        try:
+            result = outcome(work)
+        finally:
+            self._busy.discard(lane)
         self._post(lambda: then(result))
 
     def close(self) -> None:

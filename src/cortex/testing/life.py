@@ -5,10 +5,14 @@ Nothing is chosen or checked here; that is the simulation.
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import tempfile
 import traceback
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,19 +26,29 @@ from cortex.model.settings import Settings
 from cortex.model.state import OPEN_TASK, State
 from cortex.runtime.table import runtime_infos
 from cortex.testing.effects import ScheduledEffects
-from cortex.testing.executor import Behaviour
+from cortex.testing.machine import Behaviour
 
 __all__ = [
+    "ABSURD",
+    "HOME",
     "KeptLibrary",
     "Life",
     "Log",
     "any_behaviour",
     "any_settings",
-    "fast_folder",
     "folders",
     "line_text",
     "needs_a_person",
+    "real_home",
 ]
+
+#: A descriptor that nothing else in the process has.
+_HOME_HANDLE = 200
+#: The simulated home. The same text in each process, so that one seed is one run to the letter
+#: wherever the real folder behind it lies.
+HOME = f"/proc/self/fd/{_HOME_HANDLE}"
+#: Token counts that a worker may claim and nobody may believe.
+ABSURD: tuple[Any, ...] = (-1, 10**18, 1.5, float("nan"), "many", True, None, [7])
 
 
 @dataclass(slots=True)
@@ -106,22 +120,22 @@ def needs_a_person(state: State, task_id: str) -> bool:
             child in state.tasks and state.tasks[child].status in OPEN_TASK
             for child in task.children
         )
-    if task.status == "pending":
+    if task.status == "pending" and task.waiting_for is not None:
+        # What it waits for and is in the archive has not completed.
         return any(
-            need in state.tasks and state.tasks[need].status in ("failed", "cancelled")
+            need not in state.tasks or state.tasks[need].status in ("failed", "cancelled")
             for need in task.needs
         )
     return False
 
 
-def line_text(line: Line, folder: Path) -> str:
-    """A journal line as a trace shows it. The number at its end tells its events from any
-    others, and doesn't depend on where the home lies."""
+def line_text(line: Line) -> str:
+    """A journal line as a trace shows it; the number at its end tells its events from others."""
     events = ", ".join(
         " ".join([e["event"], *(str(e[k]) for k in ("worker_id", "task_id", "status") if k in e)])
         for e in line.events
     )
-    crc = zlib.crc32(repr(line.events).replace(str(folder), "HOME").encode())
+    crc = zlib.crc32(repr(line.events).encode("utf-8", "backslashreplace"))
     return f"{line.seq} {line.at} {line.by}: {line.why} [{events}] {crc:08x}"
 
 
@@ -139,8 +153,21 @@ def folders(paths: HomePaths) -> tuple[Path, ...]:
     )
 
 
-def fast_folder() -> str | None:
-    """A tmpfs for what stays on real files; None: the system's temporary folder."""
+@contextmanager
+def real_home() -> Iterator[None]:
+    """A folder for what stays on real files, reachable as HOME while this lasts."""
+    with tempfile.TemporaryDirectory(prefix="cortex-sim-", dir=_fast_folder()) as folder:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.dup2(handle, _HOME_HANDLE)
+            yield
+        finally:
+            os.close(_HOME_HANDLE)
+            os.close(handle)
+
+
+def _fast_folder() -> str | None:
+    """A tmpfs, where there is one; None: the system's temporary folder."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
@@ -151,7 +178,12 @@ def any_settings(chance: random.Random) -> Settings:
             "limits": {"tools": chance.choice((1, 4, 8)), "per_type": {"scan": 2}},
             "workers": {"backoff": 1.0, "backoff_max": 20.0},
             "spawn": {"policy": chance.choice(("on_demand", "on_demand", "adaptive"))},
-            "retention": {"archive_over": chance.choice((2, 5, 500)), "archive_after": 900.0},
+            "retention": {
+                "archive_over": chance.choice((2, 5, 500)),
+                "archive_after": 900.0,
+                # What was refused must be found again, whatever the clock says.
+                "retention_days": 3650,
+            },
             "budget": {"resets_at": chance.choice(("00:00", "10:05"))},
         }
     )
@@ -159,18 +191,26 @@ def any_settings(chance: random.Random) -> Settings:
 
 def any_behaviour(chance: random.Random) -> Behaviour:
     """How one worker lives and ends: mostly well, and in every other way now and then."""
-    ends = ("ok", "ok", "ok", "ok", "ok", "failed", "exit 1", "nonsense", "silent", "dies",
-            "no program", "no space")  # fmt: skip
+    ends = ("ok",) * 9 + ("failed", "exit 1", "nonsense", "silent", "dies", "no program",
+            "no space", "no folder")  # fmt: skip
     finding = {"severity": "high", "title": "a finding", "path": "a.py", "rule": "r1"}
+    tokens: tuple[Any, ...] = (0, 100, 100, 3000, 3000, 50_000)
     return Behaviour(
         claim_after_s=chance.choice((0.0, 0.01, 0.01, 0.01, 1.0, 9.9, 15.0, None)),
-        start_error=chance.choice((None,) * 12 + ("EAGAIN", "NURSERY_GONE", "EACCES")),
+        start_error=chance.choice((None,) * 12 + ("EAGAIN", "ENOMEM", "NURSERY_GONE", "EACCES")),
         run_s=chance.choice((0.01, 0.5, 5.0, 60.0, 10_000.0)),
         end=chance.choice(ends),  # type: ignore[arg-type]
-        tokens=chance.choice((0, 100, 3000, 50_000)),
+        tokens=chance.choice(ABSURD if chance.random() < 0.1 else tokens),
         findings=(finding,) * chance.choice((0, 0, 1)),
-        ends_on_term_s=chance.choice((0.1, 5.0)),
+        ends_on_term_s=chance.choice((0.1, 5.0, None)),
+        frozen_s=chance.choice((0.0,) * 9 + (100.0,)),
         lingers_s=chance.choice((0.0, 0.0, 30.0)),
+        beats=tuple(_beat(chance) for _ in range(chance.choice((0, 0, 0, 2)))),
         reports=chance.choice((0, 1, 1, 1, 2)),
         reports_late_s=chance.choice((0.0, 0.0, 3.0)),
     )
+
+
+def _beat(chance: random.Random) -> bytes:
+    tokens = chance.choice((*ABSURD, 5, 500))
+    return chance.choice((b"", b"{", json.dumps({"tokens_used": tokens, "progress": 7}).encode()))

@@ -1,32 +1,44 @@
 """What people do to a home in the simulation: good drops, bad ones, verbs, half-written files.
 
 Every file that was dropped whole is remembered with its bytes, so that the checks can ask what
-became of it. Chance comes from the seed alone.
+became of it. Hand edits are `editors`. Chance comes from the seed alone.
 """
 
 from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cortex.model.paths import DOCUMENT_NAMES, HomePaths
+from cortex.model.paths import HomePaths
+from cortex.store.drop import quoted, short_name
 from cortex.testing.disk import FakeDisk
+from cortex.testing.disk_files import File
+from cortex.testing.drops import GARBAGE, any_name, any_plan, any_task, encoded
 
 __all__ = ["Dropped", "People"]
-
-_PRIORITIES = ("low", "medium", "medium", "high", "critical")
-_GARBAGE = (b"", b"{", b"[1, 2]", b'{"title": "x",}', b"\xff\xfe{}", b'{"kind": "dance"}',
-            b'{"title": "a", "retries": -1}', b'{"title": "a", "needs": ["nobody"]}')  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """One file that somebody dropped, whole and durable."""
+    """One file that somebody dropped whole. `data` None: what has no bytes, a symlink say.
+    Careless ones were not synced."""
 
     name: str
-    data: bytes
+    data: bytes | None
+    careless: bool = False
+
+
+@dataclass(slots=True)
+class _Unfinished:
+    """A file that is being written slowly."""
+
+    name: str
+    file: File
+    first: bytes
+    second: bytes
 
 
 @dataclass(slots=True)
@@ -38,75 +50,138 @@ class People:
     random: random.Random
     dropped: list[Dropped] = field(default_factory=list)
     task_ids: list[str] = field(default_factory=list)
-    #: Dropped half so far: (path, name, first half, second half).
-    unfinished: list[tuple[str, str, bytes, bytes]] = field(default_factory=list)
+    unfinished: list[_Unfinished] = field(default_factory=list)
+    #: Names whose files may count once too often, or may be torn: they were never synced.
+    uncertain: set[str] = field(default_factory=set)
+    #: Counts everything that changes what must be found on the disk.
+    changes: int = 0
     _count: int = 0
 
     def act(self) -> str:
-        """Somebody does something; in words."""
+        """Somebody drops something; in words."""
         if self.unfinished and self.random.random() < 0.5:
             return self.finish()
-        kinds = (
-            (self._drop_task, 10),
-            (self._drop_plan, 4),
-            (self._drop_many, 2),
-            (self._drop_garbage, 2),
-            (self._drop_verb, 6),
-            (self._drop_budget, 1),
-            (self._drop_slowly, 2),
-            (self._edit_document, 1),
+        kinds: tuple[tuple[Callable[[], str], int], ...] = (
+            (self._drop_task, 20),
+            (self._drop_plan, 8),
+            (self._drop_many, 4),
+            (self._drop_garbage, 5),
+            (self._drop_verb, 12),
+            (self._answer_handoff, 2),
+            (self._drop_budget, 2),
+            (self._drop_slowly, 4),
+            (self._drop_carelessly, 3),
+            (self._drop_again, 2),
+            (self._drop_oddity, 1),
         )
         actions = [action for action, _ in kinds]
         return self.random.choices(actions, [weight for _, weight in kinds])[0]()
 
     def finish(self) -> str:
         """A file that was opened slowly gets its second half."""
-        path, name, first, second = self.unfinished.pop(0)
-        if self.disk.content(path) is None:
-            return f"{name} is gone before its end"
-        self.disk.finish_slowly(path, second)
-        self.dropped.append(Dropped(name, first + second))
-        return f"{name} is written to its end"
+        half = self.unfinished.pop(0)
+        self.disk.finish_slowly(half.file, half.second)
+        self._remember(Dropped(half.name, half.first + half.second))
+        return f"{half.name} is written to its end"
 
-    def power_lost(self) -> None:
-        """What was not yet written to its end was never dropped."""
+    def power_lost(self, receipts: set[str]) -> None:
+        """What was not yet written to its end, or not synced, was never dropped; `receipts` are
+        the names that the journal has."""
+        self.changes += 1
         self.unfinished.clear()
+        self.dropped = [
+            drop
+            for drop in self.dropped
+            if not drop.careless or quoted(short_name(drop.name)) in receipts
+        ]
 
     def ask(self, **payload: Any) -> str:
-        """Drops one request."""
-        return self._drop(json.dumps(payload).encode())
+        """Drops one request, plainly."""
+        return self._drop(json.dumps(payload).encode(), self._new_name(".json"))
 
     # --- kinds
 
-    def _task(self) -> dict[str, Any]:
-        payload: dict[str, Any] = {
-            "title": f"work {self._count}",
-            "priority": self.random.choice(_PRIORITIES),
-            "retries": self.random.choice((0, 1, 2, 2)),
-        }
-        if self.random.random() < 0.3:
-            payload["type"] = "security-scan"
-            count = self.random.randint(1, 3)
-            payload["scope"] = {
-                "repositories": [f"/srv/git/{self._count}-{n}" for n in range(count)]
-            }
-        elif self.random.random() < 0.05:
-            payload["type"] = "fix"
-        else:
-            payload["command"] = ["work", str(self._count)]
-            payload["timeout"] = self.random.choice(("20s", "5m", "15m"))
-            payload["token_budget"] = self.random.choice((0, 500, 4000, 20_000))
+    def _drop_task(self) -> str:
+        payload = any_task(self.random, self._count, self.task_ids)
         if self.random.random() < 0.4:
             payload["id"] = self._new_id()
-        if self.task_ids and self.random.random() < 0.15:
-            payload["needs"] = [self.random.choice(self.task_ids)]
-        if self.random.random() < 0.1:
-            payload["key"] = f"key-{self.random.randint(1, 4)}"
-        if self.random.random() < 0.05:
-            payload["hold"] = True
-        if self.random.random() < 0.1:
-            payload["execution_mode"] = "direct"
-        return payload
+        return self._drop_encoded(payload)
+
+    def _drop_plan(self) -> str:
+        return self._drop_encoded({"id": self._new_id(), **any_plan(self.random)})
+
+    def _drop_many(self) -> str:
+        count = self.random.randint(2, 4)
+        tasks = [any_task(self.random, self._count, self.task_ids) for _ in range(count)]
+        lines = "\n".join(json.dumps(task) for task in tasks)
+        return self._drop(lines.encode(), self._new_name(".jsonl"))
+
+    def _drop_garbage(self) -> str:
+        ending = self.random.choice((".json", ".json", ".json", ".yaml", ".jsonl", ".txt", ""))
+        return self._drop(self.random.choice(GARBAGE), self._new_name(ending))
+
+    def _drop_verb(self) -> str:
+        kind = self.random.choice(("cancel", "cancel", "retry", "retry", "pause", "resume"))
+        if kind in ("pause", "resume") and self.random.random() < 0.3:
+            return self._drop_encoded({"kind": kind})
+        known = [*self.task_ids, *self.published(self.paths.task_queue, "tasks"), "task-001"]
+        request: dict[str, Any] = {"kind": kind, "task_id": self.random.choice(known)}
+        if kind == "cancel" and self.random.random() < 0.3:
+            request["cascade"] = True
+        return self._drop_encoded(request)
+
+    def _answer_handoff(self) -> str:
+        known = [*self.published(self.paths.handoffs, "handoffs", "handoff_id"), "handoff-001"]
+        status = self.random.choice(("accepted", "rejected"))
+        return self._drop_encoded(
+            {"kind": "handoff", "handoff_id": self.random.choice(known), "status": status}
+        )
+
+    def _drop_budget(self) -> str:
+        total = self.random.choice((0, 1000, 150_000, 300_000))
+        return self._drop_encoded({"kind": "budget", "total_budget": total})
+
+    def _drop_slowly(self) -> str:
+        data = json.dumps(any_task(self.random, self._count, self.task_ids)).encode()
+        name, half = self._new_name(".json"), len(data) // 2
+        file = self.disk.open_slowly(self.paths.inbox / name, data[:half])
+        self.unfinished.append(_Unfinished(name, file, data[:half], data[half:]))
+        self._doubt(name)
+        return f"{name!r} is written half"
+
+    def _drop_carelessly(self) -> str:
+        """As `cp` does: no sync at all."""
+        data = json.dumps(any_task(self.random, self._count, self.task_ids)).encode()
+        name = self._new_name(".json")
+        self.disk.put(self.paths.inbox / name, data, synced=False)
+        self._doubt(name)
+        self._remember(Dropped(name, data, careless=True))
+        return f"{name!r} is copied: {data.decode()}"
+
+    def _drop_again(self) -> str:
+        """The same bytes once more, under another name."""
+        if not self.dropped:
+            return self._drop_task()
+        drop = self.random.choice(self.dropped)
+        dot = drop.name.rfind(".")
+        return self._drop(drop.data or b"", self._new_name(drop.name[dot:] if dot > 0 else ""))
+
+    def _drop_oddity(self) -> str:
+        kind = self.random.choice(("symlink", "fifo", "socket"))
+        name = self._new_name(".json")
+        self.disk.put_oddity(self.paths.inbox / name, kind)  # type: ignore[arg-type]
+        self._remember(Dropped(name, None))
+        return f"{name!r} is a {kind}"
+
+    # --- dropping
+
+    def published(self, path: Any, rows: str, key: str = "id") -> list[str]:
+        """The ids that a published document shows."""
+        try:
+            document = json.loads(self.disk.content(path) or b"{}")
+            return [row[key] for row in document[rows]]
+        except (ValueError, KeyError, TypeError):
+            return []
 
     def _new_id(self) -> str:
         if self.task_ids and self.random.random() < 0.1:
@@ -115,80 +190,35 @@ class People:
         self.task_ids.append(ident)
         return ident
 
-    def _drop_task(self) -> str:
-        return self._drop(json.dumps(self._task()).encode())
-
-    def _drop_plan(self) -> str:
-        names = [f"s{number}" for number in range(self.random.randint(2, 5))]
-        steps = [
-            {
-                "name": name,
-                "command": ["step", name],
-                "needs": [other for other in names[:number] if self.random.random() < 0.4],
-                "optional": self.random.random() < 0.2,
-                "token_budget": self.random.choice((0, 1000, 5000)),
-                "timeout": "5m",
-            }
-            for number, name in enumerate(names)
-        ]
-        ident = self._new_id()
-        return self.ask(id=ident, title="a plan", workers=steps, priority="medium")
-
-    def _drop_many(self) -> str:
-        lines = [json.dumps(self._task()) for _ in range(self.random.randint(2, 4))]
-        return self._drop("\n".join(lines).encode(), ".jsonl")
-
-    def _drop_garbage(self) -> str:
-        return self._drop(self.random.choice(_GARBAGE))
-
-    def _drop_verb(self) -> str:
-        kind = self.random.choice(("cancel", "cancel", "retry", "retry", "pause", "resume"))
-        known = [*self.task_ids, *(f"task-{n:03d}" for n in range(1, 4))]
-        if kind in ("pause", "resume") and self.random.random() < 0.3:
-            return self.ask(kind=kind)
-        return self.ask(kind=kind, task_id=self.random.choice(known))
-
-    def _drop_budget(self) -> str:
-        return self.ask(kind="budget", total_budget=self.random.choice((1000, 150_000, 300_000)))
-
-    def _drop_slowly(self) -> str:
-        data = json.dumps(self._task()).encode()
-        name = self._new_name(".json")
-        path = f"{self.paths.inbox}/{name}"
-        half = len(data) // 2
-        self.disk.open_slowly(path, data[:half])
-        self.unfinished.append((path, name, data[:half], data[half:]))
-        return f"{name} is written half"
-
-    def _edit_document(self) -> str:
-        name = self.random.choice(DOCUMENT_NAMES)
-        path = self.paths.coordination / name
-        if self.disk.content(path) is None:
-            return f"nobody finds {name}"
-        if self.random.random() < 0.3:
-            self.disk.delete(path)
-            return f"{name} is deleted"
-        self.disk.put(path, self.random.choice((b"", b"{}", b'{"tasks": []}')))
-        return f"{name} is edited"
-
-    # --- dropping
-
     def _new_name(self, ending: str) -> str:
         self._count += 1
-        return f"drop-{self._count}{ending}"
+        return any_name(self.random, self._count, ending)
 
-    def _drop(self, data: bytes, ending: str = ".json") -> str:
-        name = self._new_name(ending)
+    def _drop_encoded(self, payload: dict[str, Any]) -> str:
+        data, ending = encoded(self.random, payload)
+        return self._drop(data, self._new_name(ending))
+
+    def _drop(self, data: bytes, name: str) -> str:
         folder = self.paths.inbox
-        if self.dropped and self.random.random() < 0.1:
+        chance = self.random.random()
+        if self.dropped and chance < 0.1:
             name = self._old_name(folder, name)
-        elif ending == ".json" and self.random.random() < 0.1:
+        elif name.endswith(".json") and chance < 0.2:
             folder = self.paths.coordination
         self.disk.put(folder / name, data)
-        self.dropped.append(Dropped(name, data))
-        return f"{name} is dropped: {data.decode('utf-8', 'replace')[:300]}"
+        self._remember(Dropped(name, data))
+        return f"{name!r} is dropped: {data[:300]!r}"
 
     def _old_name(self, folder: Any, name: str) -> str:
         """A name that was used before, where no file of it waits."""
         old = self.random.choice(self.dropped).name
-        return name if self.disk.content(folder / old) is not None else old
+        taken = self.disk.file_at(folder / old) is not None
+        return name if taken or quoted(short_name(old)) in self.uncertain else old
+
+    def _remember(self, drop: Dropped) -> None:
+        self.dropped.append(drop)
+        self.changes += 1
+
+    def _doubt(self, name: str) -> None:
+        self.uncertain.add(quoted(short_name(name)))
+        self.changes += 1

@@ -1,0 +1,120 @@
+"""What may be dropped into a home: good requests, bad bytes, odd names. Values only.
+
+Chance comes from the generator that is handed in; who drops what, when and how is `people`.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+__all__ = ["GARBAGE", "any_name", "any_plan", "any_task", "as_yaml", "encoded"]
+
+_PRIORITIES = ("low", "medium", "medium", "high", "critical")
+
+#: Bytes that no reader may take for a request, each for its own reason.
+GARBAGE = (
+    b"",
+    b" \n",
+    b"{",
+    b"[1, 2]",
+    b"3",
+    b"null",
+    b'{"title": "x",}',
+    b'{"title": "x"} {"title": "y"}',
+    b'{"title": "x", "title": "y"}',
+    b'{"title": "x", "retries": NaN}',
+    b'{"title": "x", "retries": 1e999}',
+    b'{"title": "x", "token_budget": ' + b"9" * 5000 + b"}",
+    b"[" * 3000,
+    b"\xff\xfe{\x00}\x00",
+    b'{"title": "caf\xe9"}',
+    b'{"title": "\\ud800"}',
+    b'{"title": "a\\u0000b"}',
+    b'{"title": "\x1b[31mred"}',
+    b'{"kind": "dance"}',
+    b'{"kind": ["task"]}',
+    b'{"title": "a", "retries": -1}',
+    b'{"title": "a", "timeout": "yesterday"}',
+    b'{"title": "a", "needs": ["nobody"]}',
+    b'{"title": "a", "scope": {"paths": ["../../etc"]}}',
+    b'{"id": "../up", "title": "a"}',
+    b'{"kind": "budget", "total_budget": -5}',
+    b'{"kind": "cancel"}',
+)
+_NAMES = ("-rf {}", "job;{}", "naïve {}", "line\nfeed {}", "{}" + "x" * 235, "tab\t{}", "{}..json",
+          "{}.json.json", "\udcff{}")  # fmt: skip
+
+
+def any_task(chance: random.Random, number: int, known: list[str]) -> dict[str, Any]:
+    """A good task; `known` are ids that it may need."""
+    payload: dict[str, Any] = {
+        "title": f"work {number}",
+        "priority": chance.choice(_PRIORITIES),
+        "retries": chance.choice((0, 1, 2, 2)),
+    }
+    if chance.random() < 0.3:
+        payload["type"] = "security-scan"
+        count = chance.randint(1, 3)
+        payload["scope"] = {"repositories": [f"/srv/git/{number}-{n}" for n in range(count)]}
+    elif chance.random() < 0.05:
+        payload["type"] = "fix"
+    else:
+        payload["command"] = ["work", str(number)]
+        payload["timeout"] = chance.choice(("20s", "5m", "15m"))
+        payload["token_budget"] = chance.choice((0, 500, 4000, 20_000))
+    if known and chance.random() < 0.15:
+        payload["needs"] = [chance.choice(known)]
+    if chance.random() < 0.1:
+        payload["key"] = f"key-{chance.randint(1, 4)}"
+    if chance.random() < 0.05:
+        payload["hold"] = True
+    if chance.random() < 0.1:
+        payload["execution_mode"] = "direct"
+    return payload
+
+
+def any_plan(chance: random.Random) -> dict[str, Any]:
+    """A task that brings its own plan of two to five steps."""
+    names = [f"s{number}" for number in range(chance.randint(2, 5))]
+    steps = [
+        {
+            "name": name,
+            "command": ["step", name],
+            "needs": [other for other in names[:number] if chance.random() < 0.4],
+            "optional": chance.random() < 0.2,
+            "token_budget": chance.choice((0, 1000, 5000)),
+            "timeout": "5m",
+        }
+        for number, name in enumerate(names)
+    ]
+    return {"title": "a plan", "workers": steps, "priority": "medium"}
+
+
+def encoded(chance: random.Random, payload: dict[str, Any]) -> tuple[bytes, str]:
+    """The payload as some program writes it, and the ending of its name: mostly plain JSON."""
+    way = chance.random()
+    if way < 0.08:
+        return as_yaml(payload), chance.choice((".yaml", ".yml"))
+    if way < 0.12:
+        return b"\xef\xbb\xbf" + json.dumps(payload).encode(), ".json"
+    if way < 0.15:
+        return json.dumps(payload).encode("utf-16"), ".json"
+    if way < 0.2:
+        return json.dumps(payload, indent=2, ensure_ascii=False).encode() + b"\r\n", ".json"
+    return json.dumps(payload).encode(), ".json"
+
+
+def as_yaml(payload: dict[str, Any]) -> bytes:
+    """YAML that says the same: a field a line, values in flow style."""
+    lines = [f"{name}: {json.dumps(value)}" for name, value in payload.items()]
+    return "\n".join(lines).encode() + b"\n"
+
+
+def any_name(chance: random.Random, number: int, ending: str) -> str:
+    """A file's name, unique by its number; odd ones now and then."""
+    name = f"drop-{number}"
+    if chance.random() < 0.05:
+        name = chance.choice(_NAMES).format(name)
+    return name + ending

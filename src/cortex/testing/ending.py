@@ -1,0 +1,150 @@
+"""The end of a simulated run: faults are over, time passes, and everything must come to rest.
+
+Nobody helps; people only answer what waits for a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from cortex.model.state import OPEN_TASK
+from cortex.testing.life import needs_a_person
+
+if TYPE_CHECKING:
+    from cortex.testing.simulation import Simulation
+
+__all__ = ["Ending"]
+
+#: So much simulated time at most, and so many steps, until all is at rest.
+REST_S = 30 * 3600.0
+REST_STEPS = 3000
+#: After so many looks at which nothing happened, time takes longer steps: a reset may be a day off.
+DULL_LOOKS = 4
+DULL_STEP_S = 600.0
+NUDGE_S = 30.0
+#: Effects and turns that make one step, so that the checks need not look in between.
+WORK_A_STEP = 30
+
+
+class Ending:
+    """Brings one run to its end."""
+
+    def __init__(self, run: Simulation) -> None:
+        self._run = run
+        self._dull = 0
+        self._seq = 0
+        self._next_nudge = 0.0
+
+    def come_to_rest(self) -> None:
+        """Lets time pass until all has ended; what does not is a violation."""
+        run = self._run
+        run.disk.mend()
+        run.machine.short_until = 0.0
+        while run.people.unfinished:
+            run.people.finish()
+        run.editors.finish()
+        run.say("faults are over")
+        began = run.clock.monotonic()
+        last = run.steps + REST_STEPS
+        while not run.checks.found and not self._is_at_rest():
+            if run.steps >= last or run.clock.monotonic() - began > REST_S:
+                run.checks.found.append(f"does not come to rest: {self._unrest()}")
+                run.say(f"VIOLATION {run.checks.found[-1]}")
+                break
+            run.step(self._choose())
+        if not run.checks.found:
+            self._last_checks()
+
+    def _choose(self) -> Callable[[], str]:
+        run = self._run
+        if run.life is None:
+            return run.start
+        if run.life.effects.lanes or run.life.daemon.has_post or run.next_event_s() == 0.0:
+            return self._work
+        if run.clock.monotonic() >= self._next_nudge:
+            return self._nudge
+        return self._skip
+
+    def _work(self) -> str:
+        """Effects and turns, as long as there is something to do right now."""
+        run = self._run
+        for count in range(WORK_A_STEP):
+            if run.life is None:
+                return "the daemon left"
+            if run.life.effects.lanes:
+                run.run_effect()
+            elif run.life.daemon.has_post or run.next_event_s() == 0.0:
+                run.turn()
+            else:
+                return f"{count} turns and effects"
+            run.machine.catch_up()
+        return f"{WORK_A_STEP} turns and effects"
+
+    def _skip(self) -> str:
+        run = self._run
+        seconds = run.next_event_s()
+        self._dull = self._dull + 1 if run.checks.state.seq == self._seq else 0
+        self._seq = run.checks.state.seq
+        if self._dull > DULL_LOOKS:
+            seconds = max(seconds, min(DULL_STEP_S, 2.0 ** (self._dull - DULL_LOOKS)))
+        run.machine.pass_time(seconds)
+        return f"{seconds:.3f} s pass"
+
+    def _nudge(self) -> str:
+        """People answer what waits for a person, and nothing else."""
+        run, state = self._run, self._run.checks.state
+        self._next_nudge = run.clock.monotonic() + NUDGE_S
+        if state.paused:
+            return f"people: {run.people.ask(kind='resume')}"
+        if state.budget.pool_available < 50_000:
+            total = state.budget.total + 500_000
+            return f"people: {run.people.ask(kind='budget', total_budget=total)}"
+        for task in state.tasks.values():
+            if task.status == "paused" or (task.hold and task.status in OPEN_TASK):
+                return f"people: {run.people.ask(kind='resume', task_id=task.id)}"
+        for task in state.tasks.values():
+            if task.status in OPEN_TASK and needs_a_person(state, task.id):
+                return f"people: {run.people.ask(kind='cancel', task_id=task.id)}"
+        return "nobody is asked for anything"
+
+    def _is_at_rest(self) -> bool:
+        """Whether nothing is under way; the cheap questions first."""
+        state, life = self._run.checks.state, self._run.life
+        if life is None or state.live or state.waiting or life.effects.lanes:
+            return False
+        return not self._unrest()
+
+    def _unrest(self) -> str:
+        """What is not at rest yet, in words."""
+        run, state, life = self._run, self._run.checks.state, self._run.life
+        if life is None:
+            return "no daemon runs"
+        found = [f"{t.id} {t.status} {t.blocked_on or t.waiting_for or ''}"
+                 for t in state.tasks.values() if t.status in OPEN_TASK]  # fmt: skip
+        found += [f"{i} {state.workers[i].status}" for i in (*state.live, *state.waiting)]
+        found += [f"{name} in .intake/" for name in run.disk.names(run.paths.intake)]
+        found += [f"effects {lane}" for lane in life.effects.lanes]
+        found += [f"an edit of {name}" for name in run.edits.unsettled()]
+        if len(run.checks.receipts) < len(run.people.dropped):
+            found.append("drops without a receipt")
+        if life.daemon.has_post or life.daemon.durable_seq != life.daemon.state.seq:
+            found.append("lines or results under way")
+        return "; ".join(found)
+
+    def _last_checks(self) -> None:
+        """A polite end, the checks of rest, and a start that finds the same state again."""
+        run = self._run
+        run.step(run.stop_politely)
+        run.checks.at_rest(run.machine)
+        run.drops.at_rest()
+        run.documents.at_rest()
+        before = run.checks.state.to_json()
+        run.step(run.start)
+        if run.life is not None and not run.checks.found:
+            after = run.life.daemon.state.to_json()
+            for name, value in before.items():
+                if name not in ("seq", "at") and after[name] != value:
+                    run.checks.found.append(f"a restart changes {name}")
+        for text in run.checks.found:
+            run.say(f"VIOLATION {text}")

@@ -1,0 +1,74 @@
+"""Bugs that the simulation found, each in its smallest form; docs/simulation.md tells of them.
+
+Seeds change their meaning when the simulation learns something new; these tests do not.
+"""
+
+from __future__ import annotations
+
+import errno
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.unit.decide.fleet import Fleet, settings
+
+from cortex.decide import budget
+from cortex.model.paths import HomePaths
+from cortex.store.disk import RealDisk
+from cortex.store.inbox import leftovers, scan
+from cortex.store.journal import recover
+from cortex.store.publish import Publisher
+from cortex.testing import FakeDisk, Fault
+
+DAY_S = 86_400.0
+
+
+def test_claims_that_could_not_be_synced_are_not_given_out_but_wait() -> None:
+    """A power cut would bring them back under their first names, to be accepted a second time."""
+    disk, paths = FakeDisk(), HomePaths(Path("/home"))
+    disk.put(paths.inbox / "task.json", b'{"title": "x"}')
+    disk.arm(Fault(1, errno.EMFILE, calls=frozenset({"fsync_dir"}), lasting=True))
+    found = scan(disk, paths, now_ns=2**61, monotonic_s=9.0, at="", next_number=1, known={})
+    assert (found.drops, found.stranded) == ([], {1})
+    disk.mend()
+    assert [drop.name for drop in leftovers(disk, paths)] == ["task.json"]
+
+
+def test_a_clock_set_back_by_a_year_begins_a_period_of_its_own() -> None:
+    fleet = Fleet()
+    before = fleet.state.budget.resets_at
+    assert not budget.is_over(fleet.state.budget, before - 1)
+    assert not budget.is_over(fleet.state.budget, before - 1.5 * DAY_S), "a small step back"
+    assert budget.is_over(fleet.state.budget, before - 365 * DAY_S)
+
+
+def test_work_refused_under_a_clock_set_back_waits_no_longer_than_a_period() -> None:
+    fleet = Fleet(settings())
+    fleet.wall = datetime(2024, 11, 1, tzinfo=UTC).timestamp()
+    task = fleet.dropped(command="true", priority="low", token_budget=66_000)
+    fleet.admit()
+    due = task.step("main").not_before
+    assert due is not None and due.length_s <= DAY_S
+
+
+def test_a_new_daemon_deletes_no_old_version_that_an_editor_has_open(tmp_path: Path) -> None:
+    path, out = tmp_path / "task-queue.json", tmp_path / "out"
+    Publisher(RealDisk(), out).publish(path, [b"one"], 1)
+    with path.open("r+b", buffering=0) as editor:
+        Publisher(RealDisk(), out).publish(path, [b"two"], 2)
+        again = Publisher(RealDisk(), out)
+        assert again.leftovers([path]) == []
+        editor.write(b"an edit")
+    (late,) = again.sweep(0.0)
+    assert late.kept.read_bytes() == b"an edit"
+
+
+def test_a_segment_that_a_crash_left_empty_has_its_name_synced_with_its_first_line() -> None:
+    """A power cut lost the whole journal, whose lines counted as durable."""
+    disk, folder = FakeDisk(), Path("/home/journal")
+    disk.mkdir(folder)
+    disk.create(folder / "2025-11-01.jsonl")
+    disk.restart()
+    journal = recover(disk, folder, ballast=Path("/home/ballast")).journal
+    journal.append(datetime(2025, 11, 1, tzinfo=UTC), "test", "why", [{"event": "none"}])
+    journal.commit()
+    assert disk.durable(folder / "2025-11-01.jsonl")
