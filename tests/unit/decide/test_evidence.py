@@ -20,7 +20,7 @@ def ran(world: World, used: int, **observed: Any) -> list[dict[str, Any]]:
         scope={"repository": "/r"},
         assigned_to="development-master",
         retries=0,
-        plan=[{"name": "fix", "worker_type": "fix-worker"}],
+        plan=[{"name": "fix", "worker_type": "fix-worker", "runtime": "agent"}],
     )
     world.admit()
     world.end(task.workers[-1], used, **observed)
@@ -55,7 +55,9 @@ def test_a_plan_is_quoted_by_what_such_work_took() -> None:
     world = World()
     for used in (100, 200, 300, 400, 500):
         ran(world, used)
-    task = world.task(type="fix", scope={"repository": "/r"}, assigned_to="development-master")
+    task = world.task(
+        type="fix", scope={"repository": "/r"}, assigned_to="development-master", runtime="agent"
+    )
     assert task.quote["p50"] == 300
     assert task.quote["p90"] == 500
     assert task.quote["budget"] == 5000
@@ -64,7 +66,7 @@ def test_a_plan_is_quoted_by_what_such_work_took() -> None:
 
 def test_what_is_learned_decides_whether_a_plan_waits_for_a_yes() -> None:
     world = World(Settings.model_validate({"approvals": {"tokens_above": 1000}}))
-    plan = {"type": "fix", "scope": {"repository": "/r"}, "assigned_to": "development-master"}
+    plan = {"type": "fix", "scope": {"repository": "/r"}, "runtime": "agent"}
     assert world.task(**plan).status == "awaiting_approval"
     world.state.usage["fix-worker /r"] = [400] * 5
     assert world.task(**plan).status == "in_progress"

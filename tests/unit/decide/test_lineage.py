@@ -11,7 +11,7 @@ from cortex.model.settings import Settings
 from cortex.model.state import State, Task
 from tests.unit.deciding import World
 
-STEP = {"name": "fix", "worker_type": "fix-worker", "token_budget": 100}
+STEP = {"name": "fix", "worker_type": "fix-worker", "token_budget": 100, "runtime": "agent"}
 
 
 def world_with(**limits: Any) -> World:

@@ -192,7 +192,7 @@ def test_the_budget_of_a_type_is_taken_where_nobody_names_one() -> None:
         ({"workers": [step("a", worker_type="zzz")]}, "known: analysis-worker"),
         ({"type": "scan", "runtime": "codex"}, "runtime 'codex' is not configured here; known:"),
         ({"type": "scan", "runtime": "command"}, "step scan is to run a command, and names none"),
-        ({"type": "pr", "runtime": "tools"}, "has no tools runtime; name another runtime"),
+        ({"type": "implementation", "runtime": "tools"}, "has no tools runtime; name another runtime"),
     ],
     ids=str,
 )
@@ -542,6 +542,6 @@ plans:
 def test_a_task_falls_back_to_direct_mode_where_the_pool_can_pay_for_nothing() -> None:
     world = World()
     world.state.budget.pool_spent = world.state.budget.pool_total
-    fields = {"type": "feature", "assigned_to": "development-master"}
+    fields = {"type": "implementation", "assigned_to": "development-master"}
     assert world.task(**fields, fallback=True).execution_mode == "direct"
     assert world.task(**fields).execution_mode == "workers"
