@@ -42,6 +42,7 @@ COMMANDS = {
     "top": Command("Look", "top", "top", "Watch everything live."),
     "replay": Command("Look", "replay", "replay", "Show the files as they were at a past moment."),
     "whatif": Command("Look", "whatif", "whatif", "Decide past days again under other settings."),
+    "sla": Command("Look", "sla", "sla", "Tell which deadlines were kept."),
     "wait": Command("Look", "wait", "wait", "Wait until tasks or workers end."),
     "cancel": Command("Act", "verbs", "cancel", "Cancel tasks."),
     "retry": Command("Act", "verbs", "retry", "Run failed or cancelled tasks again."),
