@@ -5,7 +5,6 @@ Looks and tries; what it makes on the disk goes away again, and it asks nothing 
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 import sys
@@ -18,12 +17,13 @@ from shutil import which
 from cortex import __version__
 from cortex.care import machine
 from cortex.care.file_system import file_system, kind_of
-from cortex.care.finding import Finding
+from cortex.care.finding import Finding, Level
 from cortex.decide.catalog import Catalog, Missing
+from cortex.home import Home
+from cortex.home.health import health_of
 from cortex.home.journal import last_lines
-from cortex.home.liveness import daemon_of
 from cortex.masters.library import Library
-from cortex.model.errors import CortexError
+from cortex.model.errors import CortexError, HomeError
 from cortex.model.paths import HomePaths
 from cortex.model.settings import Settings, load_settings
 from cortex.model.state import Step
@@ -62,7 +62,7 @@ def look(paths: HomePaths | None, folder: Path) -> list[Finding]:
     for step in steps:
         try:
             found += step()
-        except OSError as error:
+        except (OSError, HomeError) as error:
             what = f"could not be looked at: {error}"
             found.append(Finding("machine", getattr(step, "__name__", "look"), what, "warn"))
     return found
@@ -158,28 +158,31 @@ def _behind_journal(paths: HomePaths) -> Finding | None:
 
 
 def _daemon(paths: HomePaths) -> Iterator[Finding]:
-    daemon = daemon_of(paths)
-    if not daemon.running:
+    """Whether a daemon runs, which one, and everything that is wrong with it."""
+    health = health_of(Home(paths.root))
+    if not health.daemon.running:
         remedy = f"Nothing is done meanwhile. Start one: cortexd --home {paths.root}"
         yield Finding("home", "daemon", "none runs", "warn", remedy)
         return
-    try:
-        about = json.loads(paths.task_queue.read_bytes()).get("daemon") or {}
-    except (OSError, ValueError, AttributeError):
-        about = {}
-    theirs = about.get("version", "unknown")
-    told = f"runs as pid {daemon.pid}, version {theirs}"
-    if about.get("status") == "degraded":
-        remedy = "It goes on by itself once the cause is gone."
-        cause = about.get("cause") or "; ".join(map(str, about.get("causes") or ())) or "unknown"
-        yield Finding("home", "daemon", f"{told}, degraded: {cause}", "problem", remedy)
-    elif theirs != __version__:
+    theirs = health.head.get("version", "unknown")
+    told = f"runs as pid {health.daemon.pid}, version {theirs}"
+    if theirs != __version__:
         remedy = "Restart it; workers live on, and it adopts them."
         yield Finding("home", "daemon", f"{told}; this is {__version__}", "warn", remedy)
-    elif about.get("paused"):
+    elif health.head.get("paused"):
         yield Finding("home", "daemon", f"{told}, paused", "warn", "`cortex resume` lets it go on.")
     else:
         yield Finding("home", "daemon", told)
+    for row in health.conditions:
+        level: Level = "problem" if row.get("degrading") else "warn"
+        what = f"{row.get('cause')} (since {row.get('since')})"
+        remedy = str(row.get("remedy") or "See its log.")
+        yield Finding("home", str(row.get("name")).replace("_", " "), what, level, remedy)
+    if health.head.get("status") == "degraded" and not health.degrading:
+        cause = f"degraded: {health.head.get('cause', 'unknown')}"
+        yield Finding("home", "degraded", cause, "problem", "See its log.")
+    for sentence in health.seen:
+        yield Finding("home", "from outside", sentence, "warn", "See its log, and `cortex status`.")
 
 
 # --- programs

@@ -13,9 +13,10 @@ from cortex.decide.evolve import evolve
 from cortex.model.journal_line import Line
 from cortex.model.paths import HomePaths
 from cortex.model.seams import Disk
-from cortex.model.state import State
-from cortex.model.times import parse_time
-from cortex.store.journal_scan import read_lines
+from cortex.model.state import LIVE, State
+from cortex.model.times import format_time, parse_time
+from cortex.store.journal_scan import opened_day, read_lines
+from cortex.store.replaying import state_of
 
 __all__ = ["Attempt", "Fact", "Recording", "Spell", "record"]
 
@@ -27,8 +28,9 @@ AttemptKey = tuple[str, str, int]
 _DECIDED = frozenset(
     (
         *("receipt_taken", "drop_rejected", "archived", "logs_removed", "file_edited"),
-        *("file_edit_refused", "condition_began", "condition_ended"),
-        *("daemon_started", "daemon_stopped", "task_routed", "task_blocked", "task_unblocked"),
+        *("file_edit_refused", "condition_began", "condition_ended", "day_opened"),
+        *("daemon_started", "daemon_stopped", "deadline_missed", "usage_unusual"),
+        *("task_routed", "task_blocked", "task_unblocked"),
         *("task_waiting", "task_planned", "task_aggregating", "task_ended", "task_reopened"),
         *("step_changed", "handoff_created", "handoff_changed", "escalation_raised"),
         *("escalation_ended", "approval_asked", "alert_raised", "reserve_opened", "budget_reset"),
@@ -111,8 +113,14 @@ def record(disk: Disk, paths: HomePaths, since_s: float, until_s: float | None) 
 
     Raises JournalDamaged where the journal cannot tell.
     """
-    reader = _Reader(since_s)
-    for line in read_lines(disk, paths.journal):
+    day = opened_day(disk, paths.journal, format_time(max(0.0, since_s), precise=True))
+    state, after = State(), None
+    if day is not None:
+        state = state_of(paths.journal / day.position.segment, day.state, day.line.written_by)
+        evolve(state, day.line.seq, day.line.at, day.line.events)
+        after = day.position
+    reader = _Reader(since_s, state)
+    for line in read_lines(disk, paths.journal, after):
         at_s = parse_time(line.at)
         if until_s is not None and at_s > until_s:
             break
@@ -123,9 +131,9 @@ def record(disk: Disk, paths: HomePaths, since_s: float, until_s: float | None) 
 class _Reader:
     """Takes the lines in, one after another."""
 
-    def __init__(self, since_s: float) -> None:
+    def __init__(self, since_s: float, state: State) -> None:
         self._since_s = since_s
-        self._state = State()
+        self._state = state
         self._start: dict[str, Any] | None = None
         self._recording = Recording({}, since_s, since_s)
         self._keys: dict[str, AttemptKey] = {}
@@ -133,8 +141,21 @@ class _Reader:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._attempts: dict[str, Attempt] = {}
         self._aggregating: dict[str, float] = {}
-        self._before = 0.0
-        self._last = 0.0
+        self._before = self._last = parse_time(state.at) if state.at else 0.0
+        for worker in state.workers.values():
+            self._know(worker.id, worker.task_id, worker.step, worker.worker_type)
+            if worker.status in LIVE:
+                since = parse_time(worker.spawned_at or worker.requested_at)
+                claimed = since if worker.spawned_at else None
+                known = Attempt(worker.worker_type, since, claimed, number=worker.attempt)
+                self._attempts[worker.id] = known
+
+    def _know(self, ident: str, task_id: str, step: str, worker_type: str) -> None:
+        """Counts a worker as the next attempt at its step."""
+        place = (task_id, step)
+        self._keys[ident] = (*place, self._counts[place])
+        self._types[ident] = worker_type
+        self._counts[place] += 1
 
     def take(self, line: Line, at_s: float) -> None:
         """One line of the journal."""
@@ -182,10 +203,7 @@ class _Reader:
         name, ident = event["event"], event.get("worker_id", "")
         if name == "worker_requested":
             worker = event["worker"]
-            place = (worker["task_id"], worker["step"])
-            self._keys[worker["id"]] = (*place, self._counts[place])
-            self._types[worker["id"]] = worker["worker_type"]
-            self._counts[place] += 1
+            self._know(worker["id"], worker["task_id"], worker["step"], worker["worker_type"])
         elif name == "worker_approved":
             number = self._state.workers[ident].attempt if ident in self._state.workers else 1
             kind = self._types.get(ident, "")

@@ -74,11 +74,16 @@ def test_a_degraded_daemon_is_a_problem_with_its_cause(
     run_daemon(sample.root)
     path = sample.root / "coordination/task-queue.json"
     queue = json.loads(path.read_bytes())
-    queue["daemon"] = {"status": "degraded", "cause": "no space left", "version": __version__}
-    path.write_text(json.dumps(queue))
+    condition = {"name": "journal_unwritable", "degrading": True, "cause": "no space left",
+                 "since": "2025-11-01T10:00:00Z", "remedy": "Make space."}  # fmt: skip
+    about = {"status": "degraded", "version": __version__, "conditions": [condition]}
+    path.write_text(json.dumps({**queue, "daemon": about}))
     ran = cortex("doctor", "--json")
     assert ran.code == 1
-    assert "degraded: no space left" in findings(ran.out)["home/daemon"]["what"]
+    row = findings(ran.out)["home/journal unwritable"]
+    assert row["level"] == "problem"
+    assert "no space left (since 2025-11-01T10:00:00Z)" in row["what"]
+    assert row["remedy"] == "Make space."
 
 
 def test_another_version_of_the_daemon_is_told(
