@@ -5,7 +5,6 @@ The state is the newest checkpoint and the lines after it; published files are n
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +19,8 @@ from cortex.model.seams import Disk
 from cortex.model.state import State
 from cortex.store import checkpoint
 from cortex.store.formats import refuse_newer_files
+from cortex.store.history import published_later
 from cortex.store.journal import Journal, recover
-from cortex.store.publish import Publisher
 from cortex.store.journal_scan import opened_day
 from cortex.store.replaying import replay, state_of
 
@@ -110,7 +109,7 @@ def open_state(disk: Disk, paths: HomePaths) -> Opened:
         paths.journal,
         ballast=paths.ballast,
         after=after,
-        later_traces=lambda seq: _later_trace(disk, paths, seq),
+        later_traces=lambda seq: published_later(disk, paths, seq),
         replay=take,
     )
     if recovered.torn is not None:
@@ -118,21 +117,3 @@ def open_state(disk: Disk, paths: HomePaths) -> Opened:
     state.touched.clear()
     recovered.journal.ensure_ballast()
     return Opened(state, recovered.journal, tuple(notes), count)
-
-
-def _later_trace(disk: Disk, paths: HomePaths, seq: int) -> str | None:
-    """A published file that names a line which the journal has lost proves that it was durable.
-
-    Only a file that is as the daemon left it counts: anybody may write any number into an edit.
-    """
-    publisher = Publisher(disk, paths.out)
-    for path in paths.documents:
-        try:
-            if not publisher.untouched(path):
-                continue
-            published = json.loads(disk.read(path)).get("journal_seq")
-        except (OSError, ValueError, AttributeError):
-            continue
-        if isinstance(published, int) and published >= seq:
-            return f"{path.name} was published at line {published}"
-    return None

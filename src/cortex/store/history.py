@@ -6,7 +6,7 @@ Read-only, beside a running daemon or without one. Repairing is `store.repair`'s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from cortex.decide.ledger import violations
 from cortex.decide.lifecycle import InvalidTransitionError
 from cortex.decide.snapshot import documents
 from cortex.model.errors import CortexError
+from cortex.model.formats import DOCUMENT, WRITER
+from cortex.model.journal_line import Line
 from cortex.model.layout import encode_row, join
 from cortex.model.paths import HomePaths
 from cortex.model.seams import Disk
@@ -75,7 +77,13 @@ def published(state: State) -> dict[str, list[bytes]]:
     for name, document in documents(state).items():
         rows = {key: value for key, value in document.items() if isinstance(value, list)}
         updated_at = f"{state.at[:19]}Z" if state.at else ""
-        head = {"version": "1.0", "format": 1, "updated_at": updated_at, "journal_seq": state.seq}
+        head = {
+            "version": "1.0",
+            "format": DOCUMENT,
+            "written_by": WRITER,
+            "updated_at": updated_at,
+            "journal_seq": state.seq,
+        }
         head |= {key: value for key, value in document.items() if key not in rows}
         lists = {
             key: [encode_row(row) for row in value]
@@ -208,6 +216,7 @@ def _replay(
     checked.position = found.end
     for line in found.lines(disk):
         checked.lines += 1
+        _check_day(disk, paths, line, state, checked)
         try:
             evolve(state, line.seq, line.at, line.events)
         except (InvalidTransitionError, KeyError) as error:
@@ -233,6 +242,19 @@ def _replay(
     if found.fault is not None and (found.fault.evidence is not None or not serving):
         _tell_fault(disk, found, checked)
     return marked
+
+
+def _check_day(disk: Disk, paths: HomePaths, line: Line, state: State, checked: Checked) -> None:
+    """A day begins with the state as of the line before."""
+    for event in line.events:
+        if event["event"] != "day_opened":
+            continue
+        if _as_today(event["state"]) != json.loads(json.dumps(state.to_json())):
+            checked.say(
+                _place_of(disk, paths, line.seq),
+                "the state that this day begins with is not what the lines before it say",
+                "This is a fault of Cortex, not of yours; please report it with this line.",
+            )
 
 
 def _note_archived(checked: Checked, seq: int, events: list[dict[str, Any]]) -> None:
@@ -324,9 +346,17 @@ def _check_checkpoint(disk: Disk, paths: HomePaths, marked: _Marked, checked: Ch
             "Put the journal's newest files back from a backup. The checkpoint is the proof of "
             "what is missing, so it is not set aside: ids would be given twice.",
         )
-    elif marked.checkpoint not in (None, dict(loaded.checkpoint.state)):
+    elif marked.checkpoint not in (None, _as_today(loaded.checkpoint.state)):
         what = f"the checkpoint at line {seq} is not what the journal says"
         checked.say(place, what, REPAIR, repair="checkpoint")
+
+
+def _as_today(state: Mapping[str, Any]) -> Any:
+    """A checkpoint's state as this version writes it: an older one knew fewer fields."""
+    try:
+        return json.loads(json.dumps(State.from_json(dict(state)).to_json()))
+    except (TypeError, KeyError, AttributeError):
+        return None
 
 
 def _check_document(
@@ -382,6 +412,8 @@ def _differences(name: str, value: Any, wanted: dict[str, Any] | None, seq: int)
         return [f"{name} is no object"]
     if _claimed(value) > seq:
         return [f"{name} claims journal line {_claimed(value)}, the newest is {seq}"]
+    if value.get("written_by", WRITER) != WRITER:
+        return []  # another version's rows may have fewer fields; the next daemon writes them anew
     # What live workers have used so far is in no line.
     live = any(value.get("active_workers") or ()) or name == "token-budget.json"
     unsure = ("active_workers", "usage_metrics") if live else ()
