@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from cortex.control.context import Context
-from cortex.decide.edit import Merged, Refusal
+from cortex.control.reading import archived_names
+from cortex.decide.edit import Merged
 from cortex.decide.entry import Entry
 from cortex.decide.merge import merge
+from cortex.decide.refusals import PARTS_AT_MOST, problem_parts
 from cortex.model.errors import RequestError
 from cortex.model.seams import Disk
 from cortex.store.archive import Archive
@@ -30,9 +32,6 @@ __all__ = ["Editing"]
 SETTLED_S = 1.0
 AGAIN_S = 0.1
 FAULT_AGAIN_S = 1.0
-#: Refused parts that are told of one edit, and characters of a value.
-_PARTS_AT_MOST = 50
-_VALUE_AT_MOST = 200
 
 
 @dataclass(slots=True)
@@ -91,7 +90,7 @@ class Editing:
         document, kept = waiting.document, waiting.kept
 
         def work() -> tuple[Study, bool]:
-            found = study(disk, paths, document, kept, lambda i, k: _archived(archive, i, k))
+            found = study(disk, paths, document, kept, lambda i, k: archived_names(archive, i, k))
             return found, _has_writer(disk, found)
 
         context.effects.run("edits", work, lambda outcome: self._studied(waiting, outcome))
@@ -152,7 +151,7 @@ class Editing:
             context.log.warning("an edit was refused", file=name, reason=problem.reason)
         if merged.events:
             why = f"{name} was edited: {'; '.join(merged.changes)}"
-            event |= {"event": "file_edited", "changes": merged.changes[:_PARTS_AT_MOST]}
+            event |= {"event": "file_edited", "changes": merged.changes[:PARTS_AT_MOST]}
         else:
             why = f"{name} was edited by hand, and refused"
             event |= {"event": "file_edit_refused"}
@@ -201,20 +200,6 @@ def _has_writer(disk: Disk, found: Study) -> bool:
         disk.close(handle)
 
 
-def _archived(archive: Archive, idents: Iterable[str], keys: Iterable[str]) -> Mapping[str, str]:
-    """What `decide.accept` is told of archived tasks."""
-    found: dict[str, str] = {}
-    for ident in idents:
-        row = archive.find(ident)
-        if row is not None:
-            found[ident] = str(row.row.get("status"))
-    for key in keys:
-        row = archive.find_key(key)
-        if row is not None:
-            found[f"key:{key}"] = row.id
-    return found
-
-
 # --- what people are told
 
 
@@ -223,31 +208,8 @@ def _problem_in(merged: Merged) -> Problem | None:
     if not merged.refusals:
         return None
     first = merged.refusals[0]
-    count = len(merged.refusals)
-    place = f"{first.where}{f' {first.field}' if first.field else ''}"
-    reason = f"{place}: {first.reason}"
-    if count > 1:
-        reason += f"; and {count - 1} more"
-    if merged.events:
-        reason += ". The rest of the edit was taken up"
-    parts = tuple(_part(refusal) for refusal in merged.refusals[:_PARTS_AT_MOST])
-    taken = tuple(merged.changes[:_PARTS_AT_MOST])
+    reason, parts, taken = problem_parts(merged)
     return Problem(reason, field=first.field, hint=first.hint, refused=parts, taken=taken)
-
-
-def _part(refusal: Refusal) -> dict[str, Any]:
-    part: dict[str, Any] = {"where": refusal.where, "reason": refusal.reason}
-    if refusal.field is not None:
-        part |= {"field": refusal.field, "yours": _cut(refusal.yours), "now": _cut(refusal.now)}
-    return part | ({"hint": refusal.hint} if refusal.hint else {})
-
-
-def _cut(value: Any) -> Any:
-    """The value, or the beginning of its text where it is long."""
-    if value is None or isinstance(value, int | float):
-        return value
-    text = str(value)
-    return value if len(text) <= _VALUE_AT_MOST else f"{text[:_VALUE_AT_MOST]}…"
 
 
 def _told(problem: Problem) -> dict[str, Any]:

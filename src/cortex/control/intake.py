@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from cortex.control.context import Context
-from cortex.decide.accept import accept_all
+from cortex.control.reading import ReadDrop, entry_of, read_drop
 from cortex.decide.entry import Entry
 from cortex.decide.health import Sign
-from cortex.model.errors import RequestError
 from cortex.model.seams import Disk
 from cortex.store.archive import Archive
-from cortex.store.drop import Drop, Problem, quoted
+from cortex.store.drop import Drop, Problem
 from cortex.store.inbox import Known, ScanResult, leftovers, scan
 from cortex.store.rejecting import finish, reject
 
@@ -27,16 +25,6 @@ __all__ = ["Intake"]
 
 #: Files that one scan claims at most, so that the turn that takes them in stays short.
 DROPS_A_SCAN = 200
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A claimed drop with its requests, or what is wrong with it."""
-
-    drop: Drop
-    requests: list[Any]
-    archived: dict[str, str]
-    problem: Problem | None
 
 
 class Intake:
@@ -71,7 +59,9 @@ class Intake:
         numbers = [state.receipt_floor, *state.receipts, *(drop.number for drop in left)]
         self._next_number = max(self._next_number, max(numbers) + 1)
         new = [drop for drop in left if drop.number not in self._open]
-        self._take_all([_read(drop, self._archive) for drop in new])
+        self._take_all(
+            [read_drop(self._disk, self._context.paths, drop, self._archive) for drop in new]
+        )
         self._stranded = None
 
     def _strand(self, number: int) -> None:
@@ -120,7 +110,7 @@ class Intake:
         at = context.engine.now().at
         paths = context.paths
 
-        def work() -> tuple[ScanResult, list[_Read]]:
+        def work() -> tuple[ScanResult, list[ReadDrop]]:
             found = scan(
                 disk,
                 paths,
@@ -131,7 +121,7 @@ class Intake:
                 known=known,
                 limit=DROPS_A_SCAN,
             )
-            return found, [_read(drop, archive) for drop in found.drops]
+            return found, [read_drop(disk, paths, drop, archive) for drop in found.drops]
 
         context.effects.run("intake", work, self._scanned)
 
@@ -163,7 +153,7 @@ class Intake:
                 self._context.log.warning(fault)
         self._faults = faults
 
-    def _take_all(self, reads: Sequence[_Read]) -> None:
+    def _take_all(self, reads: Sequence[ReadDrop]) -> None:
         """Applies the line of every drop; the files are cleared away once that is durable."""
         done: list[Drop] = []
         refused: list[tuple[Drop, Problem]] = []
@@ -195,7 +185,7 @@ class Intake:
             lambda: self._context.effects.run("intake", clear_away, cleared)
         )
 
-    def _take(self, read: _Read) -> Problem | None:
+    def _take(self, read: ReadDrop) -> Problem | None:
         """Applies the line of one drop; the reason where it is refused."""
         context, drop = self._context, read.drop
         state = context.state
@@ -210,14 +200,11 @@ class Intake:
             "file": drop.receipt,
         }
         if problem is None:
-            try:
-                now = context.engine.now()
-                entry = accept_all(state, read.requests, quoted(drop.name), now, read.archived)
-            except RequestError as error:
-                problem = _problem(error, drop)
-            else:
-                context.engine.apply(Entry(entry.by, entry.why, [receipt, *entry.events]))
+            outcome = entry_of(state, read, context.engine.now())
+            if isinstance(outcome, Entry):
+                context.engine.apply(Entry(outcome.by, outcome.why, [receipt, *outcome.events]))
                 return None
+            problem = outcome
         refused = {
             "event": "drop_rejected",
             "receipt": drop.number,
@@ -230,40 +217,3 @@ class Intake:
         context.engine.apply(Entry("inbox", problem.reason[:300], [receipt, refused]))
         context.log.warning("a drop was refused", file=drop.receipt, reason=problem.reason)
         return problem
-
-
-def _problem(error: RequestError, drop: Drop, position: int = 0) -> Problem:
-    line = drop.lines[position] if position < len(drop.lines) and len(drop.lines) > 1 else None
-    return Problem(reason=error.message, line=line, field=error.field, hint=error.hint)
-
-
-def _read(drop: Drop, archive: Archive) -> _Read:
-    """The requests of a drop, and what the archive knows of the names in them."""
-    from cortex.model.requests import TaskRequest, parse_request
-
-    if drop.problem is not None or drop.payloads is None:
-        return _Read(drop, [], {}, drop.problem)
-    requests = []
-    archived: dict[str, str] = {}
-    for position, payload in enumerate(drop.payloads):
-        try:
-            request = parse_request(payload)
-        except RequestError as error:
-            return _Read(drop, [], {}, _problem(error, drop, position))
-        requests.append(request)
-        if isinstance(request, TaskRequest):
-            archived |= _archived_names(request, archive)
-    return _Read(drop, requests, archived, None)
-
-
-def _archived_names(request: Any, archive: Archive) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for ident in (request.id, *request.needs):
-        row = archive.find(ident) if ident is not None else None
-        if row is not None:
-            found[ident] = str(row.row.get("status"))
-    if request.key is not None:
-        known = archive.find_key(request.key)
-        if known is not None:
-            found[f"key:{request.key}"] = known.id
-    return found

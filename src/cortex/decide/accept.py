@@ -21,6 +21,7 @@ from cortex.model.errors import RequestError
 from cortex.model.requests import (
     Answer,
     BudgetRequest,
+    EditRequest,
     HandoffAnswer,
     Request,
     ScheduleRequest,
@@ -115,6 +116,8 @@ def _accept(state: State, request: Request, file: _File, now: Now) -> Entry:
     if isinstance(request, BudgetRequest):
         why = request.reason or f"a person set the total budget to {request.total_budget:,}"
         return Entry("person", why, budget.change_total(state, request.total_budget))
+    if isinstance(request, EditRequest):
+        raise RequestError("an edit stands in a file of its own", hint="drop it by itself")
     if request.schedule_id is not None:
         return change_schedule(state, request, now)
     return _verb(state, request)

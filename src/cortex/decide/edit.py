@@ -53,7 +53,8 @@ class Edit:
     `base` is the document as of the journal line that the edit names; None where it names none,
     and then it can only add. `before` are its rows, and `same` those that nobody changed. `since`
     has the further values that fields of a changed row have had from there to now. `archived`
-    tells of ids and keys (`key:…`) that new rows name.
+    tells of ids and keys (`key:…`) that new rows name. `is_partial`: rows that it does not have
+    stay as they are.
     """
 
     file: str
@@ -63,6 +64,7 @@ class Edit:
     same: frozenset[Place] = frozenset()
     since: Mapping[Place, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
     archived: Mapping[str, str] = field(default_factory=dict)
+    is_partial: bool = False
 
     def had(self, place: Place, name: str, value: Any) -> bool:
         """Whether the field has had this value since: the edit is no news then."""

@@ -56,7 +56,8 @@ def merge_answers(state: State, edit: Edit, now: Now) -> Merged:
                 )
             elif (name, ident) not in edit.same:
                 _merge_row(state, edit, (name, ident), row, now, merged, done)
-    _missing(state, edit, merged)
+    if not edit.is_partial:
+        _missing(state, edit, merged)
     return merged
 
 

@@ -39,7 +39,7 @@ def merge_pool(state: State, edit: Edit, now: Now) -> Merged:
     for place, row in rows.items():
         if place not in edit.same:
             _merge_row(state, edit, place, row, merged)
-    for place in edit.before:
+    for place in () if edit.is_partial else edit.before:
         worker = state.workers.get(place[1])
         if place not in rows and worker is not None and worker.status not in TERMINAL_WORKER:
             merged.refuse(place[1], "was taken out, and has not ended; it was put back", hint=_HINT)

@@ -31,7 +31,8 @@ def merge_schedules(state: State, edit: Edit, now: Now) -> Merged:
             hint="keep the document's shape: edit its rows, add some or take one out",
         )
     merged = Merged()
-    _take_out(state, edit, merged)
+    if not edit.is_partial:
+        _take_out(state, edit, merged)
     number = state.counters.get("schedule", 0)
     taken = {str(row.get("id")) for row in rows if isinstance(row, dict)}
     for count, row in enumerate(rows, 1):

@@ -82,7 +82,7 @@ def _sorted_out(
 
 def _taken_out(state: State, edit: Edit, known: dict[str, Row]) -> list[Task]:
     """A row that was there and is missing cancels its task, unless it has ended by then."""
-    if edit.base is None:
+    if edit.base is None or edit.is_partial:
         return []
     before = edit.before
     missing = [ident for _, ident in before if ident not in known]

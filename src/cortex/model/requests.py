@@ -30,6 +30,7 @@ __all__ = [
     "KINDS",
     "Answer",
     "BudgetRequest",
+    "EditRequest",
     "HandoffAnswer",
     "Request",
     "ScheduleRequest",
@@ -320,7 +321,33 @@ class BudgetRequest(BaseModel):
     reason: Line | None = None
 
 
-Request = TaskRequest | VerbRequest | HandoffAnswer | BudgetRequest | ScheduleRequest | Answer
+class EditRequest(BaseModel):
+    """Changes of rows of a published file, as an edit of it in place; what is not named stays.
+
+    Beside these fields stand the document's own: `tasks` with rows of an `id` and what changes, or
+    `total_budget`. It is taken whole or not at all.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: Literal["edit"]
+    file: Literal[
+        "task-queue.json", "worker-pool.json", "token-budget.json", "handoffs.json",
+        "schedules.json",
+    ]  # fmt: skip
+    journal_seq: Annotated[int, Field(ge=0, strict=True)]
+    reason: Line | None = None
+
+
+Request = (
+    TaskRequest
+    | VerbRequest
+    | HandoffAnswer
+    | BudgetRequest
+    | ScheduleRequest
+    | Answer
+    | EditRequest
+)
 
 KINDS: dict[str, type[BaseModel]] = {
     "task": TaskRequest,
@@ -334,6 +361,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "deny": Answer,
     "budget": BudgetRequest,
     "schedule": ScheduleRequest,
+    "edit": EditRequest,
 }
 
 #: Part of the format, and refused by name until they are built.

@@ -20,7 +20,7 @@ from cortex.model.strict_json import JsonProblem, parse
 from cortex.store.drop import Problem
 from cortex.store.rewind import rewind
 
-__all__ = ["MAX_EDIT_BYTES", "Study", "is_document", "study"]
+__all__ = ["MAX_EDIT_BYTES", "Study", "is_document", "read_edit", "study"]
 
 MAX_EDIT_BYTES = 256 * 1024 * 1024
 Row = dict[str, Any]
@@ -54,7 +54,7 @@ def study(disk: Disk, paths: HomePaths, document: Path, kept: Path, lookup: Look
     content = _content(disk, kept, stat)
     if isinstance(content, Problem):
         return Study(document, kept, stat, receipt, problem=content)
-    found = _edit(disk, paths, document.name, content, lookup)
+    found = read_edit(disk, paths, document.name, content, lookup)
     if isinstance(found, Problem):
         return Study(document, kept, stat, receipt, problem=found)
     return Study(document, kept, stat, receipt, edit=found)
@@ -85,7 +85,13 @@ def _content(disk: Disk, path: Path, stat: FileStat) -> Row | Problem:
     return value
 
 
-def _edit(disk: Disk, paths: HomePaths, name: str, content: Row, lookup: Lookup) -> Edit | Problem:
+def read_edit(
+    disk: Disk, paths: HomePaths, name: str, content: Row, lookup: Lookup
+) -> Edit | Problem:
+    """The edit that a document's content is, with what it began from; or why it can be none.
+
+    Raises OSError and JournalDamaged where the journal cannot be read.
+    """
     if content.get("journal_seq") is None:
         return Edit(name, content, archived=_archived(name, content, {}, lookup))
     seq = content["journal_seq"]
