@@ -100,6 +100,8 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
     "escalation_raised": _escalation_raised,
     "escalation_ended": lambda event: f"{event.get('escalation_id')} closed",
     "schedule_set": _schedule_set,
+    "check_in_planned": lambda _event: "",
+    "master_checked_in": lambda event: f"{event.get('master')} checks in",
     "schedule_fired": lambda event: f"{event.get('schedule_id')} makes {event.get('task_id')}",
     "schedule_moved": lambda event: (
         f"{event.get('schedule_id')} {'paused' if event.get('paused') else 'goes on'}"

@@ -107,6 +107,11 @@ def _schedule_removed(state: State, event: Event, _at: str) -> None:
     state.touch("schedule", event["schedule_id"])
 
 
+def _check_in_planned(state: State, event: Event, _at: str) -> None:
+    fields = ("words", "next_at", "set_at")
+    state.check_ins[event["master"]] = {name: event[name] for name in fields}
+
+
 EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "handoff_created": _handoff_created,
     "handoff_changed": _handoff_changed,
@@ -114,6 +119,8 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "escalation_ended": _escalation_ended,
     "approval_asked": _approval_asked,
     "approval_answered": _approval_answered,
+    "check_in_planned": _check_in_planned,
+    "master_checked_in": _check_in_planned,
     "schedule_set": _schedule_set,
     "schedule_fired": _schedule_moved,
     "schedule_skipped": _schedule_moved,

@@ -12,6 +12,7 @@ from cortex.control.context import Context
 from cortex.control.gathering import Gathering
 from cortex.control.workqueue import WorkQueue
 from cortex.decide.admit import next_admission
+from cortex.decide.check_in import next_check_in
 from cortex.decide.deadlines import Deadlines
 from cortex.decide.entry import Now
 from cortex.decide.queue import AdmissionQueue
@@ -119,6 +120,7 @@ class MastersController:
         for _ in range(KEYS_A_TURN):
             entry = None if self._context.draining else next_run(state, now)
             entry = entry or self._deadlines.next_missed(state, now)
+            entry = entry or next_check_in(state, self._context.catalog, now)
             if entry is None:
                 return
             self._context.engine.apply(entry)

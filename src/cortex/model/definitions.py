@@ -70,6 +70,14 @@ def _inside(value: str) -> str:
     return value
 
 
+def _check_in(value: str) -> str:
+    """`on demand`, `daily`, `every 2h` or any other schedule."""
+    from cortex.model.calendar import check_schedule
+
+    tidy = " ".join(value.lower().split())
+    return tidy if tidy == "on demand" else check_schedule(tidy)
+
+
 def _schema(value: dict[str, Any]) -> dict[str, Any]:
     from cortex.model.results_schema import check_schema
 
@@ -143,7 +151,7 @@ class MasterDefinition(_Definition):
     routes: Names = Field(default_factory=list)
     default_route: bool = False
     budget: MasterBudget = MasterBudget()
-    check_in: str = "on demand"
+    check_in: Annotated[str, AfterValidator(_check_in)] = "on demand"
     spawns: Annotated[list[TypeName], BeforeValidator(_names)] = Field(default_factory=list)
     plans: list[MasterPlan] = Field(default_factory=list)
     follow_ups: list[FollowUps] = Field(default_factory=list)

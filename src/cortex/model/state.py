@@ -379,6 +379,7 @@ class State:
     usage: dict[str, list[int]] = field(default_factory=dict)
     failing: dict[str, int] = field(default_factory=dict)
     lineages: dict[str, list[int]] = field(default_factory=dict)
+    check_ins: dict[str, dict[str, Any]] = field(default_factory=dict)
     # derived
     keys: dict[str, str] = field(default_factory=dict)
     live: dict[str, None] = field(default_factory=dict)
@@ -402,6 +403,7 @@ class State:
             "usage": self.usage,
             "failing": self.failing,
             "lineages": self.lineages,
+            "check_ins": self.check_ins,
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -432,6 +434,7 @@ class State:
             usage=dict(data.get("usage", {})),
             failing=dict(data.get("failing", {})),
             lineages=dict(data.get("lineages", {})),
+            check_ins=dict(data.get("check_ins", {})),
         )
         for row in data["tasks"]:
             state.tasks[row["id"]] = Task.from_json(row)
