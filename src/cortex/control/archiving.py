@@ -75,8 +75,7 @@ class Archiving:
     def _archived(self, event: dict[str, Any], outcome: Any) -> None:
         self._under_way = False
         context = self._context
-        if isinstance(outcome, Exception):
-            context.log.warning("ended tasks could not be archived", error=str(outcome))
+        if not context.kept_up("ended tasks could not be archived", outcome):
             return
         if not self._still_there(event):
             return  # a task was taken up again meanwhile; the rest is chosen anew

@@ -96,8 +96,7 @@ class Housekeeping:
     def _cleaned(self, idents: list[str], outcome: Any) -> None:
         self._cleaning = False
         context = self._context
-        if isinstance(outcome, Exception):
-            context.log.warning("attempt files could not be cleared away", error=str(outcome))
+        if not context.kept_up("files of ended workers could not be cleared away", outcome):
             return
         events = [
             {"event": "worker_cleaned", "worker_id": ident}

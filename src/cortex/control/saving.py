@@ -73,8 +73,7 @@ class Saving:
 
     def _saved(self, outcome: Any) -> None:
         self._under_way = False
-        if isinstance(outcome, Exception):
-            self._context.log.warning("no checkpoint could be written", error=str(outcome))
+        self._context.kept_up("no checkpoint could be written", outcome)
 
     def save(self) -> None:
         """Writes a checkpoint now; OSError where the disk takes none."""

@@ -105,6 +105,8 @@ class SelfWatch:
                 yield Sign("clock_jumped", "clock", self._jump[1])
             else:
                 self._jump = None
+        for what, cause in self._context.upkeep.items():
+            yield Sign("upkeep_failing", what, cause)
         for (condition, source), cause in self._notes.items():
             yield Sign(condition, source, cause)
 

@@ -122,8 +122,7 @@ class Sweeping:
         self._under_way = False
         context, sweep = self._context, self._sweep
         clock = context.engine.clock.monotonic()
-        if isinstance(outcome, Exception):
-            context.log.warning("old logs could not be removed", error=str(outcome))
+        if not context.kept_up("old logs could not be removed", outcome):
             self._next_s, self._sweep = clock + LOOK_EVERY_S, None
             return
         workers, tasks, rejected, attempts = outcome
