@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -143,3 +145,14 @@ def _waits_in_recv(pid: int) -> bool:
 def is_running(pid: int) -> bool:
     stat = stat_or_none(pid)
     return stat is not None and stat.state not in "ZX"
+
+
+def usable_python() -> str | None:
+    """An interpreter that an ordinary user may run."""
+    for candidate in (sys.executable, shutil.which("python3", path="/usr/bin")):
+        if candidate is None:
+            continue
+        real = Path(candidate).resolve()
+        if all(parent.stat().st_mode & 0o001 for parent in [real, *real.parents]):
+            return candidate
+    return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shim_home import ShimHome, is_running
+from shim_home import ShimHome, is_running, usable_python
 
 from cortex.runtime.executor import Exited, StartFailed
 from cortex.runtime.processes import Stat
@@ -303,17 +302,6 @@ def test_a_hunt_ends_the_session_of_what_it_finds(plain_home: ShimHome) -> None:
     assert not is_running(pid)
 
 
-def _usable_python() -> str | None:
-    """An interpreter that an ordinary user may run."""
-    for candidate in (sys.executable, shutil.which("python3", path="/usr/bin")):
-        if candidate is None:
-            continue
-        real = Path(candidate).resolve()
-        if all(parent.stat().st_mode & 0o001 for parent in [real, *real.parents]):
-            return candidate
-    return None
-
-
 FORK_FAILS = f"""
 import resource, sys
 from pathlib import Path
@@ -341,7 +329,7 @@ print("passed")
 
 
 def test_a_failing_fork_is_reported_and_the_nursery_goes_on() -> None:
-    python = _usable_python()
+    python = usable_python()
     if python is None:
         pytest.skip("no interpreter that an ordinary user may run")
     with tempfile.TemporaryDirectory() as folder:

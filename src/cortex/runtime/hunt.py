@@ -29,6 +29,8 @@ __all__ = ["hunt"]
 _BOUND_S = 5.0
 _SIGNAL_ARRIVES_S = 0.2
 _PAUSE_S = 0.01
+#: A process has no environment and no open files to be read while it is in the middle of an exec.
+_EMPTY_LOOKS = 2
 _ENVIRON_BYTES_AT_MOST = 2 * 1024 * 1024
 
 
@@ -66,10 +68,10 @@ def _is_shim_gone(claim: Mapping[str, Any]) -> bool:
 def _hunt_marked(worker_id: str, home: str, lock_path: str | None) -> int:
     ended: set[tuple[int, int]] = set()
     deadline_s = time.monotonic() + _BOUND_S
-    while time.monotonic() < deadline_s:
+    looks_left = _EMPTY_LOOKS
+    while looks_left and time.monotonic() < deadline_s:
         found = _belonging(worker_id, home, lock_path)
-        if not found:
-            break
+        looks_left = _EMPTY_LOOKS if found else looks_left - 1
         for process in found:
             if signal_exactly(process.pid, process.start_ticks, signal.SIGKILL):
                 ended.add((process.pid, process.start_ticks))
