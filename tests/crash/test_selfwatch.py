@@ -119,32 +119,34 @@ def test_ready_is_said_after_the_first_publication_and_stopping_at_the_end(
     assert manager.heard.count("READY=1") == 1
 
 
-def test_a_nursery_that_hangs_is_said_until_workers_start_again(
-    home: LiveHome, manager: Manager
+def test_a_nursery_that_hangs_is_said_and_replaced(
+    make_home: MakeHome, manager: Manager, tmp_path: Path
 ) -> None:
-    assert home.daemon is not None
-    pid = home.daemon.pid
+    patient = QUICK.replace("claim_timeout = 2", "claim_timeout = 10")
+    home = make_home(settings=patient, env=service(tmp_path))
+    pid = home.start()
     home.run("one", "true")
     home.until_ended("one")
     nursery = home.until(lambda: child_named(pid, b"nursery"), "the nursery")
     os.kill(nursery, signal.SIGSTOP)
-    try:
-        home.run("two", "true")
-        home.until(lambda: "starts_failing" in conditions(home), "starts fail")
-        assert about(home)["status"] == "degraded"
-        home.until(lambda: "degraded" in manager.status(), "the manager is told")
-        code, told = status(home)
-        assert (code, told["status"]) == (1, "degraded")
-        assert all(row["remedy"] and row["since"] for row in told["conditions"])
-        listed = subprocess.run(
-            [BIN / "cortex", "get", "tasks", "--home", home.root], capture_output=True, text=True
+    home.run("two", "true")
+    home.until(lambda: "starts_failing" in conditions(home), "starts fail")
+    assert about(home)["status"] == "degraded"
+    home.until(lambda: "degraded" in manager.status(), "the manager is told")
+    code, told = status(home)
+    assert (code, told["status"]) == (1, "degraded")
+    assert all(row["remedy"] and row["since"] for row in told["conditions"])
+    for command in (["get", "tasks"], ["describe", "two"]):
+        ran = subprocess.run(
+            [BIN / "cortex", *command, "--home", home.root], capture_output=True, text=True
         )
-        assert "degraded for" in listed.stderr
-    finally:
-        os.kill(nursery, signal.SIGCONT)
-    home.until_ended("two")
+        assert "degraded for" in ran.stderr
+    (row,) = home.until_ended("two")
+    assert row["status"] == "completed"
+    assert len(home.workers("completed", "failed")) == 2, "no retry was spent"
     until_over(home, "starts_failing")
     assert status(home)[0] == 0
+    assert child_named(pid, b"nursery") != nursery
 
 
 def test_an_effect_that_hangs_starves_the_watchdog_until_it_comes_back(

@@ -6,6 +6,8 @@ force. Nothing is decided here; the result is a `decide.catalog.Catalog`.
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,7 +67,7 @@ class Library:
             version = (status.st_ino, status.st_size, status.st_mtime_ns)
             if before is not None and before[0] == version:
                 return before, False
-            definition = read(path.read_text(encoding="utf-8"), path)
+            definition = read(_text(path), path)
         except (OSError, UnicodeDecodeError) as error:
             self.problems[path] = f"{path}: cannot be read: {error}"
             return before, False
@@ -94,3 +96,14 @@ class Library:
 
     def _name(self, path: Path) -> str:
         return str(self._known[path][1].name)
+
+
+def _text(path: Path) -> str:
+    """The text of a regular file; a FIFO of that name would let its reader wait for ever. OSError
+    and UnicodeDecodeError.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, encoding="utf-8") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError("it is no regular file")
+        return file.read()

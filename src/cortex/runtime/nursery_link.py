@@ -1,7 +1,8 @@
 """The daemon's end of its nursery: starting it, handing over launches, hearing of forks.
 
-A nursery that died is noticed by the end of its socket and replaced at the next hand-over.
-Whether a launch whose answer never came did run is for the claim to say, not for this module.
+A nursery that died is noticed by the end of its socket, one that hangs by its silence; both are
+replaced at the next hand-over. Whether a launch whose answer never came did run is for the claim
+to say, not for this module.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import select
 import socket
 import subprocess
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +25,8 @@ _PROGRAM = Path(__file__).with_name("nursery.py")
 _LAUNCHES_A_FRAME = 64
 _SEND_WAIT_MS = 50
 _LOG_BYTES_AT_MOST = 1 << 20
+#: An answer takes milliseconds. Less than `spawn.claim_timeout`, or the start would be given up.
+_ANSWER_WITHIN_S = 5.0
 
 
 class NurseryLink:
@@ -35,7 +39,8 @@ class NurseryLink:
         self._socket: socket.socket | None = None
         self._received = bytearray()
         self._unsent = bytearray()
-        self._unanswered: dict[tuple[str, int], None] = {}
+        # When each launch was handed over, the oldest first.
+        self._unanswered: dict[tuple[str, int], float] = {}
 
     @property
     def pid(self) -> int | None:
@@ -61,7 +66,8 @@ class NurseryLink:
         for first in range(0, len(launches), _LAUNCHES_A_FRAME):
             batch = launches[first : first + _LAUNCHES_A_FRAME]
             self._unsent += frame([order for _, order in batch])
-            self._unanswered.update(((launch.worker_id, launch.nonce), None) for launch, _ in batch)
+            now = time.monotonic()
+            self._unanswered.update(((launch.worker_id, launch.nonce), now) for launch, _ in batch)
         return failed + self._flush(_SEND_WAIT_MS)
 
     def poll(self) -> list[StartFailed]:
@@ -137,7 +143,15 @@ class NurseryLink:
             self._received += data
             for answers in split_frames(self._received):
                 failed += self._heard(answers)
+        if self._is_silent() and self._process is not None:
+            self._process.kill()
+            failed += self._end()
         return failed
+
+    def _is_silent(self) -> bool:
+        """Whether a launch waits for its answer for longer than any answer takes."""
+        oldest = next(iter(self._unanswered.values()), None)
+        return oldest is not None and time.monotonic() - oldest > _ANSWER_WITHIN_S
 
     def _heard(self, answers: Iterable[dict[str, Any]]) -> list[StartFailed]:
         failed = []

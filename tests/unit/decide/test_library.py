@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -86,3 +87,12 @@ def test_a_subagent_file_joins_the_catalog_as_it_is(library: Library) -> None:
     (library.paths.prompts / "code-reviewer.md").write_text(text)
     kind = read(library).types["code-reviewer-worker"]
     assert (kind.tools, kind.description) == (["Read", "Grep"], "Use it: always")
+
+
+def test_a_fifo_among_the_files_is_told_and_nobody_waits_for_it(library: Library) -> None:
+    """The control thread reads them: it would stand still until somebody wrote into the FIFO."""
+    fifo = library.paths.masters / "pipe.md"
+    os.mkfifo(fifo)
+    (library.paths.masters / "content.md").write_text("---\nroutes: [blog-post]\n---\nWrite.")
+    assert read(library).route("blog-post") is not None
+    assert "no regular file" in library.problems[fifo]
