@@ -68,7 +68,18 @@ def test_wheel_checkout_and_a_new_home_hold_the_same_files(
             for name in packed.namelist()
             if name.startswith("cortex/_data/")
         }
+    unit = "packaging/systemd/cortexd@.service"
+    assert inside.pop(unit) == (CHECKOUT / unit).read_bytes()
     assert inside == files_of(CHECKOUT) == files_of(home)
+
+
+def test_the_installed_wheel_writes_a_unit(installed: dict[str, str], tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    run(installed, "-m", "cortex.cli.main", "init", home)
+    unit = run(
+        installed, "-m", "cortex.cli.main", "--home", home, "service", "install", "--dry-run"
+    )
+    assert "KillMode=process" in unit
 
 
 def test_the_installed_wheel_runs_a_task_in_a_home_outside_of_the_checkout(
