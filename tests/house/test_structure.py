@@ -134,15 +134,20 @@ def test_deciding_reads_no_clock_no_file_and_no_dice(path: Path) -> None:
 
 
 def test_the_shim_and_the_bare_nursery_need_the_standard_library_alone() -> None:
-    failpoints = SOURCE / "model" / "failpoints.py"  # named by shims too
-    for path in (*sorted((SOURCE / "runtime").glob("shim*.py")), failpoints):
+    named_too = {"failpoints", "formats", "errors"}
+    files = [SOURCE / "model" / f"{name}.py" for name in sorted(named_too)]
+    files += [*sorted((SOURCE / "runtime").glob("shim*.py"))]
+    files += [SOURCE / "runtime" / "nursery.py", SOURCE / "runtime" / "nursery_birth.py"]
+    allowed = {"cortex", *(f"cortex.model.{name}" for name in named_too)}
+    near = ("shim", "cortex.runtime.shim", "cortex.runtime.nursery", "cortex.runtime.processes")
+    for path in files:
         outside = {
             name
             for name in imported(path)
             # `_sha2` is the standard library's from Python 3.12 on
             if name.partition(".")[0] not in sys.stdlib_module_names | {"_sha2"}
-            and name != "cortex.model.failpoints"
-            and not name.startswith(("shim", "cortex.runtime.shim", "cortex.runtime.processes"))
+            and name not in allowed
+            and not name.startswith(near)
         }
         assert outside == set(), name_of(path)
 
