@@ -5,6 +5,7 @@ What it touches outside of itself comes as `Seams`; `serving` makes the real one
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -73,6 +74,7 @@ class Seams:
     pid: int
     lines_a_checkpoint: int = LINES_BETWEEN
     notifier: Notifier = field(default_factory=Notifier)
+    is_still_locked: Callable[[], bool] = lambda: True
 
 
 class Daemon:
@@ -87,6 +89,7 @@ class Daemon:
         self._drain = drain
         self._clock = seams.clock
         self._pid = seams.pid
+        self._is_still_locked = seams.is_still_locked
         disk = seams.disk
         opened = open_state(disk, paths)
         self._mailbox = Mailbox()
@@ -369,6 +372,7 @@ class Daemon:
         return True
 
     def _look_at_all(self) -> None:
+        self._look_at_lock()
         self._workers.resync()
         self._intake.look()
         self._publishing.look()
@@ -376,6 +380,12 @@ class Daemon:
         now = self._engine.now()
         self._masters.calendar(now)
         self._housekeeping.turn(now)
+
+    def _look_at_lock(self) -> None:
+        """HomeError where somebody removed the lock and another daemon has it now."""
+        with contextlib.suppress(OSError):  # a disk that takes nothing for now
+            if not self._is_still_locked():
+                self._log.warning("the home's lock was removed; it was taken anew")
 
     def _decide(self) -> None:
         now = self._engine.now()

@@ -16,6 +16,7 @@ from typing import Any
 from cortex import __version__
 from cortex.control.clock import RealClock
 from cortex.control.effects import ThreadEffects
+from cortex.control.home_lock import HomeLock
 from cortex.control.logging import make_log
 from cortex.control.notifying import Notifier
 from cortex.control.opening import make_folders, only_daemon
@@ -72,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     return 1
 
 
-def _real_seams(paths: HomePaths, settings: Settings, runtime_dir: str) -> Seams:
+def _real_seams(paths: HomePaths, settings: Settings, runtime_dir: str, lock: HomeLock) -> Seams:
     return Seams(
         clock=RealClock(),
         disk=RealDisk(),
@@ -83,6 +84,7 @@ def _real_seams(paths: HomePaths, settings: Settings, runtime_dir: str) -> Seams
         archive_index=paths.archive_index,
         pid=os.getpid(),
         notifier=Notifier.from_environment(),
+        is_still_locked=lock.still_held,
     )
 
 
@@ -91,9 +93,9 @@ def _serve(options: argparse.Namespace) -> int:
     settings = load_settings(paths.settings)
     log = make_log(options.log_format or settings.daemon.log_format)
     make_folders(paths)
-    with only_daemon(paths), runtime_dir_in_use(paths, settings) as runtime_dir:
+    with only_daemon(paths) as lock, runtime_dir_in_use(paths, settings) as runtime_dir:
         threading.Thread(target=_clear, args=(runtime_dir, log), daemon=True).start()
-        seams = _real_seams(paths, settings, runtime_dir)
+        seams = _real_seams(paths, settings, runtime_dir, lock)
         daemon = Daemon(paths, settings, log, seams, drain=options.drain)
         try:
             daemon.run()

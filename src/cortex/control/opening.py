@@ -5,14 +5,11 @@ The state is the newest checkpoint and the lines after it; published files are n
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from filelock import FileLock, Timeout
-
-from cortex.model.errors import HomeError
+from cortex.control.home_lock import HomeLock
 from cortex.model.journal_line import Line
 from cortex.model.paths import HomePaths
 from cortex.model.seams import Disk
@@ -26,9 +23,6 @@ from cortex.store.replaying import replay, state_of
 
 __all__ = ["Opened", "make_folders", "only_daemon", "open_state"]
 
-#: A client that only asks whether a daemon runs holds the lock for an instant.
-LOCK_WAIT_S = 0.3
-
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -41,24 +35,12 @@ class Opened:
 
 
 @contextmanager
-def only_daemon(paths: HomePaths) -> Iterator[None]:
+def only_daemon(paths: HomePaths) -> Iterator[HomeLock]:
     """Holds the home's lock; HomeError with the holder's pid where another daemon has it."""
-    lock = FileLock(paths.lock, timeout=LOCK_WAIT_S, is_singleton=False)
+    lock = HomeLock(paths)
     try:
-        lock.acquire(poll_interval=0.02)
-    except Timeout:
-        try:
-            pid = paths.pid.read_text(encoding="ascii").strip()
-        except OSError:
-            pid = "unknown"
-        raise HomeError(f"{paths.root}: a cortexd is running here already, pid {pid}") from None
-    try:
-        draft = paths.pid.with_name(".pid.tmp")
-        draft.write_text(f"{os.getpid()}\n", encoding="ascii")
-        draft.replace(paths.pid)
-        yield
+        yield lock
     finally:
-        paths.pid.unlink(missing_ok=True)
         lock.release()
 
 

@@ -55,11 +55,19 @@ def clear_abandoned(used: str) -> list[str]:
         return []  # the locks lie in the home
     cleared = []
     for root in {base, _SYSTEM} if base.is_relative_to(_SYSTEM) else {base}:
-        for folder in (*root.glob("home-*"), *root.glob("*/home-*")):
+        for folder in _folders(root):
             if str(folder) != used and _NAME.fullmatch(folder.name) and _is_ours(folder):
                 with contextlib.suppress(OSError):
                     cleared += [str(folder)] if _clear(folder) else []
     return cleared
+
+
+def _folders(root: Path) -> list[Path]:
+    found: list[Path] = []
+    for pattern in ("home-*", "*/home-*"):
+        with contextlib.suppress(OSError):  # another daemon clears away at this very moment
+            found += root.glob(pattern)
+    return found
 
 
 def _chosen(paths: HomePaths, settings: Settings) -> Path | None:

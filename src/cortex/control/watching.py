@@ -59,8 +59,8 @@ class Watching:
         ]
         # At its end it warns of its own late reads, through the standard library's logging.
         logging.getLogger("watchdog").addHandler(logging.NullHandler())
-        observer = Observer()
         try:
+            observer = Observer()
             for folder in self._folders:
                 observer.schedule(Handler(), str(folder), event_filter=telling)
             observer.start()
