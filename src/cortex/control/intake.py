@@ -46,7 +46,7 @@ class Intake:
         self._open: set[int] = set()
         # Claims from this number on may lie in .intake/ unread: no receipt's floor passes it.
         self._stranded: int | None = None
-        self._uncleared: tuple[Callable[[], None], Callable[[Any], None]] | None = None
+        self._uncleared: list[tuple[Callable[[], None], Callable[[Any], None]]] = []
 
     def start(self) -> None:
         """Takes up what an earlier daemon had claimed; before the first turn, so it may block."""
@@ -88,7 +88,7 @@ class Intake:
         for name, size in self._waiting.items():
             cause = f"{name} is not taken up: somebody has it open, or writes into it"
             yield Sign("drops_stuck", f"{name} {size}", cause)
-        if self._stranded is not None or self._uncleared is not None:
+        if self._stranded is not None or self._uncleared:
             yield Sign("drops_stuck", ".intake", "claimed files in inbox/.intake/ are stuck there")
 
     def turn(self) -> None:
@@ -102,8 +102,8 @@ class Intake:
             self._due = clock + 1.0
             return
         self._under_way, self._again = True, False
-        if self._uncleared is not None:
-            again, self._uncleared = self._uncleared, None
+        uncleared, self._uncleared = self._uncleared, []
+        for again in uncleared:
             context.effects.run("intake", *again)
         disk, archive, known, number = self._disk, self._archive, self._known, self._next_number
         now_ns = int(context.engine.clock.now().timestamp() * 1e9)
@@ -177,7 +177,7 @@ class Intake:
         def cleared(outcome: Any) -> None:
             if isinstance(outcome, Exception):
                 self._context.log.warning("taken drops are still there", error=str(outcome))
-                self._uncleared = clear_away, cleared
+                self._uncleared.append((clear_away, cleared))
             else:
                 self._open -= numbers
 
