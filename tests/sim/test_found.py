@@ -6,9 +6,11 @@ Seeds change their meaning when the simulation learns something new; these tests
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from tests.unit.decide.fleet import Fleet, settings
 
 from cortex.decide import budget
@@ -17,7 +19,8 @@ from cortex.store.disk import RealDisk
 from cortex.store.inbox import leftovers, scan
 from cortex.store.journal import recover
 from cortex.store.publish import Publisher
-from cortex.testing import FakeDisk, Fault
+from cortex.testing import FakeDisk, Fault, Simulation
+from cortex.testing.life import real_home
 
 DAY_S = 86_400.0
 
@@ -72,3 +75,68 @@ def test_a_segment_that_a_crash_left_empty_has_its_name_synced_with_its_first_li
     journal.append(datetime(2025, 11, 1, tzinfo=UTC), "test", "why", [{"event": "none"}])
     journal.commit()
     assert disk.durable(folder / "2025-11-01.jsonl")
+
+
+# --- a whole daemon, one thing at a time
+
+
+class Script:
+    """A simulated daemon without any chance in it; everything goes by hand."""
+
+    def __init__(self) -> None:
+        self.run = Simulation(1)
+        self.disk, self.paths = self.run.disk, self.run.paths
+        self.run.start()
+
+    def settle(self, seconds: float = 4.0) -> None:
+        """Turns and effects, until so much time has passed."""
+        end = self.run.clock.monotonic() + seconds
+        while self.run.clock.monotonic() < end:
+            assert self.run.life is not None
+            if self.run.life.effects.lanes:
+                self.run.run_effect()
+            elif self.run.life.daemon.has_post or self.run.next_event_s() == 0.0:
+                self.run.turn()
+            else:
+                self.run.machine.pass_time(min(1.0, self.run.next_event_s()))
+
+    def refuse(self, error: int, *places: Path) -> None:
+        """Nothing can be created there from now on."""
+        under = tuple(map(str, places))
+        calls = frozenset({"create"})
+        self.disk.arm(Fault(1, error, calls=calls, lasting=True, under=under))
+
+
+@pytest.fixture
+def script() -> Iterator[Script]:
+    with real_home():
+        yield Script()
+
+
+def test_two_batches_that_cannot_be_cleared_away_are_both_cleared_away_later(
+    script: Script,
+) -> None:
+    """The first one was forgotten over the second."""
+    script.refuse(errno.EIO, script.paths.rejected)
+    for name in ("one.json", "two.json"):
+        script.disk.put(script.paths.inbox / name, b"{")
+        script.settle()
+    assert len(script.disk.names(script.paths.intake)) == 2
+    script.disk.mend()
+    script.settle()
+    assert script.disk.names(script.paths.intake) == []
+    assert set(script.disk.names(script.paths.rejected)) > {"one.json", "two.json"}
+
+
+def test_an_edit_that_a_publication_took_out_before_it_failed_is_found_again(
+    script: Script,
+) -> None:
+    """It lay in .state/out/ until the next start."""
+    script.settle()
+    script.refuse(errno.EROFS, script.paths.out / ".worker-pool.json")
+    script.disk.put(script.paths.task_queue, b'{"tasks": 7}')
+    script.disk.put(script.paths.inbox / "task.json", b'{"command": "true"}')
+    script.settle()
+    script.disk.mend()
+    script.settle()
+    assert "task-queue.json" in script.disk.names(script.paths.rejected)

@@ -7,7 +7,7 @@ bytes that nobody changes any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -184,9 +184,11 @@ class Publishing:
         publisher = self._publisher
         monotonic = self._context.engine.clock.monotonic
         encoding = monotonic() - clock
+        # What failed half-way may have taken an edit out and told nobody.
+        strays = [each.path for each in self._documents()] if self._error is not None else []
         self._context.effects.run(
             "publish",
-            lambda: _publish(publisher, work, seq, monotonic),
+            lambda: _publish(publisher, work, seq, monotonic, strays),
             lambda outcome: self._published(outcome, encoding),
         )
 
@@ -309,11 +311,18 @@ def _snapshot(rows: _Rows) -> dict[str, list[bytes]]:
 
 
 def _publish(
-    publisher: Publisher, work: list[Work], seq: int, monotonic: Callable[[], float]
+    publisher: Publisher,
+    work: list[Work],
+    seq: int,
+    monotonic: Callable[[], float],
+    strays: Sequence[Path] = (),
 ) -> tuple[float, list[LateEdit]]:
-    """(seconds it took, edits that were found in the place of what was published)."""
+    """(seconds it took, edits that were found in the place of what was published).
+
+    Of the documents in `strays`, edits are looked for that an earlier call took out.
+    """
     started = monotonic()
-    edits = []
+    edits = publisher.leftovers(strays) if strays else []
     for path, header, lists in work:
         result = publisher.publish(path, join(header, lists), seq)
         if result.edited and result.kept is not None:

@@ -107,12 +107,15 @@ class Publisher:
             return "missing"
 
     def leftovers(self, documents: Sequence[Path]) -> list[LateEdit]:
-        """What an earlier life kept of these documents and did not hand on: edits. To be called
-        once, before the first publication; our own old versions are deleted, but not under an
-        editor that has one open."""
+        """What an earlier life kept of these documents and did not hand on, or a publication that
+        failed half-way: edits. Names those again that lie there and were handed on. Our own old
+        versions are deleted, but not under an editor that has one open."""
         edits: list[LateEdit] = []
+        lingering = {entry.kept for entry in self._lingering}
         for name in sorted(self._disk.listdir(self._out)):
             kept = self._out / name
+            if kept in lingering:
+                continue
             stat = self._disk.stat(kept)
             document = next((d for d in documents if name.startswith(f"{d.name}.")), None)
             if name.endswith(_DRAFT_ENDING):

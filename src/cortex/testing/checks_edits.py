@@ -54,10 +54,11 @@ class EditChecks:
             self.checks.found.append(f"an edit of {edit.name} is nowhere: {edit.marker}")
 
     def _told(self, line: Line) -> None:
-        """A line that takes an edit up, or refuses it."""
+        """A line that takes an edit up, or refuses it. Its receipt names the inode."""
         text = repr(line.events)
+        inodes = {event["receipt"].split()[1] for event in line.events if "receipt" in event}
         for edit in self.editors.saved:
-            if edit.marker in text:
+            if str(edit.file.number) in inodes and edit.marker in text:
                 edit.is_taken = True
                 if edit.kind == "one":
                     self._does_no_more(edit, line)
