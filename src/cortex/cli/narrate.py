@@ -80,6 +80,10 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
         f"half of its kind used {_tokens(event, 'median')} or less"
     ),
     "deadline_missed": lambda event: f"{event.get('task_id')} missed its deadline",
+    "step_added": lambda event: (
+        f"{event.get('task_id')} gets step {(event.get('step') or {}).get('name')} "
+        f"before {event.get('before')}"
+    ),
     "step_changed": _step_changed,
     "worker_collecting": lambda _event: "",  # its end stands in the same line
     "priority_changed": lambda event: f"{event.get('task_id')} now {event.get('priority')}",

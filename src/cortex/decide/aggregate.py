@@ -57,7 +57,7 @@ def dead_steps(task: Task) -> list[Event]:
     events: list[Event] = []
     for step in task.steps:
         blocking = failed.intersection(step.needs)
-        if step.status == "waiting" and blocking:
+        if step.status in ("waiting", "ready") and blocking:
             reason = f"needs {sorted(blocking)[0]}, which did not succeed"
             if not step.optional:
                 failed.add(step.name)

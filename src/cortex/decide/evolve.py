@@ -192,6 +192,15 @@ def _priority_changed(state: State, event: Event, _at: str) -> None:
     state.touch("task", event["task_id"])
 
 
+def _step_added(state: State, event: Event, _at: str) -> None:
+    """A step that another one needs from now on, in place of what it needed before."""
+    task = state.tasks[event["task_id"]]
+    added = Step.from_json(event["step"])
+    task.steps.insert(task.steps.index(task.step(event["before"])), added)
+    task.step(event["before"]).needs = [added.name]
+    state.touch("task", task.id)
+
+
 def _step_changed(state: State, event: Event, _at: str) -> None:
     task = state.tasks[event["task_id"]]
     step = task.step(event["step"])
@@ -385,6 +394,7 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "task_reopened": _task_reopened,
     "priority_changed": _priority_changed,
     "step_changed": _step_changed,
+    "step_added": _step_added,
     "worker_requested": _worker_requested,
     "worker_queued": _worker_queued,
     "worker_blocked": _worker_blocked,

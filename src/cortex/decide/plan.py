@@ -223,7 +223,7 @@ def ready_steps(task: Task, now: Now) -> tuple[list[Step], float | None]:
     for step in task.steps:
         if step.status == "waiting" and over.issuperset(step.needs):
             ready.append(step)
-        elif step.status == "ready":
+        elif step.status == "ready" and over.issuperset(step.needs):
             left = seconds_left(step.not_before, now) if step.not_before else 0.0
             if left > 0:
                 soonest = left if soonest is None else min(soonest, left)

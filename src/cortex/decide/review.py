@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from cortex.decide.conflicts import conflict_events, is_conflict
 from cortex.decide.entry import Entry, Now, due_after
 from cortex.decide.evidence import notice
 from cortex.model.settings import Settings
@@ -83,7 +84,7 @@ def review(state: State, observed: Observed, settings: Settings, now: Now) -> En
     if task is not None and task.status not in ("completed", "failed", "cancelled"):
         step = task.step(worker.step)
         if step.worker_id == worker.id and step.status == "active":
-            events.append(_step_event(task, step, worker, verdict, settings, now))
+            events += _step_events(state, task, step, worker, observed, verdict, settings, now)
     events += notice(state, worker, verdict.status, used, now)
     why = verdict.summary if verdict.status == "completed" else verdict.reason
     return Entry(worker.master, f"{worker.id} {verdict.status}: {why or 'done'}", events)
@@ -178,6 +179,22 @@ def _tokens(worker: Worker, observed: Observed) -> tuple[int, int]:
     known = reported if isinstance(reported, int) and not isinstance(reported, bool) else 0
     known = max(known, worker.tokens_used, 0)
     return min(known, worker.reserved), known
+
+
+def _step_events(
+    state: State,
+    task: Task,
+    step: Step,
+    worker: Worker,
+    observed: Observed,
+    verdict: Verdict,
+    settings: Settings,
+    now: Now,
+) -> list[Event]:
+    results = observed.results
+    if verdict.status == "failed" and results is not None and is_conflict(results):
+        return conflict_events(state, task, step, worker, results, now)
+    return [_step_event(task, step, worker, verdict, settings, now)]
 
 
 def _step_event(

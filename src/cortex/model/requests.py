@@ -113,6 +113,7 @@ class Scope(BaseModel):
     paths: list[str] | None = Field(None, max_length=10_000)
     scan_types: list[Literal["dependencies", "vulnerabilities", "secrets"]] | None = None
     command: Command | None = None
+    workspace: Literal["in place", "clone"] | None = None
 
     @model_validator(mode="after")
     def _sound(self) -> Scope:

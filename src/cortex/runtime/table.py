@@ -50,7 +50,7 @@ def _tools(_spec: Spec) -> Program:
 
 
 def _command(spec: Spec) -> Program:
-    """The spec's own command: a list as it is, a text by the shell."""
+    """The spec's own command, in a clone if its scope says so: a list, or a text by the shell."""
     command = spec.get("command") or _mapping(spec.get("scope")).get("command")
     if isinstance(command, str) and command.strip():
         argv: tuple[str, ...] = ("/bin/sh", "-c", command)
@@ -60,6 +60,11 @@ def _command(spec: Spec) -> Program:
         raise ValueError("command: names no program; write a text or a list of texts")
     if any("\0" in word for word in argv):
         raise ValueError("command: holds a NUL character, which no program can be given")
+    workspace = _mapping(spec.get("scope")).get("workspace", "in place")
+    if workspace == "clone":
+        return Program((sys.executable, "-m", "cortex.worker.tools.workspace", *argv))
+    if workspace != "in place":
+        raise ValueError(f"scope.workspace: {workspace!r} is none; write clone or in place")
     return Program(argv, cwd=_local_folder(spec))
 
 

@@ -23,6 +23,9 @@ _PROGRAMS = {
     "fix-worker": "fix:fix_findings",
     "remediation-worker": "fix:fix_findings",
     "refactor-worker": "refactor:refactor",
+    "documentation-worker": "documentation:document",
+    "integration-worker": "integrate:integrate",
+    "pr-worker": "pull_request:propose",
 }
 
 

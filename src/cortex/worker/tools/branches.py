@@ -35,6 +35,7 @@ class Incoming:
     worker: str
     ref: str
     head: str
+    bundle: Path
 
 
 def branch_name(worker: Worker) -> str:
@@ -57,12 +58,12 @@ def commit_files(clone: Clone, files: Sequence[str], message: str) -> str | None
     return clone.head()
 
 
-def export_branch(worker: Worker, clone: Clone) -> dict[str, Any]:
-    """Name the clone's HEAD as this worker's branch and write its bundle into artifacts/.
+def export_branch(worker: Worker, clone: Clone, name: str | None = None) -> dict[str, Any]:
+    """Name the clone's HEAD (default: `branch_name`) and write its bundle into artifacts/.
 
     Returns the row for `branches`. Raises GitError where git cannot write it.
     """
-    name = branch_name(worker)
+    name = name or branch_name(worker)
     file = f"{name.replace('/', '-')}.bundle"
     worker.artifacts_dir.mkdir(parents=True, exist_ok=True)
     clone.git.text("branch", "--force", name, "HEAD")
@@ -125,7 +126,7 @@ def _fetch(clone: Clone, worker: str, artifacts: Path, row: Any, ref: str) -> In
     clone.git.text(*checked, str(bundle), f"refs/heads/{name}:{ref}")
     if clone.git.commit_of(ref) != head:
         raise ValueError("its bundle ends in another commit than its row says")
-    return Incoming(name, worker, ref, head)
+    return Incoming(name, worker, ref, head, bundle)
 
 
 def _bundle(artifacts: Path, name: object) -> Path:

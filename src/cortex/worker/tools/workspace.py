@@ -1,0 +1,116 @@
+"""`python -m cortex.worker.tools.workspace PROGRAM ARGUMENT …`: a command in a clone of its own.
+
+The clone begins at the merge of the branches that the needed steps handed over. What the command
+changed is committed, unless it did so itself, and goes out as a bundle; the source is only read.
+The command's own status, output and results.json stay what they are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from cortex.worker.contract import ContractError, Worker, read_worker, write_json
+from cortex.worker.tools.branches import branch_name, export_branch, incoming, merge_incoming
+from cortex.worker.tools.clone import Clone, CloneError, clone_repository
+from cortex.worker.tools.git import GitError
+from cortex.worker.tools.outcomes import ConflictError, NotRunError, write_not_done
+
+__all__ = ["main"]
+
+_RESULTS_BYTES_AT_MOST = 64 * 1024 * 1024
+_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
+
+
+def main() -> int:
+    """Run the command that the arguments name; its exit status, or 2 for a broken contract."""
+    try:
+        worker = read_worker()
+    except ContractError as problem:
+        sys.stderr.write(f"cortex.worker.tools.workspace: {problem}\n")
+        return 2
+    try:
+        clone = clone_repository(worker)
+        merge_incoming(clone, incoming(worker, clone))
+        start = clone.head()
+        status = _run(sys.argv[1:], clone)
+        if status == 0:
+            _hand_over(worker, clone, start)
+        return status
+    except (NotRunError, ConflictError) as ending:
+        sys.stderr.write(f"cortex.worker.tools.workspace: {ending}\n")
+        write_not_done(worker, ending)
+    except CloneError as problem:
+        _fail(worker, str(problem), permanent=problem.permanent)
+    except (OSError, ValueError, GitError) as problem:
+        _fail(worker, f"the clone could not be made or kept: {problem}", permanent=False)
+    return 0
+
+
+def _run(argv: list[str], clone: Clone) -> int:
+    """The command in the clone, with this process's own output; its status as a shell has it."""
+    sys.stdout.flush()
+    try:
+        return subprocess.run(argv, cwd=clone.root, check=False).returncode
+    except OSError as problem:
+        sys.stderr.write(f"{argv[0]}: {problem.strerror}\n")
+        missing = isinstance(problem, FileNotFoundError)
+        return _NOT_FOUND if missing else _NOT_EXECUTABLE
+
+
+def _hand_over(worker: Worker, clone: Clone, start: str) -> None:
+    """Commit what is left uncommitted, and name the branch in results.json."""
+    title = str(worker.context.get("parent_task") or worker.task_id)
+    step = str(worker.context.get("step") or "work")
+    clone.git.text("add", "--all")
+    if clone.git.run("diff", "--cached", "--quiet").returncode != 0:
+        message = f"{title}: {step}\n\nTask: {worker.task_id}\nWorker: {worker.worker_id}"
+        clone.git.text("commit", "--quiet", "--no-verify", "--message", message)
+    own = _own_results(worker)
+    if clone.head() == start and not own:
+        worker.write_results("completed", f"{step}: nothing was changed", branches=[])
+        return
+    if clone.head() == start:
+        return
+    files = clone.git.paths("diff", "--name-only", "--no-renames", "-z", start, "HEAD")
+    branch = export_branch(worker, clone)
+    said = own or {
+        "status": "completed",
+        "summary": f"{len(files)} files changed on {branch_name(worker)}",
+    }
+    artifacts = [*_texts(said.get("artifacts")), branch["bundle"]]
+    modified = _texts(said.get("files_modified")) or files[:10_000]
+    known = said.get("branches")
+    branches = [*known, branch] if isinstance(known, list) else [branch]
+    made = {"artifacts": artifacts, "files_modified": modified, "branches": branches}
+    write_json(worker.results_path, {**said, **made})
+
+
+def _own_results(worker: Worker) -> Mapping[str, Any]:
+    """What the command wrote to results.json; empty where it wrote nothing that can be kept."""
+    path = worker.results_path
+    try:
+        if path.is_symlink() or path.stat().st_size > _RESULTS_BYTES_AT_MOST:
+            return {}
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _texts(value: Any) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _fail(worker: Worker, error: str, *, permanent: bool) -> None:
+    sys.stderr.write(f"cortex.worker.tools.workspace: {error}\n")
+    worker.write_results("failed", error, error=error, permanent=permanent)
+
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""A feature in parallel pieces, each in a clone of its own: joined, proved, and one of them in
+conflict.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from live_home import LiveHome
+from tool_worker import Repository
+
+LIMIT_S = 100.0
+APP = "def total(prices):\n    return sum(prices)\n"
+TEST = "from app import total\n\n\ndef test_total():\n    assert total([1, 2]) == 3\n"
+
+USE = "import app\n\n\ndef test_use():\n    assert app.total([1]) == 1\n"
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Repository:
+    repository = Repository(tmp_path / "shop")
+    repository.commit({"app.py": APP, "test_app.py": TEST})
+    return repository
+
+
+def piece(name: str, command: str, **fields: Any) -> dict[str, Any]:
+    return {"name": name, "command": command, **fields}
+
+
+def feature(shop: Repository, *workers: dict[str, Any]) -> dict[str, Any]:
+    scope = {"repository": str(shop.root), "workspace": "clone", "python": sys.executable}
+    join = {"name": "join", "worker_type": "integration", "needs": [w["name"] for w in workers]}
+    return {
+        "id": "feature",
+        "title": "Discounts",
+        "type": "feature",
+        "max_parallel": 4,
+        "scope": scope,
+        "workers": [*workers, join],
+    }
+
+
+def folder_of(live: LiveHome, step: str) -> Path:
+    """The folder of the last worker of a step."""
+    ends = [row for row in live.workers("completed", "failed") if row["step"] == step]
+    return live.folder_of(max(row["worker_id"] for row in ends))
+
+
+def results_of(live: LiveHome, step: str) -> dict[str, Any]:
+    results: dict[str, Any] = json.loads((folder_of(live, step) / "results.json").read_text())
+    return results
+
+
+def taken_in(live: LiveHome, shop: Repository, step: str) -> str:
+    """The branch of a step, fetched into the repository as a person would; its name."""
+    row = results_of(live, step)["branches"][-1]
+    bundle = folder_of(live, step) / "artifacts" / row["bundle"]
+    shop.git("fetch", "--quiet", str(bundle), f"{row['name']}:{row['name']}")
+    return str(row["name"])
+
+
+def test_four_pieces_side_by_side_become_one_branch_that_passes_its_tests(
+    live: LiveHome, shop: Repository
+) -> None:
+    before = shop.state()
+    cut = "def cut(price, share):\n    return price * (1 - share)\n"
+    test = "from cut import cut\n\n\ndef test_cut():\n    assert cut(100, 0.5) == 50\n"
+    pieces = [
+        piece("model", f"printf '%s' '{cut}' > cut.py"),
+        piece("api", "printf 'RATE = 0.1\\n' > rates.py"),
+        piece("front", "mkdir web && echo '<b>sale</b>' > web/sale.html"),
+        piece("tests", f"printf '%s' '{test}' > test_cut.py"),
+    ]
+    live.drop(feature(shop, *pieces))
+    (row,) = live.until_ended("feature", limit_s=LIMIT_S)
+    assert row["status"] == "completed", row
+    assert shop.state() == before
+    joined = results_of(live, "join")
+    assert joined["tested"] is True
+    name = taken_in(live, shop, "join")
+    assert name == "cortex/feature/join"
+    files = shop.git("ls-tree", "-r", "--name-only", name).split("\n")
+    assert {"cut.py", "rates.py", "web/sale.html", "test_cut.py", "app.py"} <= set(files)
+    subjects = shop.git("log", "--no-merges", "--format=%s", f"main..{name}").split("\n")
+    assert sorted(subjects) == [f"Discounts: {n}" for n in ("api", "front", "model", "tests")]
+    starts = live.events("worker_running")
+    ends = live.events("worker_ended")
+    assert len(starts) == len(ends) == 5
+
+
+def change(to: str) -> str:
+    return f"sed -i 's/return sum(prices)/return {to}/' app.py"
+
+
+def test_a_conflict_is_shown_with_both_sides_and_goes_on_with_a_persons_merge(
+    live: LiveHome, shop: Repository
+) -> None:
+    pieces = [
+        piece("round", change("round(sum(prices), 2)")),
+        piece("start", change("sum(prices, 0)")),
+    ]
+    live.drop(feature(shop, *pieces))
+    (asked,) = live.until(lambda: live.read("handoffs")["approvals"], "a person is asked", LIMIT_S)
+    assert asked["step"] == "join"
+    assert "change the same lines in app.py" in asked["reason"]
+    report = live.root / asked["reason"].rpartition(" are in ")[2]
+    shown = report.read_text()
+    assert "round(sum(prices), 2)" in shown
+    assert "sum(prices, 0)" in shown
+    resolve(live, shop)
+    live.drop({"kind": "approve", "approval_id": asked["approval_id"]})
+    (row,) = live.until_ended("feature", limit_s=LIMIT_S)
+    assert row["status"] == "completed", row
+    shop.git("branch", "-D", "cortex/feature/join")
+    assert "round(sum(prices, 0), 2)" in shop.git("show", f"{taken_in(live, shop, 'join')}:app.py")
+
+
+def resolve(live: LiveHome, shop: Repository) -> None:
+    """As the report tells: a branch with the step's name that holds both, and both intentions."""
+    one, other = taken_in(live, shop, "round"), taken_in(live, shop, "start")
+    shop.git("switch", "--quiet", "--create", "cortex/feature/join", one)
+    shop.git("merge", "--quiet", "-s", "ours", "-m", "Merge", other)
+    shop.write({"app.py": APP.replace("sum(prices)", "round(sum(prices, 0), 2)")})
+    shop.git("commit", "--quiet", "--all", "--message", "Both")
+    shop.git("switch", "--quiet", "main")
+
+
+def test_a_step_that_needs_branches_which_meet_gets_an_integration_before_it(
+    live: LiveHome, shop: Repository
+) -> None:
+    pieces = [piece("round", change("round(sum(prices), 2)")), piece("start", change("sum([])"))]
+    plan = feature(shop, *pieces)
+    plan["workers"][-1] = piece("docs", "echo done > DOCS", needs=["round", "start"])
+    live.drop(plan)
+    live.until(lambda: live.task("feature").get("status") == "awaiting_approval", "asks", LIMIT_S)
+    steps = {step["name"]: step for step in live.task("feature")["steps"]}
+    assert steps["docs-integration"]["needs"] == ["round", "start"]
+    assert steps["docs"]["needs"] == ["docs-integration"]
+    live.drop({"kind": "deny", "task_id": "feature"})
+    (row,) = live.until_ended("feature")
+    assert row["status"] == "cancelled"
+
+
+def test_a_failing_test_on_the_merge_stops_it(live: LiveHome, shop: Repository) -> None:
+    rename = "sed -i 's/total/summe/g' app.py test_app.py"
+    pieces = [piece("rename", rename), piece("use", f"printf '%s' '{USE}' > test_use.py")]
+    live.drop({**feature(shop, *pieces), "retries": 0})
+    (row,) = live.until_ended("feature", limit_s=LIMIT_S)
+    assert row["status"] == "failed"
+    joined = results_of(live, "join")
+    assert joined["outcome"] == "tests_got_worse", joined
+
+
+def test_a_command_in_a_clone_that_fails_or_changes_nothing_hands_over_no_branch(
+    live: LiveHome, shop: Repository
+) -> None:
+    scope = {"repository": str(shop.root), "workspace": "clone"}
+    live.drop({"id": "fails", "command": "echo no >&2; exit 7", "scope": scope, "retries": 0})
+    live.drop({"id": "looks", "command": "grep -q total app.py && pwd", "scope": scope})
+    failed, looked = live.until_ended("fails", "looks")
+    assert (failed["status"], looked["status"]) == ("failed", "completed")
+    assert "exit 7: no" in failed["reason"]
+    assert looked["summary"] == "main: nothing was changed"
