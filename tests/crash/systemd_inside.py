@@ -19,6 +19,7 @@ from cortex.home.service_unit import unit_name
 from live_home import BIN, LiveHome, pid_and_start
 
 GATE = Path("/run/gate")
+USER = 1000
 WORKERS = ("first", "second", "third")
 #: Short, so that a missed watchdog is soon noticed.
 DROP_IN = "[Service]\nWatchdogSec=3\nRestartSec=100ms\n"
@@ -85,9 +86,7 @@ def cortex(home: LiveHome, *arguments: str) -> str:
 
 def install(service: Service) -> None:
     """The user's command writes, enables and starts the unit; then it is ready."""
-    extra = Path("/etc/systemd/system", f"{service.name}.d")
-    extra.mkdir(parents=True)
-    (extra / "quick.conf").write_text(DROP_IN)
+    drop_in(service.name, DROP_IN)
     cortex(service.home, "service", "install")
     # Type=notify: the command above came back only when the daemon was ready.
     about = service.home.read("task-queue")["daemon"]
@@ -179,12 +178,79 @@ def uninstall(service: Service) -> None:
     cortex(service.home, "fsck")
 
 
+def as_a_user(service: Service) -> None:
+    """The same in a user's own service manager, without root's rights."""
+    work = service.home.root.parent
+    Path("/root").chmod(0o755)  # the interpreter may lie below it
+    with Path("/etc/passwd").open("a") as users:
+        users.write(f"fleet:x:{USER}:{USER}::{work}/fleet:/bin/sh\n")
+    # Neither pam.d nor a logind that could be asked: what they would do is done here.
+    drop_in(f"user@{USER}.service", "[Service]\nPAMName=\nEnvironment=XDG_RUNTIME_DIR=%t/user/%i\n")
+    drop_in(f"user-runtime-dir@{USER}.service", "[Service]\nExecStart=\nExecStart=true\n")
+    runtime = Path("/run/user", str(USER))
+    runtime.mkdir(parents=True, mode=0o700)
+    os.chown(runtime, USER, USER)
+    ran("systemctl", "daemon-reload")
+    home = LiveHome(work / "fleet" / "home")
+    for path in [work / "fleet", *(work / "fleet").rglob("*")]:
+        os.chown(path, USER, USER)
+    try:
+        ran("systemctl", "start", f"user@{USER}.service")
+    except AssertionError as error:
+        raise AssertionError(ran("journalctl", "--no-pager", "-n", "40")) from error
+    said = of_user(work, str(BIN / "cortex"), "service", "install", "--user", "--home", home.root)
+    assert "enable-linger fleet" in said
+    name = unit_name(home.root)
+    state = ("systemctl", "--user", "is-active", name)
+    assert "active" in of_user(work, *state)
+    locks = (home.paths.state / "runtime-dir").read_text()
+    assert locks.startswith(f"/run/user/{USER}/cortexd/"), locks
+    assert home.paths.pid.stat().st_uid == USER
+    gate = Path("/run/gate-of-the-user")
+    home.run("mine", f"until test -e {gate}; do sleep 0.05; done")
+    for path in home.paths.inbox.glob("*.json"):
+        os.chown(path, USER, USER)
+    before = home.until_running("mine")["session_id"]
+    of_user(work, "systemctl", "--user", "restart", name)
+    assert home.until_running("mine")["session_id"] == before
+    gate.touch()
+    (row,) = home.until_ended("mine")
+    assert row["status"] == "completed"
+    home.assert_started_once()
+    of_user(work, str(BIN / "cortex"), "service", "uninstall", "--user", "--home", home.root)
+    assert not home.home.daemon().running
+
+
+def drop_in(unit: str, text: str) -> None:
+    folder = Path("/etc/systemd/system", f"{unit}.d")
+    folder.mkdir(parents=True)
+    (folder / "of-the-test.conf").write_text(text)
+
+
+def of_user(work: Path, *command: object) -> str:
+    """What a command of that user says, on both streams; AssertionError where it fails."""
+    drop = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--")
+    done = subprocess.run(
+        [*drop, *map(str, command)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"HOME": f"{work}/fleet", "XDG_RUNTIME_DIR": f"/run/user/{USER}",
+                          "USER": "fleet", "LOGNAME": "fleet"},
+    )  # fmt: skip
+    told = done.stdout + done.stderr
+    if done.returncode:
+        told += ran("journalctl", "--no-pager", "-n", "60")
+    assert done.returncode == 0, f"{command}: {done.returncode}: {told}"
+    return told
+
+
 def main(work: Path) -> dict[str, Any]:
     """Every step with the seconds that it took; the first that fails ends it."""
     service = Service(LiveHome(work / "home-of-1"))
     took: dict[str, Any] = {}
     steps = (install, start_workers, stop_and_start, restart, kill, miss_the_watchdog, end)
-    for step in (*steps, uninstall):
+    for step in (*steps, uninstall, as_a_user):
         began = time.monotonic()
         try:
             step(service)
