@@ -26,6 +26,8 @@ EXAMPLES = """
   cortex fsck --json             for programs
 """
 
+_SHOWN = 50
+
 
 def fsck(
     repair: Annotated[
@@ -82,18 +84,22 @@ def _print_repaired(repaired: Any, paths: HomePaths) -> None:
 
 def _print(examined: Examined, paths: HomePaths, quiet: bool) -> None:
     checked = examined.checked
-    for problem in checked.problems:
-        if not (quiet and problem.note):
-            _print_problem(problem, paths)
+    shown = [problem for problem in checked.problems if not (quiet and problem.note)]
+    for problem in shown[:_SHOWN]:
+        _print_problem(problem, paths)
+    if len(shown) > _SHOWN:
+        print(f"… {len(shown) - _SHOWN:,} more; --json lists them")
     found = sum(not problem.note for problem in checked.problems)
-    looked = f"{checked.lines} journal lines, {checked.tasks} tasks, {checked.workers} workers"
+    looked = (
+        f"{checked.lines:,} journal lines, {checked.tasks:,} tasks, {checked.workers:,} workers"
+    )
     if examined.archived:
-        looked += f", {examined.archived} archived rows"
+        looked += f", {examined.archived:,} archived rows"
     if examined.rejected:
-        looked += f", {examined.rejected} refused files"
+        looked += f", {examined.rejected:,} refused files"
     if found:
         fixable = sum(p.repair is not None and not p.note for p in checked.problems)
-        print(f"{looked}: {found} problem{'s' if found > 1 else ''}" + _hint(found, fixable))
+        print(f"{looked}: {found:,} problem{'s' if found > 1 else ''}" + _hint(found, fixable))
     else:
         print(f"{looked}: the books balance, nothing is wrong")
 
@@ -101,7 +107,7 @@ def _print(examined: Examined, paths: HomePaths, quiet: bool) -> None:
 def _hint(found: int, fixable: int) -> str:
     if not fixable:
         return ""
-    return f", {'all' if fixable == found else fixable} of which --repair can repair"
+    return f", {'all' if fixable == found else f'{fixable:,}'} of which --repair can repair"
 
 
 def _print_problem(problem: Problem, paths: HomePaths) -> None:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLES", "replay"]
 
 EXAMPLES = """
-  cortex replay --at 2025-11-01T10:15:00Z            print the files of then
-  cortex replay --at "2025-11-01 11:15" --to DIR     local time, into a folder
-  cortex replay --at 2h                              as they were two hours ago
+  cortex replay --at 2025-11-01T10:15:00Z          print the files of then
+  cortex replay --at "2025-11-01 11:15" --to DIR   local time, into a folder
+  cortex replay --at 2h                            as they were two hours ago
 """
 
 

@@ -43,7 +43,7 @@ __all__ = [
     "state_at",
 ]
 
-_PROBLEMS_AT_MOST = 100
+_PROBLEMS_AT_MOST = 10_000
 #: A daemon writes a checkpoint each few thousand lines; a home with more has lost its own.
 _MANY_LINES = 10_000
 #: What to do about everything that can be made again out of the journal.
@@ -153,7 +153,7 @@ class Checked:
         repair: str | None = None,
         note: bool = False,
     ) -> None:
-        """Notes one problem; past a hundred, more of them tell nobody anything."""
+        """Notes one problem; past ten thousand, more of them tell nobody anything."""
         if len(self.problems) < _PROBLEMS_AT_MOST:
             self.problems.append(Problem(place, what, remedy, repair, note))
 

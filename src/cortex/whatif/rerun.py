@@ -231,16 +231,24 @@ class _Rerun:
     def _turn(self) -> None:
         while self._events and self._events[0][0] <= self._clock.wall_s:
             heapq.heappop(self._events)[2]()
-        self._reset()
+        if self._state.budget.resets_at and self._clock.wall_s >= self._state.budget.resets_at:
+            self._reset()
+        if not self._state.touched and not self._masters_due():
+            return
+        now = self._context.engine.now()
         for _ in range(_ROUNDS_A_TURN):
             touched, self._state.touched = self._state.touched, {}
             self._masters.changed(touched)
             self._follow(ident for kind, ident in touched if kind == "worker")
-            self._masters.turn(self._context.engine.now())
+            self._masters.turn(now)
             if not self._state.touched and not self._masters.busy:
                 break
         self._context.engine.commit()
         self._look_for_alerts()
+
+    def _masters_due(self) -> bool:
+        due = self._masters.next_due()
+        return self._masters.busy or (due is not None and due <= self._clock.wall_s)
 
     def _apply(self, why: str, events: list[Event]) -> None:
         self._context.engine.apply(Entry("what-if", why, events))
@@ -248,9 +256,8 @@ class _Rerun:
     # --- money
 
     def _reset(self) -> None:
-        now, settings = self._context.engine.now(), self._context.settings
-        if self._state.budget.resets_at and now.wall >= self._state.budget.resets_at:
-            self._apply("a new period", budget.reset(self._state, settings, now.wall, {}))
+        events = budget.reset(self._state, self._context.settings, self._clock.wall_s, {})
+        self._apply("a new period", events)
 
     def _look_for_alerts(self) -> None:
         """The daemon looks at each resync, not at each change: once before long, if at all."""
