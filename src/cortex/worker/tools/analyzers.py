@@ -61,7 +61,8 @@ def program(name: str) -> str | None:
                 return str(binary)
     for folder in folders:
         candidate = Path(folder or ".") / name
-        if candidate.is_absolute() and candidate.is_file() and os.access(candidate, os.X_OK):
+        # access(2) first: it says no, where is_file raises for a folder that one may not look into.
+        if candidate.is_absolute() and os.access(candidate, os.X_OK) and candidate.is_file():
             return str(candidate)
     return None
 
