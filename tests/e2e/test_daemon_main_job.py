@@ -96,7 +96,7 @@ def test_three_repositories_become_one_report_follow_ups_and_one_accepted_handof
     assert children
     for child in children:
         assert (child["status"], child["parent"]) == ("blocked", "task-002")
-        assert "fix-worker" in child["blocked_on"], "says what is missing"
+        assert "agent" in child["blocked_on"], "says what is missing"
     assert row["follow_ups"] == ["task-002"]
 
     after = live.assert_books()

@@ -1,0 +1,172 @@
+"""The way to a remote: a push without force, and a pull or merge request by `gh` or `glab`.
+
+A token comes from the variables that the worker type names, goes to git through its askpass
+program and to the forge's own client, and is never part of an argument, a log or a result.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cortex.worker.tools import processes
+from cortex.worker.tools.analyzers import program
+from cortex.worker.tools.clone import Clone, is_url
+from cortex.worker.tools.git import GitError, without_credentials
+from cortex.worker.tools.outcomes import ConflictError, NotRunError
+
+__all__ = ["Remote", "Request", "find_remote", "open_request", "push"]
+
+_LIMIT_S = 300.0
+_ADDRESS = re.compile(r"https?://[^\s\"'<>]+")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_ASKPASS = """#!/bin/sh
+case "$1" in
+  Username*) echo x-access-token ;;
+  *) printf '%s\\n' "$FORGE_TOKEN" ;;
+esac
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Where to push. `slug` is HOST/OWNER/NAME of a forge; None for a path."""
+
+    address: str
+    slug: str | None
+    host: str
+
+    @property
+    def shown(self) -> str:
+        """The address without user or password."""
+        return without_credentials(self.address)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of the forge."""
+
+    branch: str
+    target: str
+    title: str
+    body_file: Path
+    draft: bool
+
+
+def find_remote(clone: Clone, named: str | None) -> Remote:
+    """The remote that the task names, else the source's own `origin`, else the source's URL.
+
+    Raises NotRunError where there is none: a repository given as a path is never pushed to.
+    """
+    address = named
+    if address is None and clone.source_path is not None:
+        source = clone.git.at(clone.source_path)
+        origin = source.run("config", "--get", "remote.origin.url")
+        address = origin.stdout.decode("utf-8", "replace").strip() or None
+        if address and not is_url(address):
+            address = str((clone.source_path / address).resolve())
+    elif address is None:
+        address = clone.git.text("config", "--get", "remote.origin.url")
+    if not address or not (is_url(address) or Path(address).is_absolute()):
+        raise NotRunError(
+            f"{clone.source} has no remote to push to",
+            ["a remote: scope.remote (a URL or an absolute path), or the repository's own origin"],
+        )
+    if clone.source_path is not None and Path(address).resolve() == clone.source_path:
+        raise NotRunError("the source itself is never pushed to", ["a remote of its own"])
+    return _remote(address)
+
+
+def _remote(address: str) -> Remote:
+    if not is_url(address) or address.startswith("file://"):
+        return Remote(address, None, "")
+    if "://" in address:
+        parts = urlsplit(address)
+        host, path = parts.hostname or "", parts.path
+        if parts.scheme == "http" and host not in _LOOPBACK:
+            raise NotRunError(
+                f"{without_credentials(address)} would carry the token in the clear",
+                ["an https or ssh remote"],
+            )
+    else:
+        host, _, path = address.partition("@")[2].partition(":")
+    slug = f"{host}/{path.strip('/').removesuffix('.git')}"
+    return Remote(address, slug, host)
+
+
+def push(clone: Clone, remote: Remote, branch: str, commit: str, token: str | None) -> str:
+    """Push one commit as a branch, without force; `pushed` or `was there already`.
+
+    Raises ConflictError where the remote's branch went another way, GitError for the rest.
+    """
+    git = clone.git
+    if token:
+        askpass = clone.root.parent / "git" / "askpass"
+        askpass.write_text(_ASKPASS)
+        askpass.chmod(0o700)
+        git = git.with_environment(GIT_ASKPASS=str(askpass), FORGE_TOKEN=token)
+    if os.environ.get("SSH_AUTH_SOCK"):
+        git = git.with_environment(SSH_AUTH_SOCK=os.environ["SSH_AUTH_SOCK"])
+    outcome = git.run(
+        "push", "--porcelain", "--no-verify", "--", remote.address,
+        f"{commit}:refs/heads/{branch}", limit_s=_LIMIT_S,
+    )  # fmt: skip
+    said = (outcome.stdout + b"\n" + outcome.stderr).decode("utf-8", "replace")
+    if outcome.returncode == 0 and not outcome.problem:
+        return "was there already" if "\n=\t" in f"\n{said}" else "pushed"
+    if "[rejected]" in said:
+        raise ConflictError(
+            f"{remote.shown} has another {branch}, and nothing is ever forced", [branch]
+        )
+    telling = [line for line in said.splitlines() if line.startswith(("fatal", "error", "remote"))]
+    words = outcome.problem or (telling[0] if telling else f"status {outcome.returncode}")
+    raise GitError(without_credentials(f"git push to {remote.shown}: {words}")[:500])
+
+
+def open_request(
+    clone: Clone, remote: Remote, request: Request, forge: str | None, keys: Mapping[str, str]
+) -> tuple[str | None, str]:
+    """(the request's address or None, what happened). Never raises for what the client says."""
+    name = forge or ("glab" if "gitlab" in remote.host else "gh")
+    path = program(name)
+    if path is None:
+        return None, f"{name} is not installed, so nothing was opened"
+    clone.git.text("remote", "set-url", "origin", without_credentials(remote.address))
+    env = processes.minimal_environment(
+        clone.root.parent / "git",
+        **keys,
+        GH_PROMPT_DISABLED="1",
+        GH_NO_UPDATE_NOTIFIER="1",
+        NO_PROMPT="1",
+        GLAB_CHECK_UPDATE="false",
+    )
+    argv = [path, *(_glab(remote, request) if name == "glab" else _gh(remote, request))]
+    outcome = processes.run(argv, cwd=clone.root, env=env, limit_s=_LIMIT_S)
+    said = (outcome.stdout + b"\n" + outcome.stderr).decode("utf-8", "replace")
+    for key in keys.values():
+        said = said.replace(key, "(token)")
+    addresses: Sequence[str] = _ADDRESS.findall(said)
+    if outcome.returncode == 0 and not outcome.problem:
+        return (addresses[-1] if addresses else None), f"opened with {name}"
+    if "already exists" in said and addresses:
+        return addresses[-1], "it was open already"
+    last = (said.strip().splitlines() or ["no word of why"])[-1][:300]
+    return None, f"{name} {outcome.problem or f'ended with status {outcome.returncode}'}: {last}"
+
+
+def _gh(remote: Remote, request: Request) -> list[str]:
+    argv = ["pr", "create", "--head", request.branch, "--base", request.target]
+    argv += ["--title", request.title, "--body-file", str(request.body_file)]
+    argv += ["--repo", remote.slug] if remote.slug else []
+    return [*argv, "--draft"] if request.draft else argv
+
+
+def _glab(remote: Remote, request: Request) -> list[str]:
+    argv = ["mr", "create", "--source-branch", request.branch, "--target-branch", request.target]
+    argv += ["--title", request.title, "--description", request.body_file.read_text("utf-8")]
+    argv += ["--repo", f"https://{remote.slug}"] if remote.slug else []
+    return [*argv, "--yes", "--draft"] if request.draft else [*argv, "--yes"]

@@ -1,0 +1,174 @@
+"""The pr worker: one branch out of what the needed steps made, its title and body, and the way out.
+
+It pushes and opens only where the task or type says `allow_push` and a credential that the type
+names is there; else the patch series and the texts are what it delivers. What did not pass is not
+proposed. Asks no model.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cortex.worker.contract import Needed, Worker
+from cortex.worker.tools.branches import (
+    Incoming,
+    branch_name,
+    export_branch,
+    incoming,
+    merge_incoming,
+)
+from cortex.worker.tools.clone import Clone, clone_repository
+from cortex.worker.tools.forge import Request, find_remote, open_request, push
+from cortex.worker.tools.git import GitError
+from cortex.worker.tools.options import flag, names, option, text
+from cortex.worker.tools.outcomes import NotRunError
+from cortex.worker.tools.proposal import body_of, title_of
+
+__all__ = ["propose"]
+
+_REFUSED = {"failed": "its tests failed", "request_changes": "it asks for changes",
+            "unknown": "its tests have no known outcome"}  # fmt: skip
+_CREDENTIALS = ("GH_TOKEN", "GITHUB_TOKEN", "GITLAB_TOKEN", "SSH_AUTH_SOCK")
+
+
+@dataclass(slots=True)
+class _Way:
+    """How far it came: prepared, pushed or opened, and what stopped it there."""
+
+    state: str = "prepared"
+    url: str | None = None
+    words: str = "nothing was pushed: the task does not say allow_push"
+    missing: list[str] = field(default_factory=list)
+
+
+def propose(worker: Worker) -> None:
+    """Prepare, push and open a pull request, as far as it is allowed.
+
+    Raises NotRunError without a branch or where a needed step did not pass, ConflictError where
+    branches do not fit together or the remote's went another way.
+    """
+    worker.heartbeat.beat(0.0, "cloning", now=True)
+    clone = clone_repository(worker)
+    branches = incoming(worker, clone)
+    if not branches:
+        notes = "; ".join(clone.notes)
+        raise NotRunError(
+            "no step handed over a branch" + (f" ({notes})" if notes else ""),
+            ["a needed step with `branches` in its results.json"],
+        )
+    if not flag(worker, "allow_failing"):
+        _must_have_passed(worker.needed())
+    merge_incoming(clone, branches)
+    row = _export(worker, clone, branches)
+    target = text(worker, "target") or clone.default_branch or "main"
+    if row["name"] == target:
+        raise NotRunError(f"the branch is the target {target} itself", ["another scope.target"])
+    title = title_of(worker, clone)
+    body = body_of(worker, clone, row)
+    body_file = worker.write_artifact("body.md", body)
+    patches = _patches(worker, clone)
+    request = Request(row["name"], target, title, body_file, flag(worker, "draft"))
+    worker.heartbeat.beat(0.5, "pushing", now=True)
+    way = _send(worker, clone, request, row["head"]) if _may_push(worker) else _Way()
+    _write(worker, clone, request, row, way, patches)
+
+
+def _must_have_passed(needed: list[Needed]) -> None:
+    for step in needed:
+        why = _REFUSED.get(str(step.results.get("verdict")))
+        if why:
+            raise NotRunError(
+                f"{step.name} did not pass: {why}",
+                ["steps that pass, or allow_failing: true in the task's scope"],
+            )
+
+
+def _export(worker: Worker, clone: Clone, branches: list[Incoming]) -> dict[str, Any]:
+    """One branch keeps its name, several become one of this step's name."""
+    name = branches[0].name if len(branches) == 1 else branch_name(worker)
+    return export_branch(worker, clone, name)
+
+
+def _patches(worker: Worker, clone: Clone) -> list[str]:
+    """The commits as a series for `git am`; merges have no patch and are left out of it."""
+    folder = worker.artifacts_dir
+    argv = ["format-patch", "--quiet", "--no-signature", "--no-renames", "--no-ext-diff"]
+    clone.git.text(*argv, "--output-directory", str(folder), f"{clone.base}..HEAD")
+    return sorted(path.name for path in folder.glob("[0-9][0-9][0-9][0-9]-*.patch"))
+
+
+def _may_push(worker: Worker) -> bool:
+    return flag(worker, "allow_push") or flag(worker, "push")
+
+
+def _send(worker: Worker, clone: Clone, request: Request, commit: str) -> _Way:
+    named = names(worker, "credentials") or list(_CREDENTIALS)
+    keys = {name: os.environ[name] for name in named if os.environ.get(name)}
+    way = _Way(words="")
+    try:
+        remote = find_remote(clone, text(worker, "remote"))
+        if remote.host and not keys:
+            raise NotRunError(
+                f"no credential for {remote.host} is in the environment",
+                [f"one of the variables {', '.join(named)}"],
+            )
+        token = next((value for name, value in keys.items() if name != "SSH_AUTH_SOCK"), None)
+        how = push(clone, remote, request.branch, commit, token)
+    except (NotRunError, GitError) as problem:
+        way.words = f"nothing was pushed: {problem}"
+        way.missing = problem.missing if isinstance(problem, NotRunError) else ["a push that works"]
+        return way
+    way.state, way.words = "pushed", f"{request.branch} {how} at {remote.shown}"
+    if option(worker, "open") is False:
+        return way
+    way.url, told = open_request(clone, remote, request, text(worker, "forge"), _tokens(keys))
+    way.words += f"; {told}"
+    if told.startswith(("opened", "it was open")):
+        way.state = "opened"
+    else:
+        way.missing = ["a forge client (gh or glab) that opens it"]
+    return way
+
+
+def _tokens(keys: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in keys.items() if name != "SSH_AUTH_SOCK"}
+
+
+def _write(
+    worker: Worker,
+    clone: Clone,
+    request: Request,
+    row: dict[str, Any],
+    way: _Way,
+    patches: list[str],
+) -> None:
+    told = f"{way.state}: {way.words}" if way.words else way.state
+    words = f"{request.title} ({row['commits']} commits on {request.branch} for {request.target})"
+    lines = [f"# {request.title}", "", f"- state: {told}"]
+    lines += [f"- address: {way.url}"] if way.url else []
+    lines += [f"- branch `{request.branch}` for `{request.target}`, in `{row['bundle']}`"]
+    lines += [f"- patches for `git am`: {', '.join(f'`{name}`' for name in patches)}"]
+    lines += [f"- missing: {part}" for part in way.missing]
+    body = request.body_file.read_text("utf-8")
+    worker.write_artifact("pull_request.md", "\n".join([*lines, "", "---", "", body]))
+    artifacts = ["pull_request.md", "body.md", row["bundle"], *patches]
+    worker.write_results(
+        "partial" if way.missing else "completed",
+        f"{words}; {told}."[:1_000],
+        artifacts=artifacts[:1_000],
+        branches=[row],
+        missing=way.missing,
+        pull_request={
+            "state": way.state,
+            "url": way.url,
+            "title": request.title,
+            "branch": request.branch,
+            "target": request.target,
+            "patches": patches[:1_000],
+            "repository": clone.source,
+        },
+    )
+    worker.heartbeat.beat(1.0, "done", now=True)

@@ -1,0 +1,254 @@
+"""The pr worker, with a bare repository as the remote and stand-ins for the forges' clients that
+check what they are asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tool_worker import Answer, Repository, is_not_run, repository, run
+
+__all__ = ["repository", "run"]
+
+Run = Callable[..., Answer]
+
+TOKEN = "glpat-" + "q7Jx0vPz3mWc8LdR"
+UNTIDY = {"ruff.toml": "", "a.py": "a=1\n", "b.py": "b=1\n"}
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-c", "safe.directory=*", *arguments],
+        cwd=folder, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def remote(tmp_path: Path, repository: Repository) -> Path:
+    """A bare repository that is the source's origin, with the first commit."""
+    repository.commit(UNTIDY)
+    bare = tmp_path / "remote.git"
+    git(tmp_path, "clone", "--quiet", "--bare", str(repository.root), str(bare))
+    repository.git("remote", "add", "origin", str(bare))
+    return bare
+
+
+@pytest.fixture
+def branch(run: Run, repository: Repository, remote: Path) -> Callable[..., Answer]:
+    """Makes a branch as a refactor step does."""
+
+    def make(file: str = "a.py", step: str = "tidy") -> Answer:
+        return run(
+            "refactor-worker", repository.root, paths=[file], allow_untested=True,
+            context={"step": step},
+        )  # fmt: skip
+
+    return make
+
+
+def stand_in(folder: Path, name: str, script: str) -> str:
+    """A program of this name that notes its arguments and variables; the PATH with it in front."""
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    note = (
+        f"import json, os, sys\n"
+        f"json.dump([sys.argv[1:], dict(os.environ)], open({str(folder / 'asked.json')!r}, 'w'))\n"
+    )
+    path.write_text(f"#!/usr/bin/env python3\n{note}{script}\n")
+    path.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+def asked(folder: Path) -> tuple[list[str], dict[str, str]]:
+    arguments, variables = json.loads((folder / "asked.json").read_text())
+    return arguments, variables
+
+
+def test_without_leave_to_push_the_patches_and_texts_are_what_it_delivers(
+    run: Run, repository: Repository, remote: Path, branch: Callable[..., Answer], tmp_path: Path
+) -> None:
+    before = repository.state()
+    refs = git(remote, "for-each-ref")
+    context = {"parent_task": "Tidy the shop up " + "very " * 20}
+    answer = run("pr-worker", repository.root, needs=(branch(),), context=context)
+    results = answer.results
+    assert results["status"] == "completed"
+    request = results["pull_request"]
+    assert (request["state"], request["url"], request["target"]) == ("prepared", None, "main")
+    assert len(request["title"]) <= 70
+    assert "allow_push" in results["summary"]
+    (patch,) = request["patches"]
+    assert "NOT TESTED" in answer.artifact("body.md")
+    assert request["title"] in answer.artifact("pull_request.md")
+    assert git(remote, "for-each-ref") == refs
+    assert repository.state() == before
+    git(tmp_path, "clone", "--quiet", str(remote), "mine")
+    series = str(answer.folder / "artifacts" / patch)
+    git(tmp_path / "mine", "-c", "user.name=A", "-c", "user.email=a@b", "am", series)
+    assert (tmp_path / "mine" / "a.py").read_text() == "a = 1\n"
+
+
+def test_with_leave_it_pushes_and_opens_a_pull_request_with_gh(
+    run: Run, repository: Repository, remote: Path, branch: Callable[..., Answer], tmp_path: Path
+) -> None:
+    path = stand_in(tmp_path / "bin", "gh", "print('https://forge.example/pull/7')")
+    made = branch()
+    answer = run(
+        "pr-worker", repository.root, needs=(made,), allow_push=True, path=path,
+        env={"GH_TOKEN": TOKEN}, title="Tidy up", draft=True,
+    )  # fmt: skip
+    request = answer.results["pull_request"]
+    assert (request["state"], request["url"]) == ("opened", "https://forge.example/pull/7")
+    row = made.results["branches"][0]
+    assert git(remote, "rev-parse", row["name"]) == row["head"]
+    arguments, variables = asked(tmp_path / "bin")
+    assert arguments[:6] == ["pr", "create", "--head", row["name"], "--base", "main"]
+    assert arguments[6:8] == ["--title", "Tidy up"]
+    assert Path(arguments[arguments.index("--body-file") + 1]).name == "body.md"
+    assert arguments[-1] == "--draft"
+    assert variables["GH_TOKEN"] == TOKEN
+    assert "CORTEX_SPEC" not in variables
+    again = run(
+        "pr-worker", repository.root, needs=(made,), allow_push=True, path=path,
+        env={"GH_TOKEN": TOKEN},
+    )  # fmt: skip
+    assert "was there already" in again.results["summary"], "doing it again does no harm"
+
+
+def test_glab_is_asked_in_its_own_words_and_a_token_in_its_error_is_not_kept(
+    run: Run, repository: Repository, branch: Callable[..., Answer], tmp_path: Path
+) -> None:
+    script = "print('denied for ' + os.environ['GITLAB_TOKEN']); sys.exit(1)"
+    path = stand_in(tmp_path / "bin", "glab", script)
+    answer = run(
+        "pr-worker", repository.root, needs=(branch(),), push=True, forge="glab", path=path,
+        env={"GITLAB_TOKEN": TOKEN},
+    )  # fmt: skip
+    results = answer.results
+    assert (results["status"], results["pull_request"]["state"]) == ("partial", "pushed")
+    assert "glab ended with status 1: denied for (token)" in results["summary"]
+    arguments, _ = asked(tmp_path / "bin")
+    assert arguments[:2] == ["mr", "create"]
+    assert arguments[-1] == "--yes"
+    left = [path for path in answer.folder.rglob("*") if path.is_file()]
+    left = [
+        path for path in left if path.name != "spec.json" and TOKEN in path.read_text("latin-1")
+    ]
+    assert left == []
+
+
+def test_a_request_that_is_open_already_is_found_and_a_missing_client_is_said(
+    run: Run, repository: Repository, branch: Callable[..., Answer], tmp_path: Path
+) -> None:
+    words = "print('a pull request already exists: https://forge.example/pull/3'); sys.exit(1)"
+    path = stand_in(tmp_path / "bin", "gh", words)
+    made = branch()
+    keys: dict[str, Any] = {"allow_push": True, "env": {"GH_TOKEN": TOKEN}}
+    request = run("pr-worker", repository.root, needs=(made,), path=path, **keys).results[
+        "pull_request"
+    ]
+    assert (request["state"], request["url"]) == ("opened", "https://forge.example/pull/3")
+    results = run("pr-worker", repository.root, needs=(made,), forge="glab", **keys).results
+    assert results["pull_request"]["state"] == "pushed"
+    assert "glab is not installed" in results["summary"]
+
+
+@pytest.mark.parametrize("named", [None, ["SHOP_TOKEN"]])
+def test_without_the_named_credential_nothing_leaves_the_machine(
+    run: Run, repository: Repository, branch: Callable[..., Answer], named: list[str] | None
+) -> None:
+    """The remote's name resolves nowhere: had it been asked, the error would be another one."""
+    task: dict[str, Any] = {"remote": "https://forge.invalid/shop/shop.git", "allow_push": True}
+    if named:
+        task |= {"credentials": named, "env": {"GH_TOKEN": TOKEN}}
+    results = run("pr-worker", repository.root, needs=(branch(),), **task).results
+    assert (results["status"], results["pull_request"]["state"]) == ("partial", "prepared")
+    assert "no credential for forge.invalid" in results["summary"]
+    assert (named or ["GH_TOKEN"])[0] in results["missing"][0]
+
+
+def test_a_token_is_not_sent_in_the_clear_and_the_source_is_never_the_remote(
+    run: Run, repository: Repository, branch: Callable[..., Answer]
+) -> None:
+    made = branch()
+    keys: dict[str, Any] = {"allow_push": True, "env": {"GH_TOKEN": TOKEN}}
+    for remote, word in (
+        ("http://forge.invalid/shop.git", "in the clear"),
+        (str(repository.root), "never pushed to"),
+    ):
+        results = run("pr-worker", repository.root, needs=(made,), remote=remote, **keys).results
+        assert results["pull_request"]["state"] == "prepared"
+        assert word in results["summary"]
+
+
+def test_a_branch_that_went_another_way_on_the_remote_is_a_conflict_and_stays(
+    run: Run, repository: Repository, remote: Path, branch: Callable[..., Answer]
+) -> None:
+    made = branch()
+    name = made.results["branches"][0]["name"]
+    other = repository.commit({"other.txt": "x\n"})
+    repository.git("push", "--quiet", "origin", f"{other}:refs/heads/{name}")
+    results = run("pr-worker", repository.root, needs=(made,), allow_push=True).results
+    assert (results["status"], results["outcome"]) == ("failed", "conflict")
+    assert git(remote, "rev-parse", name) == other
+
+
+def test_several_branches_become_one_and_those_that_meet_are_a_conflict(
+    run: Run, repository: Repository, remote: Path, branch: Callable[..., Answer]
+) -> None:
+    one, two = branch("a.py", "one"), branch("b.py", "two")
+    results = run("pr-worker", repository.root, needs=(one, two), allow_push=True).results
+    name = "cortex/task-010/pr"
+    assert results["branches"][0]["name"] == name
+    assert git(remote, "show", f"{name}:a.py") == "a = 1"
+    assert git(remote, "show", f"{name}:b.py") == "b = 1"
+    repository.commit({"a.py": "a=1;c=2\n"})
+    three = branch("a.py", "three")
+    results = run("pr-worker", repository.root, needs=(one, three)).results
+    assert (results["status"], results["outcome"]) == ("failed", "conflict")
+    assert results["conflicts"] == ["a.py"]
+
+
+def test_what_did_not_pass_is_not_proposed_unless_the_task_says_so(
+    run: Run, repository: Repository, branch: Callable[..., Answer], tmp_path: Path
+) -> None:
+    made = branch()
+    for verdict in ("failed", "request_changes"):
+        folder = tmp_path / verdict
+        folder.mkdir()
+        text = json.dumps({"status": "completed", "verdict": verdict, "summary": "2 failed"})
+        (folder / "results.json").write_text(text)
+        judged = Answer(folder, 0, "")
+        is_not_run(run("pr-worker", repository.root, needs=(made, judged)), "did not pass")
+        results = run(
+            "pr-worker", repository.root, needs=(made, judged), allow_failing=True
+        ).results
+        assert results["status"] == "completed"
+
+
+def test_without_a_branch_or_with_one_of_a_liar_it_is_not_run(
+    run: Run, repository: Repository, remote: Path, branch: Callable[..., Answer], tmp_path: Path
+) -> None:
+    is_not_run(run("pr-worker", repository.root), "branches")
+    made = branch()
+    path = made.folder / "results.json"
+    results = made.results
+    honest = dict(results["branches"][0])
+    for lie in (
+        {"bundle": "../../results.json"},
+        {"name": "../../../etc"},
+        {"name": "--upload-pack=touch /tmp/x"},
+        {"head": honest["base"]},
+        {"base": "0" * 40},
+    ):
+        results["branches"] = [{**honest, **lie}]
+        path.write_text(json.dumps(results))
+        is_not_run(run("pr-worker", repository.root, needs=(made,)), "was left out")
