@@ -86,6 +86,17 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
     ),
     "step_changed": _step_changed,
     "worker_collecting": lambda _event: "",  # its end stands in the same line
+    "file_edited": lambda event: (
+        f"{event.get('file')} edited: {'; '.join(event.get('changes') or ['by hand'])}"
+    ),
+    "file_edit_refused": lambda event: (
+        f"an edit of {event.get('file')} refused: "
+        f"{(event.get('refusal') or {}).get('reason', 'it lies in rejected/')}"
+    ),
+    "task_edited": lambda event: (
+        f"{event.get('task_id')} changed: {', '.join(event.get('fields') or ())}"
+    ),
+    "task_replanned": lambda event: f"{event.get('task_id')} is planned anew",
     "priority_changed": lambda event: f"{event.get('task_id')} now {event.get('priority')}",
     "worker_requested": _worker_requested,
     "worker_ended": _worker_ended,

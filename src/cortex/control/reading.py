@@ -7,7 +7,7 @@ thread. Claiming files and clearing them away is `control.intake`'s.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cortex.decide.accept import accept_all
@@ -73,16 +73,7 @@ def _read_edit(
         found = Problem(f"the journal cannot be read: {error}", hint="drop it again later")
     if isinstance(found, Problem):
         return ReadDrop(drop, [], {}, found)
-    partial = Edit(
-        found.file,
-        found.content,
-        found.base,
-        found.before,
-        found.same,
-        found.since,
-        found.archived,
-        is_partial=True,
-    )
+    partial = replace(found, is_partial=True)
     return ReadDrop(drop, [request], {}, None, partial)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cortex.decide.edit import Edit, is_same, rows_of
 from cortex.decide.evolve import evolve
-from cortex.decide.snapshot import documents, row_of
+from cortex.decide.snapshot import document, row_of
 from cortex.model.journal_line import Line
 from cortex.model.state import State
 
@@ -20,15 +20,13 @@ Place = tuple[str, str]
 
 def document_of(state: State, name: str) -> Row:
     """The document without what the daemon says of itself, as JSON would bring it back."""
-    base: Row = json.loads(json.dumps(documents(state)[name]))
+    base: Row = json.loads(json.dumps(document(state, name)))
     if name == "task-queue.json":
         base["daemon"] = {"paused": state.paused}
     return base
 
 
-def edit_since(
-    name: str, content: Row, state: State, lines: Iterable[Line], archived: Mapping[str, str]
-) -> Edit:
+def edit_since(name: str, content: Row, state: State, lines: Iterable[Line]) -> Edit:
     """The edit of a document that was taken at `state`, with what `lines` made of its rows since.
 
     Evolves the state to the end of the lines, if any row is another one than it was.
@@ -43,7 +41,7 @@ def edit_since(
         if place in before and place not in same
     }
     since = _since(state, lines, asked) if asked else {}
-    return Edit(name, content, base, before, same, since, archived)
+    return Edit(name, content, base, before, same, since)
 
 
 def _since(

@@ -15,7 +15,7 @@ from cortex.decide.edit import flat
 from cortex.decide.project import Vitals
 from cortex.model.state import LIVE, WAITING_WORKER, State, Task, Worker
 
-__all__ = ["POOL_LISTS", "documents", "pool_row", "queue_row", "row_of"]
+__all__ = ["POOL_LISTS", "document", "documents", "pool_row", "queue_row", "row_of"]
 
 POOL_LISTS = ("active_workers", "queued_workers", "completed_workers", "failed_workers")
 _NO_VITALS = Vitals()
@@ -52,23 +52,41 @@ def pool_row(state: State, worker: Worker, vitals: Vitals | None = None) -> tupl
 
 def documents(state: State) -> dict[str, Row]:
     """File name → document without its header, for the state as it is."""
+    return {name: make(state) for name, make in _DOCUMENTS.items()}
+
+
+def document(state: State, name: str) -> Row:
+    """One of these documents."""
+    return _DOCUMENTS[name](state)
+
+
+def _pool(state: State) -> Row:
     pool: dict[str, list[Row]] = {name: [] for name in POOL_LISTS}
     for worker in state.workers.values():
         name, row = pool_row(state, worker)
         pool[name].append(row)
+    return pool
+
+
+def _people(state: State) -> Row:
     return {
-        "task-queue.json": {"tasks": [queue_row(state, task) for task in state.tasks.values()]},
-        "worker-pool.json": pool,
-        "token-budget.json": project.budget_document(state, {}),
-        "handoffs.json": {
-            "handoffs": [project.handoff_row(handoff) for handoff in state.handoffs.values()],
-            "escalations": [project.escalation_row(row) for row in state.escalations.values()],
-            "approvals": [project.approval_row(row) for row in state.approvals.values()],
-        },
-        "schedules.json": {
-            "scheduled_workers": [project.schedule_row(row) for row in state.schedules.values()]
-        },
+        "handoffs": [project.handoff_row(handoff) for handoff in state.handoffs.values()],
+        "escalations": [project.escalation_row(row) for row in state.escalations.values()],
+        "approvals": [project.approval_row(row) for row in state.approvals.values()],
     }
+
+
+_DOCUMENTS: dict[str, Callable[[State], Row]] = {
+    "task-queue.json": lambda state: {
+        "tasks": [queue_row(state, task) for task in state.tasks.values()]
+    },
+    "worker-pool.json": _pool,
+    "token-budget.json": lambda state: project.budget_document(state, {}),
+    "handoffs.json": _people,
+    "schedules.json": lambda state: {
+        "scheduled_workers": [project.schedule_row(row) for row in state.schedules.values()]
+    },
+}
 
 
 def row_of(state: State, name: str, ident: str) -> Row:

@@ -432,14 +432,31 @@ class SchedulesDocument(_Document):
 # --- refusals, the journal
 
 
+class RefusedPart(Open):
+    """One part of an edit that was not taken up."""
+
+    where: str = Field(description="The id of the row, or its place.")
+    reason: str
+    field: str | None = None
+    yours: Any = Field(None, description="The value in the edit; a long one is cut.")
+    now: Any = Field(None, description="The value that stands.")
+    hint: str | None = Field(None, description="What to do next.")
+
+
 class Rejection(Open):
-    """rejected/NAME.error.json: why the drop NAME was refused; NAME itself lies beside it."""
+    """rejected/NAME.error.json: why the drop or edit NAME was refused; NAME lies beside it."""
 
     file: str
     reason: str
     field: str | None = None
     line: int | None = None
     hint: str | None = Field(None, description="What to do next.")
+    refused: list[RefusedPart] = Field(
+        default_factory=list, description="Of an edit, each part that was refused."
+    )
+    taken: list[str] = Field(
+        default_factory=list, description="Of an edit, the changes that were taken up, in words."
+    )
     at: Time | None = None
     receipt: str | int | None = None
 

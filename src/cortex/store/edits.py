@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cortex.decide.edit import Edit, rows_of
-from cortex.decide.past import document_of, edit_since
+from cortex.decide.edit import Edit, Place
+from cortex.decide.past import edit_since
 from cortex.model.paths import HomePaths
 from cortex.model.seams import Disk, FileStat
 from cortex.model.strict_json import JsonProblem, parse
@@ -109,15 +109,16 @@ def read_edit(
             field="journal_seq",
             hint="make the change in the file that is there now",
         )
-    before = document_of(state, name)
-    return edit_since(name, content, state, lines, _archived(name, content, before, lookup))
+    edit = edit_since(name, content, state, lines)
+    return replace(edit, archived=_archived(name, content, edit.before, lookup))
 
 
-def _archived(name: str, content: Row, base: Row, lookup: Lookup) -> Mapping[str, str]:
+def _archived(
+    name: str, content: Row, before: Mapping[Place, Row], lookup: Lookup
+) -> Mapping[str, str]:
     """What the archive knows of the names in new rows of the queue."""
     if name != "task-queue.json" or not isinstance(content.get("tasks"), list):
         return {}
-    before = rows_of(name, base)
     idents: list[str] = []
     keys: list[str] = []
     for row in content["tasks"]:

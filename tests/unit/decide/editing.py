@@ -47,7 +47,7 @@ class Desk:
         edit = Edit(self.name, content)
         if seq is not None:
             state, rest = self._rewind(seq)
-            edit = edit_since(self.name, content, state, rest, {})
+            edit = edit_since(self.name, content, state, rest)
         return merge(self.world.state, edit, self.world.now)
 
     def _rewind(self, seq: int) -> tuple[State, list[Line]]:

@@ -183,3 +183,45 @@ def test_edits_that_an_earlier_life_kept_are_handed_on_once(path: Path) -> None:
     again = publisher(path)
     assert again.leftovers([path]) == [LateEdit(path, kept)]
     assert left(path) == ["task-queue.json.2"]
+
+
+def whole(_path: Path, stat: object) -> bool:
+    return getattr(stat, "size", 0) > 1
+
+
+@pytest.mark.parametrize(
+    ("data", "is_open", "said"),
+    [(b"mine", False, "edited"), (b"{", False, "unfinished"), (b"mine", True, "unfinished")],
+)
+def test_a_look_tells_an_edit_from_one_that_is_not_finished(
+    path: Path, data: bytes, is_open: bool, said: str
+) -> None:
+    ours = publisher(path)
+    assert ours.look(path, whole) == "missing"
+    ours.publish(path, [b"first"], 1)
+    assert ours.look(path, whole) == "ours"
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        if not is_open:
+            file.close()
+        assert ours.look(path, whole) == said
+
+
+def test_an_edit_that_was_taken_up_stays_until_its_editor_is_done(path: Path) -> None:
+    ours = publisher(path)
+    ours.publish(path, [b"first"], 1)
+    path.write_bytes(b"an edit")
+    kept = ours.publish(path, [b"second"], 2).kept
+    assert kept is not None
+    with kept.open("r+b") as editor:
+        ours.linger(path, kept, RealDisk().stat(kept).version)
+        editor.write(b"more of it")
+        editor.flush()
+        assert ours.sweep(0) == [], "it is still open"
+        assert ours.sweep(LINGER_S + 1) == []
+    assert ours.sweep(LINGER_S + 2) == [LateEdit(path, kept)]
+    ours.linger(path, kept, RealDisk().stat(kept).version)
+    assert ours.sweep(100) == []
+    assert ours.sweep(100 + LINGER_S) == []
+    assert not kept.exists()
