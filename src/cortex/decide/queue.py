@@ -22,6 +22,8 @@ __all__ = ["AdmissionQueue", "Source", "paying_fund"]
 _HIGHEST_BY_AGE = PRIORITIES.index("high")
 #: Work without a deadline counts as due so long after it was asked for: nothing starves.
 _DUE_AFTER_S = 86_400.0
+#: Rises of workers that wait no more, kept before they are dropped.
+_STALE_RISES = 200
 
 
 def paying_fund(worker: Worker) -> str:
@@ -77,6 +79,13 @@ class AdmissionQueue:
         if level < _HIGHEST_BY_AGE:
             due = worker.queued_wall + (level - base + 1) * self.aging_s
             heapq.heappush(self._rises, (due, worker.id, level + 1))
+            if len(self._rises) > 2 * len(self._where) + _STALE_RISES:
+                self._drop_stale_rises()
+
+    def _drop_stale_rises(self) -> None:
+        """Most workers start long before they would rise; a busy fleet makes a heap of those."""
+        self._rises = [rise for rise in self._rises if rise[1] in self._where]
+        heapq.heapify(self._rises)
 
     def _put(self, worker_id: str, source: Source) -> None:
         self._where[worker_id] = source

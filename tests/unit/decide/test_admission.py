@@ -8,7 +8,8 @@ import pytest
 
 from cortex.decide.admit import adaptive_count, waiting_reason
 from cortex.decide.project import task_row
-from cortex.model.state import Task
+from cortex.decide.queue import AdmissionQueue
+from cortex.model.state import Task, Worker
 from tests.unit.decide.fleet import Fleet, settings
 
 
@@ -481,3 +482,12 @@ def test_a_task_row_says_in_words_what_it_waits_for() -> None:
     worker = fleet.state.workers[task.workers[0]]
     row = task_row(task, fleet.state, waiting_reason(fleet.state, worker))
     assert row["waiting_for"].startswith("needs 80000 tokens, the pool has 65000")
+
+
+def test_workers_that_started_leave_nothing_in_the_queue() -> None:
+    queue = AdmissionQueue(1800.0)
+    for number in range(5000):
+        worker = Worker(f"worker-cmd-{number}", "command-worker", "t", "main", "m", 1, "low", "")
+        queue.push(worker, 0.0)
+        queue.discard(worker.id)
+    assert len(queue._rises) < 500

@@ -1,0 +1,77 @@
+"""A home that ran thousands of tasks: it starts at once, its hot files are small, all is found.
+
+What is expected is a tenth of each deadline; `bench/age` measures a home of 100,000 tasks.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cortex.testing.aged import grow
+from live_home import BIN, LiveHome, MakeHome
+
+TASKS = 10_000
+DAYS = 20
+START_S = 10.0
+COMMAND_S = 5.0
+HOT_BYTES = {
+    "task-queue.json": 2_000_000,
+    "worker-pool.json": 1_000_000,
+    "token-budget.json": 10_000,
+    "handoffs.json": 10_000,
+    "schedules.json": 10_000,
+}
+CHECKPOINT_BYTES = 3_000_000
+
+
+@pytest.fixture
+def aged(make_home: MakeHome) -> LiveHome:
+    home = make_home(settings="[retention]\nretention_days = 365\n")
+    grow(home.paths, TASKS, over=timedelta(days=DAYS), logs=lambda number: number % 100 == 0)
+    return home
+
+
+def timed(home: LiveHome, *arguments: str) -> tuple[float, str]:
+    """How long a command took, and what it printed."""
+    began = time.monotonic()
+    argv = [str(BIN / "cortex"), *arguments, "--home", str(home.root)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return time.monotonic() - began, done.stdout
+
+
+def test_a_home_of_many_tasks_starts_at_once_and_everything_is_found(
+    aged: LiveHome, tmp_path: Path
+) -> None:
+    began = time.monotonic()
+    aged.start()
+    assert time.monotonic() - began < START_S
+    old = TASKS // 3 // 100 * 100
+    ident = f"task-{old}"
+    for argv, word in (
+        (("get", ident), "completed"),
+        (("describe", ident), f"worker-cmd-{old}"),
+        (("why", ident), "completed: all steps are done"),
+        (("logs", ident), f"echo {old}"),
+        (("events", ident), "accepted"),
+        (("get", f"worker-cmd-{old}", "-o", "json"), ident),
+        (("replay", "--at", moment(DAYS / 2), "--to", str(tmp_path / "then")), "journal line"),
+    ):
+        took_s, out = timed(aged, *argv)
+        assert word in out, argv
+        assert took_s < COMMAND_S, argv
+    aged.run("new", "true")
+    aged.until_ended("new")
+    aged.stop()
+    sizes = {path.name: path.stat().st_size for path in aged.paths.documents}
+    assert all(size < HOT_BYTES[name] for name, size in sizes.items()), sizes
+    assert aged.paths.checkpoint.stat().st_size < CHECKPOINT_BYTES
+
+
+def moment(days_ago: float) -> str:
+    return (datetime.now(UTC) - timedelta(days=days_ago)).strftime("%Y-%m-%dT%H:%M:%SZ")
