@@ -314,3 +314,44 @@ def test_an_ordinary_user_may_make_groups_where_the_system_left_one_to_him() -> 
     finally:
         end_all([str(own)])
         assert remove([str(folder)])
+
+
+REFUSED = f"""
+import sys
+from pathlib import Path
+sys.path[:0] = [{str(Path(__file__).parent)!r}, *{sys.path!r}]
+from shim_home import ShimHome
+from cortex.runtime.containment import probe
+from cortex.runtime.executor import StartFailed
+means = probe()
+assert not means.namespace and means.automatic != "namespace", means
+assert "No space left" in means.namespace_problem, means
+assert means.leaves_no_orphans or any("One case is left open" in s for s in means.sentences())
+home = ShimHome(Path(sys.argv[1]) / "home")
+assert home.run("worker-cmd-001", "exit 3").code == 3
+assert home.look("worker-cmd-001").claim["contained"] == means.automatic
+home.executor.close()
+strict = ShimHome(Path(sys.argv[1]) / "strict", "namespace")
+strict.start("worker-cmd-001", "exit 3")
+strict.until(lambda: [r for r in strict.reports if isinstance(r, StartFailed)], "no report")
+(report,) = [r for r in strict.reports if isinstance(r, StartFailed)]
+assert (report.error, strict.look("worker-cmd-001").claim) == ("ENOSPC", None), report
+strict.executor.close()
+print("passed")
+"""
+
+
+def test_where_namespaces_are_refused_auto_takes_the_next_best_and_the_probe_says_why(
+    tmp_path: Path,
+) -> None:
+    narrow = 'echo 0 > /proc/sys/user/max_pid_namespaces && exec "$@"'
+    unshare = ["unshare", "--user", "--map-root-user", "sh", "-c", narrow, "sh"]
+    if subprocess.run([*unshare, "true"], capture_output=True).returncode != 0:
+        pytest.skip("no user namespace here in which pid namespaces could be refused")
+    done = subprocess.run(
+        [*unshare, sys.executable, "-c", REFUSED, tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "passed\n", done.stderr
