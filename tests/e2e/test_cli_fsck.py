@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -146,6 +147,46 @@ def test_a_checkpoint_newer_than_the_journal_is_proof_and_stays(lived: LiveHome)
     assert code == 1
     assert "checkpoint.json: it stands for line" in problems(found)
     assert lived.paths.checkpoint.exists()
+
+
+def test_without_a_journal_nothing_is_taken_for_a_leftover(live: LiveHome) -> None:
+    live.run("long", "sleep 60")
+    live.until_running("long")
+    live.kill()
+    segments = {path: path.read_bytes() for path in live.paths.journal.glob("*.jsonl")}
+    for path in segments:
+        path.unlink()
+    attempts = sorted(live.paths.attempts.iterdir())
+    code, found = fsck(live, "--repair")
+    assert code == 1
+    assert "A daemon does not start on it" in problems(found)
+    assert found["repaired"]["done"] == []
+    assert sorted(live.paths.attempts.iterdir()) == attempts != []
+    for path, data in segments.items():
+        path.write_bytes(data)
+    live.start()
+    assert live.until_running("long")
+
+
+def test_an_attempt_that_something_holds_is_not_moved_aside(lived: LiveHome) -> None:
+    folder = lived.paths.attempts / "worker-cmd-900"
+    folder.mkdir()
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, found = fsck(lived, "--repair")
+    assert code == 1
+    assert "worker-cmd-900: has ended as the journal says, yet something holds" in problems(found)
+    assert folder.is_dir()
+
+
+def test_a_new_home_is_clean_and_missing_folders_are_made_again(make_home: MakeHome) -> None:
+    home = make_home()
+    assert fsck(home)[0] == 0
+    home.paths.inbox.rmdir()
+    assert "this folder is missing" in notes(fsck(home)[1])
+    code, found = fsck(home, "--repair")
+    assert (code, notes(found)) == (0, "")
+    assert home.paths.inbox.is_dir()
 
 
 def test_repair_refuses_beside_a_daemon(live: LiveHome) -> None:

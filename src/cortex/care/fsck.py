@@ -14,6 +14,7 @@ from cortex.control.opening import only_daemon
 from cortex.home.liveness import daemon_of
 from cortex.model.errors import CortexError, HomeError
 from cortex.model.paths import HomePaths
+from cortex.runtime.attempts import is_lock_held
 from cortex.store.disk import RealDisk
 from cortex.store.history import Checked, check_home, state_at
 from cortex.store.leftovers import check_archive, check_leftovers, check_rejected
@@ -45,6 +46,12 @@ def _examine(paths: HomePaths, *, serving: bool) -> Examined:
     checked = check_home(disk, paths, serving=serving)
     rejected = check_rejected(paths, checked)
     check_leftovers(paths, checked.state, checked, serving=serving)
+    # What something still holds is no leftover, whatever the journal says.
+    checked.problems = [
+        problem
+        for problem in checked.problems
+        if problem.repair != "aside" or not is_lock_held(problem.place)
+    ]
     archived = check_archive(paths, checked)
     if not checked.damaged:
         _check_processes(paths, checked, serving)

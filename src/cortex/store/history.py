@@ -280,7 +280,7 @@ def _tell_fault(disk: Disk, found: Scan, checked: Checked) -> None:
     """What the scan stumbled over: a torn tail, or lines that were durable and are gone."""
     fault = found.fault
     assert fault is not None
-    place = f"{found.folder / fault.segment}:{fault.line}"
+    place = str(found.folder / fault.segment) + (f":{fault.line}" if fault.line else "")
     if fault.evidence is None:
         checked.say(
             place,
@@ -292,7 +292,9 @@ def _tell_fault(disk: Disk, found: Scan, checked: Checked) -> None:
     checked.damaged = True
     state = checked.state
     rest = _lines_after(disk, found)
-    whole = f"{rest} line{'s' if rest != 1 else ''} after it" if rest else "nothing after it"
+    after = "No line is left after it"
+    if rest:
+        after = f"{rest} line{'s' if rest != 1 else ''} after it can be read, but not be believed"
     rescue = "Put this file back from a backup, then run `cortex fsck` again."
     if state.seq:
         rescue += (
@@ -302,8 +304,7 @@ def _tell_fault(disk: Disk, found: Scan, checked: Checked) -> None:
         )
     checked.say(
         place,
-        f"{fault.reason}; {fault.evidence}. A daemon does not start on it. {whole[0].upper()}"
-        f"{whole[1:]} can be read, but the books cannot be told past a lost line",
+        f"{fault.reason}; {fault.evidence}. A daemon does not start on it. {after}",
         rescue,
     )
 

@@ -54,10 +54,12 @@ def check_leftovers(paths: HomePaths, state: State, checked: Checked, *, serving
     for folder in _folders(paths):
         if not folder.is_dir():
             what = "this folder is missing; a daemon makes it again"
-            checked.say(str(folder), what, "So does `cortex fsck --repair`.", repair="folders")
+            remedy = "So does `cortex fsck --repair`."
+            checked.say(str(folder), what, remedy, repair="folders", note=True)
     if serving:
         return
-    for path, what in leftovers_of(paths, state):
+    # Without the whole journal nobody can say which attempts are over.
+    for path, what in leftovers_of(paths, None if checked.damaged else state):
         checked.say(str(path), what, _ASIDE, repair="aside", note=True)
     for name in sorted(_names(paths.intake)):
         if not name.startswith("."):
@@ -70,8 +72,11 @@ def _folders(paths: HomePaths) -> tuple[Path, ...]:
             paths.worker_specs, paths.worker_logs, paths.task_logs)  # fmt: skip
 
 
-def leftovers_of(paths: HomePaths, state: State) -> Iterator[tuple[Path, str]]:
-    """(path, what it is) of every file that nobody needs any more; without a daemon only."""
+def leftovers_of(paths: HomePaths, state: State | None) -> Iterator[tuple[Path, str]]:
+    """(path, what it is) of every file that nobody needs any more; without a daemon only.
+
+    `state` None: it is not known, so that only drafts and torn ends are named.
+    """
     for name in (f".{paths.checkpoint.name}.tmp", f".{paths.checkpoint.name}.old", ".pid.tmp"):
         if (paths.state / name).exists():
             yield paths.state / name, "a draft that a crash left behind"
@@ -81,6 +86,8 @@ def leftovers_of(paths: HomePaths, state: State) -> Iterator[tuple[Path, str]]:
     for name in sorted(_names(paths.journal)):
         if ".jsonl.torn" in name:
             yield paths.journal / name, "a torn end of the journal, set aside when it was cut off"
+    if state is None:
+        return
     for name in sorted(_names(paths.attempts)):
         if _is_over(state, name):
             yield paths.attempts / name, "an attempt's folder; the attempt is over and cleaned up"
