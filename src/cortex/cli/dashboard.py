@@ -32,10 +32,12 @@ def picture(home: Home, width: int, height: int | None) -> RenderableType:
     open_tasks = [row for row in tasks if not has_ended(str(row.get("status")))]
     active = [row for row in pool.get("active_workers") or [] if isinstance(row, dict)]
     waiting = [row for row in pool.get("queued_workers") or [] if isinstance(row, dict)]
-    parts: list[RenderableType] = [_head(home, queue, width), *_conditions(home, queue)]
+    amiss = _conditions(home, queue)
+    parts: list[RenderableType] = [_head(home, queue, width), *amiss]
     parts.append(_counts(tasks, open_tasks, active, waiting, pool))
     parts += [Text(), _budget(budget, width), _metrics(budget)]
-    left = 1000 if height is None else max(4, height - 12 - len(budget.get("masters") or {}))
+    taken = 12 + len(amiss) + len(budget.get("masters") or {})
+    left = 1000 if height is None else max(4, height - taken)
     parts += [Text(), _workers(active, width, left * 2 // 3)]
     parts += [Text(), _waiting(open_tasks, waiting, max(2, left // 3))]
     return Group(*parts)
@@ -45,15 +47,15 @@ def _head(home: Home, queue: Row, width: int) -> Text:
     daemon = home.daemon()
     told = queue.get("daemon") if isinstance(queue.get("daemon"), dict) else {}
     text = Text("cortex ", style="bold")
-    text.append(one_line(home.root))
     if not daemon.running:
-        text.append("  no daemon runs", style="red")
+        text.append("no daemon runs", style="red")
     else:
-        status = str((told or {}).get("status", "running"))
-        text.append(f"  {status}", style="green" if status == "running" else "bold red")
+        status = one_line((told or {}).get("status", "running"))
+        text.append(status, style="green" if status == "running" else "bold red")
         text.append(f" (pid {daemon.pid})" if daemon.pid else "")
     if (told or {}).get("paused"):
         text.append("  paused", style="yellow")
+    text.append(f"  {one_line(home.root)}")  # last, for it may be cut
     now = f"{datetime.now(UTC):%H:%M:%S}Z"
     text.truncate(max(10, width - len(now) - 1), overflow="ellipsis")
     text.append(" " * max(1, width - text.cell_len - len(now)) + now)
@@ -70,6 +72,8 @@ def _conditions(home: Home, queue: Row) -> list[Text]:
         Text(
             f"{one_line(row.get('cause'))} (for {age(row.get('since'))})",
             style="bold red" if row.get("degrading") else "yellow",
+            no_wrap=True,
+            overflow="ellipsis",
         )
         for row in rows
         if isinstance(row, dict)

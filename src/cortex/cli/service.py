@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLES", "service"]
 
 EXAMPLES = """
-  sudo cortex service install --home /srv/fleet     as the folder's owner, at every boot
-  cortex service install --user                     your own service manager, without root
-  cortex service install --dry-run                  print the unit, change nothing
+  sudo cortex service install --home /srv/fleet    as its owner, at boot
+  cortex service install --user       yours alone, without root
+  cortex service install --dry-run    print the unit, change nothing
   cortex service status
-  sudo cortex service uninstall                     workers live on
+  sudo cortex service uninstall       workers live on
 """
 
 _SYSTEM_UNITS = Path("/etc/systemd/system")

@@ -87,7 +87,7 @@ def _show(health: Health, facts: Row) -> None:
     on = colours()
     head = paint(health.status, "bold", _COLOURS[health.status], on=on)
     if health.daemon.running:
-        head += f" for {age(facts['started_at'])}, pid {facts['pid']}, cortexd {facts['version']}"
+        head += f", up {age(facts['started_at'])}, pid {facts['pid']}, cortexd {facts['version']}"
         head += paint("  paused", "yellow", on=on) if facts["paused"] else ""
     else:
         head += ": no daemon runs; start `cortexd`, or `cortex service install`"

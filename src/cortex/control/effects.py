@@ -68,7 +68,7 @@ class ThreadEffects:
             result = outcome(work)
             self._post(lambda then=then, result=result: then(result))  # type: ignore[misc]
 
-    def close(self, timeout_s: float = 5.0) -> None:
+    def close(self, timeout_s: float = 3.0) -> None:
         """Lets every lane finish what it has, within the time given."""
         for jobs in self._lanes.values():
             jobs.put(None)

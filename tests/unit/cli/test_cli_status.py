@@ -1,0 +1,97 @@
+"""`cortex status` and the word of a degraded daemon elsewhere, from the files alone."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RunDaemon = Callable[[Path], None]
+CAUSE = "the published files cannot be written:\x1b[31m no space"
+
+
+@pytest.fixture
+def degraded(sample: Any, run_daemon: RunDaemon) -> Any:
+    """A home whose daemon runs and says that it is degraded, with a note beside."""
+    document = json.loads(sample.paths.task_queue.read_bytes())
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 720))
+    rows = [
+        {"name": "publish_failing", "degrading": True, "cause": CAUSE, "since": since,
+         "remedy": "Make space."},
+        {"name": "clock_jumped", "degrading": False, "cause": "it was set", "since": since,
+         "remedy": "None."},
+    ]  # fmt: skip
+    document["daemon"] |= {"status": "degraded", "cause": CAUSE, "since": since, "conditions": rows}
+    sample.paths.task_queue.write_text(json.dumps(document, indent=2))
+    run_daemon(sample.root)
+    return sample
+
+
+def test_without_a_daemon_it_is_not_well(cortex: Any, sample: Any) -> None:
+    ran = cortex("status")
+    assert ran.code == 1
+    assert "no daemon runs" in ran.out
+    told = json.loads(cortex("status", "-o", "json").out)
+    assert (told["is_well"], told["cause"]) == (False, "no daemon runs")
+
+
+def test_a_daemon_that_has_nothing_to_say_is_well(
+    cortex: Any, sample: Any, run_daemon: RunDaemon
+) -> None:
+    run_daemon(sample.root)
+    ran = cortex("status")
+    assert ran.code == 0, ran.out
+    assert ran.out.startswith("running")
+    assert len(ran.out.splitlines()) <= 6
+    assert json.loads(cortex("status", "-o", "json").out)["is_well"]
+
+
+def test_conditions_are_told_with_cause_and_remedy(cortex: Any, degraded: Any) -> None:
+    ran = cortex("status")
+    assert ran.code == 1
+    assert ran.out.startswith("degraded")
+    assert "publish failing for 12m" in ran.out
+    assert "→ Make space." in ran.out
+    assert "\x1b[31m no space" not in ran.out
+    assert ran.out.index("publish failing") < ran.out.index("clock jumped")
+
+
+@pytest.mark.parametrize("command", [["get", "tasks"], ["get", "budget"], ["describe", "task-001"]])
+def test_whoever_looks_is_told_on_stderr(cortex: Any, degraded: Any, command: list[str]) -> None:
+    ran = cortex(*command)
+    assert ran.code == 0
+    assert ran.err.count("\n") == 1
+    assert "degraded for 12m" in ran.err
+    assert "\x1b" not in ran.err
+
+
+def test_top_shows_each_condition_in_a_line(cortex: Any, degraded: Any) -> None:
+    out = cortex("top", "--once").out
+    assert "degraded" in out
+    assert "no space" in out
+    assert "it was set" in out
+
+
+def test_a_file_that_lies_in_the_inbox_for_long_is_seen_from_outside(
+    cortex: Any, sample: Any, run_daemon: RunDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that hangs cannot say so itself."""
+    run_daemon(sample.root)
+    (sample.paths.inbox / "task.json").write_text("{}")
+    assert cortex("status").code == 0
+    later = time.time() + 60
+    monkeypatch.setattr(time, "time", lambda: later)
+    told = json.loads(cortex("status", "-o", "json").out)
+    assert told["status"] == "degraded"
+    assert any("inbox/task.json" in text for text in told["seen"])
+    (sample.paths.inbox / "task.json").unlink()
+
+
+def test_forms_that_are_for_lists_are_refused(cortex: Any, sample: Any) -> None:
+    ran = cortex("status", "-o", "wide")
+    assert ran.code == 2
+    assert "json" in ran.err
