@@ -197,7 +197,7 @@ def test_a_branch_that_went_another_way_on_the_remote_is_a_conflict_and_stays(
     other = repository.commit({"other.txt": "x\n"})
     repository.git("push", "--quiet", "origin", f"{other}:refs/heads/{name}")
     results = run("pr-worker", repository.root, needs=(made,), allow_push=True).results
-    assert (results["status"], results["outcome"]) == ("failed", "conflict")
+    assert (results["status"], results["outcome"]) == ("failed", "does_not_fit")
     assert git(remote, "rev-parse", name) == other
 
 

@@ -126,7 +126,7 @@ def test_a_patch_of_a_needed_step_is_reviewed_and_one_that_does_not_fit_is_a_con
     assert (results["verdict"], results["change"]["what"]) == ("request_changes", "change.patch")
     repository.commit({"tool.py": "import sys\n"})
     results = run("review-worker", repository.root, needs=(given,)).results
-    assert (results["status"], results["outcome"]) == ("failed", "conflict")
+    assert (results["status"], results["outcome"]) == ("failed", "does_not_fit")
     assert results["conflicts"] == ["tool.py"]
 
 

@@ -125,7 +125,9 @@ def _apply(clone: Clone, patch: Path) -> None:
     except GitError as problem:
         named = re.findall(r"^\+\+\+ b/(\S+)", patch.read_text("utf-8", "replace"), re.MULTILINE)
         raise ConflictError(
-            f"{patch.name} does not fit {clone.source} at {clone.base[:12]} ({problem})", named
+            f"{patch.name} does not fit {clone.source} at {clone.base[:12]} ({problem})",
+            named,
+            "does_not_fit",
         ) from None
     clone.git.text("commit", "--quiet", "--no-verify", "--allow-empty", "-m", patch.name)
 

@@ -120,7 +120,9 @@ def push(clone: Clone, remote: Remote, branch: str, commit: str, token: str | No
         return "was there already" if "\n=\t" in f"\n{said}" else "pushed"
     if "[rejected]" in said:
         raise ConflictError(
-            f"{remote.shown} has another {branch}, and nothing is ever forced", [branch]
+            f"{remote.shown} has another {branch}, and nothing is ever forced",
+            [branch],
+            "does_not_fit",
         )
     telling = [line for line in said.splitlines() if line.startswith(("fatal", "error", "remote"))]
     words = outcome.problem or (telling[0] if telling else f"status {outcome.returncode}")

@@ -23,11 +23,16 @@ class NotRunError(Exception):
 
 
 class ConflictError(Exception):
-    """Changes that cannot be joined by a program; `files` are where they meet."""
+    """Changes that a program cannot join; `files` are where they meet.
 
-    def __init__(self, why: str, files: Sequence[str]) -> None:
+    `outcome` is `conflict` where branches of needed steps meet, which integration may solve, and
+    `does_not_fit` for a patch or a remote that went another way, which it cannot.
+    """
+
+    def __init__(self, why: str, files: Sequence[str], outcome: str = "conflict") -> None:
         super().__init__(why)
         self.files = list(files)
+        self.outcome = outcome
 
 
 def write_not_done(worker: Worker, problem: NotRunError | ConflictError, **extra: Any) -> None:
@@ -56,7 +61,7 @@ def write_not_done(worker: Worker, problem: NotRunError | ConflictError, **extra
 def _told(problem: NotRunError | ConflictError) -> tuple[str, list[str]]:
     if isinstance(problem, NotRunError):
         return "not_run", ["What is missing:", "", *(f"- {part}" for part in problem.missing)]
-    return "conflict", ["Where it meets:", "", *(f"- `{file}`" for file in problem.files)]
+    return problem.outcome, ["Where it meets:", "", *(f"- `{file}`" for file in problem.files)]
 
 
 def _fields(problem: NotRunError | ConflictError) -> dict[str, Any]:
@@ -66,7 +71,7 @@ def _fields(problem: NotRunError | ConflictError) -> dict[str, Any]:
         {
             "rule": "merge-conflict",
             "tool": "git",
-            "title": "Changes that git cannot join",
+            "title": "Changes that a program cannot join",
             "message": f"{problem}",
             "severity": "medium",
             "confidence": "high",
