@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -176,6 +177,73 @@ def test_an_effect_that_hangs_starves_the_watchdog_until_it_comes_back(
     finally:
         os.close(reader)
     until_over(home, "effect_stuck")
+
+
+def test_a_daemon_in_which_something_hangs_still_leaves_at_once(
+    make_home: MakeHome, tmp_path: Path
+) -> None:
+    home = make_home(settings=QUICK + "[retention]\narchive_over = 0\n")
+    home.start()
+    os.mkfifo(home.paths.archive / f"{time.strftime('%Y-%m-%d', time.gmtime())}.jsonl")
+    home.run("one", "true")
+    home.until(lambda: "effect_stuck" in conditions(home), "the effect is stuck")
+    assert home.stop() < 5
+    assert about(home)["status"] == "stopped"
+    assert "conditions" not in about(home)
+
+
+#: A turn that waits for a writer of the FIFO that its first argument names, once it is there.
+STALLING = """
+import os, sys
+from cortex import daemon, serving
+fifo, look = sys.argv.pop(1), daemon.Daemon._look_at_all
+def look_at_a_hanging_disk(self):
+    if os.path.exists(fifo):
+        open(fifo).read()
+    look(self)
+daemon.Daemon._look_at_all = look_at_a_hanging_disk
+sys.exit(serving.main())
+"""
+
+
+def test_a_loop_that_stalls_is_logged_while_it_does_and_feeds_no_watchdog(
+    make_home: MakeHome, manager: Manager, tmp_path: Path
+) -> None:
+    fifo = tmp_path / "fifo"
+    home = make_home(
+        settings=QUICK.replace("resync", "stall_after = 0.3\nresync"),
+        program=(sys.executable, "-c", STALLING, str(fifo)),
+        env=service(tmp_path),
+    )
+    home.start()
+    home.until(lambda: manager.beats() > 2, "the watchdog is fed")
+    os.mkfifo(fifo)
+    home.until(lambda: "a turn of the loop does not end" in home.log(), "it is logged")
+    assert "look_at_a_hanging_disk" in home.log()
+    fed = manager.beats()
+    home.drop({"command": "true", "id": "waits"})
+    assert status(home)[1]["status"] == "running", "it cannot say so itself"
+    assert manager.beats() == fed
+    with fifo.open("w"):
+        fifo.unlink()
+    home.until(lambda: manager.beats() > fed, "the watchdog is fed again")
+    home.until_ended("waits")
+    until_over(home, "loop_stalled")
+
+
+def test_without_file_events_it_says_so_and_finds_drops_all_the_same(make_home: MakeHome) -> None:
+    """A user namespace of its own may have no inotify instance."""
+    inside = ("unshare", "--user", "--map-root-user")
+    limit = "echo 0 > /proc/sys/user/max_inotify_instances"
+    if subprocess.run([*inside, "sh", "-c", limit], capture_output=True).returncode:
+        pytest.skip("no user namespace to be had here")
+    start = (*inside, "sh", "-c", f'{limit} && exec "$0" "$@"', str(BIN / "cortexd"))
+    home = make_home(settings=QUICK, program=start)
+    home.start()
+    home.until(lambda: "file_events_missing" in conditions(home), "it is told")
+    assert about(home)["status"] == "running"
+    home.run("one", "true")
+    home.until_ended("one")
 
 
 def test_files_that_cannot_be_published_are_said_where_it_can_be(
