@@ -181,6 +181,7 @@ class Daemon:
             self._workers.signs,
             self._intake.signs,
             self._publishing.signs,
+            self._editing.signs,
             lambda: self._stall.signs(patience_s),
         )
 

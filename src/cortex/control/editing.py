@@ -16,6 +16,7 @@ from cortex.control.context import Context
 from cortex.control.reading import archived_names
 from cortex.decide.edit import Merged
 from cortex.decide.entry import Entry
+from cortex.decide.health import Sign
 from cortex.decide.merge import merge
 from cortex.decide.refusals import PARTS_AT_MOST, problem_parts
 from cortex.model.errors import RequestError
@@ -43,6 +44,7 @@ class _Waiting:
     due_s: float = 0.0
     version: Any = None
     since_s: float = 0.0
+    fault: str | None = None
 
 
 class Editing:
@@ -77,6 +79,15 @@ class Editing:
             return None
         return min(waiting.due_s for waiting in self._waiting)
 
+    def signs(self) -> Iterable[Sign]:
+        """Edits that lie in `.state/out/` and are not judged."""
+        for waiting in self._waiting:
+            name = waiting.document.name
+            cause = f"an edit of {name} is not taken up: somebody has it open, or writes into it"
+            if waiting.fault is not None:
+                cause = f"an edit of {name} cannot be read: {waiting.fault}"
+            yield Sign("drops_stuck", f"{waiting.kept.name} {waiting.version}", cause)
+
     def turn(self) -> None:
         """Has the first edit read that is due."""
         context = self._context
@@ -107,8 +118,9 @@ class Editing:
             self._context.log.warning(
                 "an edit cannot be read now", file=waiting.document.name, error=str(outcome)
             )
-            waiting.due_s = clock + FAULT_AGAIN_S
+            waiting.due_s, waiting.fault = clock + FAULT_AGAIN_S, str(outcome)
             return
+        waiting.fault = None
         found, has_writer = outcome
         if has_writer or (found.problem is not None and self._is_fresh(waiting, found)):
             waiting.due_s = clock + AGAIN_S

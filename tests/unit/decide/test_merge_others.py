@@ -239,6 +239,50 @@ def test_an_escalation_is_closed_by_its_status(answers: Desk) -> None:
     assert answers.save(copy) == Merged()
 
 
+def waiting_for_a_yes(world: World) -> Task:
+    task = world.task(command="true", hold=True)
+    approval = {
+        "id": "approval-001",
+        "task_id": task.id,
+        "reason": "it deletes",
+        "created_at": world.now.at,
+        "resume_to": "pending",
+    }
+    world.apply(Entry("test", "", [{"event": "approval_asked", "approval": approval}]))
+    return task
+
+
+@pytest.mark.parametrize(("status", "after"), [("approved", "pending"), ("denied", "cancelled")])
+def test_an_approval_is_answered_by_its_status(answers: Desk, status: str, after: str) -> None:
+    task = waiting_for_a_yes(answers.world)
+    copy = answers.open()
+    row = row_in(copy, "approval-001", "approvals", "approval_id")
+    row.update(status=status, comment="seen")
+    assert answers.save(copy).changes == [f"approval-001 {status}: seen"]
+    assert task.status == after
+    assert answers.save(copy) == Merged()
+
+
+def test_answers_that_contradict_each_other_stop_at_the_first(answers: Desk) -> None:
+    """A no cancels the task, and with it the handoff that the same edit accepts."""
+    task = handed_over(answers.world)
+    approval = {
+        "id": "approval-001",
+        "task_id": task.id,
+        "reason": "it deletes",
+        "created_at": answers.world.now.at,
+        "resume_to": "pending",
+    }
+    answers.world.apply(Entry("test", "", [{"event": "approval_asked", "approval": approval}]))
+    copy = answers.open()
+    row_in(copy, "handoff-001", "handoffs", "handoff_id")["status"] = "accepted"
+    row_in(copy, "approval-001", "approvals", "approval_id")["status"] = "denied"
+    merged = answers.save(copy)
+    assert merged.changes == ["handoff-001 accepted"]
+    assert refused(merged) == [("approval-001", "status")]
+    assert "by itself" in str(merged.refusals[0].hint)
+
+
 def test_what_is_no_answer_is_refused_with_what_is(answers: Desk) -> None:
     handed_over(answers.world)
     copy = answers.open()
