@@ -55,7 +55,9 @@ def logs(
         _print(log, log.read(tail), heads=len(shown) > 1)
     if not follow:
         if not any(log.seen for log in shown):
-            note(f"{ident} has printed nothing yet")
+            gone = any(log.is_gone for log in shown)
+            days = "logs are removed after retention.retention_days"
+            note(f"{ident}: its log is gone; {days}" if gone else f"{ident} has printed nothing yet")
         return
     _follow(place, ident, everything, shown)
 
@@ -66,8 +68,14 @@ class _Log:
     def __init__(self, home: Home, worker: dict[str, Any]) -> None:
         self.worker_id = str(worker.get("worker_id"))
         self.path = _log_path(home, worker)
+        self._ended = bool(worker.get("completed_at") or worker.get("failed_at"))
         self._offset = 0
         self.seen = False
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether there is no file any more, though the worker has ended."""
+        return self._ended and (self.path is None or not self.path.exists())
 
     def read(self, tail: int | None = None) -> Iterator[str]:
         """The lines that have come since, or the last few of them."""

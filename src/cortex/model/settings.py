@@ -216,7 +216,9 @@ class Retention(_Section):
     archive_over: int = Field(
         500, ge=0, le=1_000_000, description="ended tasks kept there at most, youngest first"
     )
-    retention_days: int = Field(30, ge=1, le=3650, description="dated logs are kept this long")
+    retention_days: int = Field(
+        30, ge=1, le=3650, description="dated logs, reports and refused drops are kept this long"
+    )
 
 
 class MasterSettings(_Section):
