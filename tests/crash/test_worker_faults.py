@@ -63,13 +63,11 @@ def test_what_left_session_group_and_environment_is_gone_after_its_worker(
     home.assert_books()
 
 
-@pytest.mark.parametrize("containment", ["auto", "cgroup"])
+@pytest.mark.parametrize("containment", WAYS)
 def test_what_left_everything_is_gone_also_where_its_shim_was_killed(
     make_home: MakeHome, tmp_path: Path, containment: str
 ) -> None:
     home, mark = serving(make_home, containment), tmp_path / "mark"
-    if not MEANS.leaves_no_orphans:
-        pytest.skip("; ".join(MEANS.sentences()))
     home.run("parent", f"{escape(mark)} sleep 600", retries=0)
     shim = shim_of(home, "parent")
     home.until(lambda: len(mentioning(mark)) >= 2, "the escaped run")

@@ -22,8 +22,8 @@ if __name__ == "__main__":  # -I and -S leave only the standard library on the p
 
 from cortex.model.failpoints import failpoint
 from cortex.runtime.nursery_birth import Birth, try_namespace
+from cortex.runtime.nursery_leavings import Leavings
 from cortex.runtime.shim import errno_name, live
-from cortex.runtime.shim_groups import remove
 from cortex.runtime.shim_order import Channel, Hints, Order, frame, split_frames
 from cortex.runtime.shim_tree import become_subreaper, name_process
 
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 _SHIM_FAULT = 70  # EX_SOFTWARE, sysexits.h
 _IDLE_SHIMS_AT_MOST = 16
 _IDLE_MS = 5000
-_LEAVING_MS = 100
-_CLEAR_AT_MOST = 50
+_TIDY_MS = 100
 
 
 class Nursery:
@@ -47,9 +46,9 @@ class Nursery:
         self._control = control
         self._hints = hints
         self._birth = birth
-        self._shims: dict[int, tuple[socket.socket, list[str]]] = {}
+        self._shims: dict[int, tuple[socket.socket, int, list[str]]] = {}
         self._idle: list[int] = []
-        self._leaving: list[tuple[int, list[str]]] = []
+        self._leavings = Leavings()
         self._buffer = bytearray()
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
@@ -58,8 +57,9 @@ class Nursery:
         """Until the daemon closes its end."""
         while True:
             ready = [descriptor for descriptor, _event in self._poll.poll(self._wait_ms())]
-            self._clear_groups()
-            if not ready and not self._leaving:
+            if self._leavings.are_left:
+                self._leavings.tidy({pid for _connection, pid, _folders in self._shims.values()})
+            elif not ready:
                 self._dismiss(0)
             # First who is free, then who is wanted.
             for descriptor in ready:
@@ -70,8 +70,8 @@ class Nursery:
             self._dismiss(_IDLE_SHIMS_AT_MOST)
 
     def _wait_ms(self) -> int | None:
-        if self._leaving:
-            return _LEAVING_MS
+        if self._leavings.are_left:
+            return _TIDY_MS
         return _IDLE_MS if self._idle else None
 
     def _hear_daemon(self) -> bool:
@@ -100,21 +100,12 @@ class Nursery:
             self._drop(descriptor)
 
     def _drop(self, descriptor: int) -> None:
-        connection, folders = self._shims.pop(descriptor)
+        connection, pid, folders = self._shims.pop(descriptor)
         with suppress(ValueError):
             self._idle.remove(descriptor)
         self._poll.unregister(descriptor)
         connection.close()
-        if folders:
-            self._leaving.append((0, folders))
-
-    def _clear_groups(self) -> None:
-        """Remove what shims lived in that are gone; what stays is for the next nursery's sweep."""
-        self._leaving = [
-            (tries + 1, folders)
-            for tries, folders in self._leaving
-            if not remove(folders) and tries < _CLEAR_AT_MOST
-        ]
+        self._leavings.add(pid, folders)
 
     def _dismiss(self, kept: int) -> None:
         """Let idle shims go, but for the `kept` that were busy last."""
@@ -127,7 +118,7 @@ class Nursery:
         order = frame(launch)
         while self._idle:
             descriptor = self._idle.pop()
-            connection, _folders = self._shims[descriptor]
+            connection = self._shims[descriptor][0]
             failpoint("nursery.before_order")
             try:
                 connection.sendall(order)
@@ -149,7 +140,9 @@ class Nursery:
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
         try:
             failpoint("nursery.before_fork")
-            folders = self._birth.fork(lambda cage: self._live_as_shim(launch, ours, theirs, cage))
+            pid, folders = self._birth.fork(
+                lambda cage: self._live_as_shim(launch, ours, theirs, cage)
+            )
             failpoint("nursery.forked")
         except OSError:
             ours.close()
@@ -157,7 +150,7 @@ class Nursery:
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
             theirs.close()
-        self._shims[ours.fileno()] = (ours, folders)
+        self._shims[ours.fileno()] = (ours, pid, folders)
         self._poll.register(ours, select.POLLIN)
 
     def _live_as_shim(

@@ -54,15 +54,19 @@ class Birth:
         self._count = 0
         sweep(self._place, prefix)
 
-    def fork(self, live: Callable[[Cage], None]) -> list[str]:
-        """Run `live`, which must not return, as a new shim; the groups that it may enter.
-
-        Raises OSError.
+    def fork(self, live: Callable[[Cage], None]) -> tuple[int, list[str]]:
+        """Run `live`, which must not return, as a new shim; its pid, and the groups that it may
+        enter. Raises OSError.
         """
         group = self._next_group()
-        if not self._has_namespace or not self._fork_apart(live, group):
-            self._fork_plainly(live, group)
-        return group.folders if group is not None else []
+        if self._containment == "namespace" and not self._has_namespace:
+            # It failed at the start; it may have been allowed meanwhile, or fails here with why.
+            self._own_user = needs_user_namespace()
+            self._has_namespace = True
+        pid = self._fork_apart(live, group) if self._has_namespace else None
+        if pid is None:
+            pid = self._fork_plainly(live, group)
+        return pid, group.folders if group is not None else []
 
     def _next_group(self) -> Group | None:
         self._count += 1
@@ -72,10 +76,10 @@ class Birth:
             return None
         return Group(self._place, f"{self._names}-{self._count}")
 
-    def _fork_apart(self, live: Callable[[Cage], None], group: Group | None) -> bool:
+    def _fork_apart(self, live: Callable[[Cage], None], group: Group | None) -> int | None:
         own_user = self._own_user
         try:
-            fork_apart(
+            return fork_apart(
                 own_user,
                 lambda outside: live(Cage(outside, group, is_first=True, own_user=own_user)),
             )
@@ -83,14 +87,10 @@ class Birth:
             if self._containment == "namespace" or problem.errno not in _NOT_HERE:
                 raise
             print(f"no pid namespace: {problem}", file=sys.stderr, flush=True)
-            return False
-        return True
+            return None
 
-    def _fork_plainly(self, live: Callable[[Cage], None], group: Group | None) -> None:
-        if self._containment == "namespace":
-            # It failed at the start; it may have been allowed meanwhile, or fails here with why.
-            self._own_user = needs_user_namespace()
-            self._has_namespace = self._fork_apart(live, group)
-            return
-        if os.fork() == 0:
+    def _fork_plainly(self, live: Callable[[Cage], None], group: Group | None) -> int:
+        pid = os.fork()
+        if pid == 0:
             live(Cage(Outside(), group, must_group=self._containment != "none"))
+        return pid

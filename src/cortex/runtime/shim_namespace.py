@@ -7,6 +7,7 @@ it; so it imports next to nothing. When such a namespace is wanted is decided el
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 from contextlib import suppress
@@ -52,12 +53,11 @@ def needs_user_namespace() -> bool:
     return False
 
 
-def fork_apart(own_user: bool, live: Callable[[Outside], object]) -> None:
-    """Run `live` in a new process that is PID 1 of a new pid namespace; it is no child of ours.
+def fork_apart(own_user: bool, live: Callable[[Outside], object]) -> int:
+    """Run `live` in a new process that is PID 1 of a new pid namespace; its pid as we see it.
 
     The process between has ended when this returns, so a caller that is a subreaper becomes the
-    parent. SIGCHLD should be ignored, or the one between stays a zombie. Raises OSError if a step
-    fails, before `live` began.
+    parent. Raises OSError if a step fails, before `live` began.
     """
     namespace = pid_namespace()
     reading, writing = os.pipe2(os.O_CLOEXEC)
@@ -71,12 +71,14 @@ def fork_apart(own_user: bool, live: Callable[[Outside], object]) -> None:
     finally:
         os.close(writing)
     with open(reading, "rb") as told:
-        problem = told.read().decode("ascii")
+        answer = told.read().decode("ascii")
     with suppress(ChildProcessError):  # none is left where SIGCHLD is ignored
         os.waitpid(between, 0)
-    if problem:
-        number, step = problem.split(" ", 1)
-        raise OSError(int(number), os.strerror(int(number)), step)
+    number, _, step = answer.partition(" ")
+    if step or not answer:
+        code = int(number or errno.ECHILD)
+        raise OSError(code, os.strerror(code), step)
+    return int(number)
 
 
 def _go_between(
@@ -101,6 +103,7 @@ def _be_first(namespace: int, live: Callable[[Outside], object], writing: int) -
         outside = Outside()
         outside.pid_namespace = namespace
         _mount_proc()
+        os.write(writing, str(outside.stat.pid).encode("ascii"))
         os.close(writing)
     except OSError as problem:
         _tell(writing, problem)
