@@ -195,7 +195,9 @@ class Drill:
             self._tell("waiting for the rest")
             edits = self._evidence.edits.values()
             waits = set(edits) - {str(row.get("title")) for row in rows}
-            return names <= ended and self._scratch.is_idle() and (not waits or self._refused())
+            # An edit that lies in the file is not taken up before the next daemon has published.
+            settled = self._scratch.is_idle() and self._scratch.serves()
+            return names <= ended and settled and (not waits or self._refused())
 
         return self._scratch.until(over, deadline)
 

@@ -14,6 +14,7 @@ from cortex.control.opening import only_daemon
 from cortex.home.liveness import daemon_of
 from cortex.model.errors import CortexError, HomeError
 from cortex.model.paths import HomePaths
+from cortex.model.seams import StrPath
 from cortex.runtime.attempts import is_lock_held
 from cortex.store.disk import RealDisk
 from cortex.store.history import Checked, check_home, state_at
@@ -41,8 +42,15 @@ def examine(paths: HomePaths) -> Examined:
     return _examine(paths, serving=daemon_of(paths).running)
 
 
+class _LookingDisk(RealDisk):
+    """The real disk without the folders that its users make where they are missing."""
+
+    def mkdir(self, path: StrPath) -> None:
+        """Makes none."""
+
+
 def _examine(paths: HomePaths, *, serving: bool) -> Examined:
-    disk = RealDisk()
+    disk = _LookingDisk()
     checked = check_home(disk, paths, serving=serving)
     rejected = check_rejected(paths, checked)
     check_leftovers(paths, checked.state, checked, serving=serving)

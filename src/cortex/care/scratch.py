@@ -16,9 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cortex.home.create import create_home
-from cortex.home.liveness import daemon_of
 from cortex.model.paths import HomePaths
 from cortex.runtime.processes import all_pids, read_proc
+from cortex.store.disk import RealDisk
+from cortex.store.publish import Publisher
 
 __all__ = ["Scratch"]
 
@@ -62,9 +63,16 @@ class Scratch:
         return False
 
     def serves(self) -> bool:
-        """Whether the daemon holds the lock and has written its first line."""
-        daemon = self._daemon
-        return self.runs and daemon is not None and daemon_of(self.paths).pid == daemon.pid
+        """Whether the daemon that was started last has published, and nobody edited that since."""
+        daemon, path = self._daemon, self.paths.task_queue
+        if not self.runs or daemon is None:
+            return False
+        try:
+            about = json.loads(path.read_bytes())["daemon"]
+            mine = about["pid"] == daemon.pid and about["status"] == "running"
+            return mine and Publisher(RealDisk(), self.paths.out).untouched(path)
+        except (OSError, ValueError, KeyError):
+            return False
 
     def kill(self) -> None:
         """kill -9 of the daemon, at whatever it is doing."""

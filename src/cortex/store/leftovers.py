@@ -51,7 +51,8 @@ def _is_reason(name: str) -> bool:
 
 def check_leftovers(paths: HomePaths, state: State, checked: Checked, *, serving: bool) -> None:
     """Missing folders, and files that a crash left behind."""
-    for folder in _folders(paths):
+    lived = state.seq > 0 or checked.damaged
+    for folder in _folders(paths) if lived else (paths.inbox,):
         if not folder.is_dir():
             what = "this folder is missing; a daemon makes it again"
             remedy = "So does `cortex fsck --repair`."
