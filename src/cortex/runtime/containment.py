@@ -66,12 +66,12 @@ class Means:
 _HOLDS = {
     "namespace": "Each worker has a pid namespace of its own: the kernel ends all of it.",
     "cgroup": "Each worker has a control group of its own: all of it can be found and ended.",
-    "none": "Workers are held together by their shim, which inherits and ends what they leave.",
+    "none": "Workers are held together by their shim, and by the nursery if that is killed.",
 }
 _THE_GAP = (
-    "One case is left open: a process that makes a session of its own, drops its environment, "
-    "closes what it inherited, and whose worker's shim is killed, is not found any more. Allow "
-    "user namespaces (user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns), or "
+    "One case is left open: a process that makes a session of its own, drops its environment and "
+    "closes what it inherited is not found any more once its worker's shim and the nursery above "
+    "it were killed, or the shim while no daemon ran. Allow user namespaces (user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns), or "
     "run cortexd in a unit with Delegate=yes."
 )
 
