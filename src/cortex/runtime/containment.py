@@ -71,8 +71,9 @@ _HOLDS = {
 _THE_GAP = (
     "One case is left open: a process that makes a session of its own, drops its environment and "
     "closes what it inherited is not found any more once its worker's shim and the nursery above "
-    "it were killed, or the shim while no daemon ran. Allow user namespaces (user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns), or "
-    "run cortexd in a unit with Delegate=yes."
+    "it were killed, or the shim while no daemon ran. Allow user namespaces "
+    "(user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns), or run cortexd in "
+    "a unit with Delegate=yes."
 )
 
 
