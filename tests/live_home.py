@@ -172,7 +172,7 @@ class LiveHome:
             path.name.removesuffix(".error.json"): json.loads(path.read_bytes())
             for path in self.paths.rejected.glob("*.error.json")
         }
-        names = set(os.listdir(self.paths.rejected)) if found else set()
+        names = {path.name for path in self.paths.rejected.iterdir()} if found else set()
         return {name: error for name, error in found.items() if name in names}
 
     # --- what a person does

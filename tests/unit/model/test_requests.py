@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from cortex.model.errors import RequestError
 from cortex.model.requests import (
-    Answer,
     KINDS,
+    Answer,
     BudgetRequest,
+    EditRequest,
     HandoffAnswer,
     ScheduleRequest,
     TaskRequest,
@@ -196,6 +197,7 @@ def test_every_kind_can_be_asked_for() -> None:
         "handoff": {"handoff_id": "handoff-001", "status": "accepted"},
         "budget": {"total_budget": 1000},
         "drain": {"reason": "upgrade"},
+        "edit": {"file": "task-queue.json", "journal_seq": 7},
         "approve": {"task_id": "task-001"},
         "deny": {"approval_id": "approval-001", "reason": "no"},
         "schedule": {"schedule": "daily@09:00", "command": "true"},
@@ -203,6 +205,7 @@ def test_every_kind_can_be_asked_for() -> None:
     assert set(right) == set(KINDS)
     made = [type(parse_request({"kind": kind, **fields})) for kind, fields in right.items()]
     kinds = {TaskRequest, VerbRequest, HandoffAnswer, BudgetRequest, ScheduleRequest, Answer}
+    kinds.add(EditRequest)
     assert set(made) == kinds
 
 
