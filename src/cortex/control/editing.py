@@ -20,6 +20,7 @@ from cortex.decide.health import Sign
 from cortex.decide.merge import merge
 from cortex.decide.refusals import PARTS_AT_MOST, problem_parts
 from cortex.model.errors import RequestError
+from cortex.model.failpoints import failpoint
 from cortex.model.seams import Disk
 from cortex.store.archive import Archive
 from cortex.store.drop import Problem
@@ -167,6 +168,7 @@ class Editing:
         else:
             why = f"{name} was edited by hand, and refused"
             event |= {"event": "file_edit_refused"}
+        failpoint("edit.before_line")
         context.engine.apply(Entry("person", why, [event, *merged.events]))
         self._let_go(found, problem)
 
@@ -178,6 +180,7 @@ class Editing:
         document, kept, version = found.document, found.kept, found.stat.version
 
         def work() -> bool:
+            failpoint("edit.durable")
             try:
                 if disk.stat(kept).version != version:
                     return True
@@ -187,6 +190,7 @@ class Editing:
                 publisher.linger(document, kept, version)
             else:
                 reject_file(disk, paths, kept, document.name, problem, at, found.receipt)
+            failpoint("edit.let_go")
             return False
 
         def done(outcome: Any) -> None:
