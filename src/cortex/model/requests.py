@@ -146,7 +146,7 @@ class StepRequest(BaseModel):
     token_budget: TokenCount | None = None
     timeout: Timeout | None = None
     retries: Retries | None = None
-    approval: bool = False
+    approval: Flag = False
 
 
 class TaskRequest(BaseModel):
@@ -171,7 +171,7 @@ class TaskRequest(BaseModel):
     needs: list[Id] = Field(default_factory=list, max_length=1000)
     key: Line | None = None
     hold: Flag = False
-    approval: bool = False
+    approval: Flag = False
     fallback: Flag | None = None
     max_parallel: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
     workers: list[StepRequest] = Field(default_factory=list, max_length=1000)
