@@ -37,6 +37,11 @@ grace = "500ms"
 archive_over = 100000
 """
 _TICK_S = 0.02
+_AGAIN_S = 0.3
+#: The share of the time in which things are stirred; the rest is for all of it to end.
+_STIRRING = 0.6
+#: How often a daemon is killed as it starts up, and how often it stays away afterwards.
+_EARLY, _AWAY = 0.25, 0.3
 _QUIET_S = 5.0
 
 
@@ -92,6 +97,9 @@ class Drill:
         self._tasks = [self._task(number) for number in range(plan.tasks)]
         self._ended = 0
         self._quiet_since: float | None = None
+        self._started = self._lives_s = 0.0
+        self._served: float | None = None
+        self._early = False
 
     def run(self) -> Report:
         """The whole drill. Its folder goes away again unless a promise was broken."""
@@ -137,49 +145,69 @@ class Drill:
         return task
 
     def _stir(self) -> None:
-        """Drops, edits and kills, mixed up, until all of them are done or time is up."""
+        """Drops, edits and kills, mixed up, until all of them are done or time runs short."""
         plan, chance = self._plan, self._chance
-        span = min(plan.seconds * 0.5, 1.2 * plan.kills + 2.0)
-        deeds: list[tuple[float, Callable[[], None]]] = []
+        span = min(plan.seconds * 0.4, plan.kills + 2.0)
+        deeds: list[tuple[float, Callable[[], bool]]] = []
         for task in self._tasks:
-            deeds.append((chance.uniform(0.0, span * 0.7), partial(self._drop, task)))
+            deeds.append((chance.uniform(0.0, span * 0.8), partial(self._drop, task)))
         for number in range(max(1, plan.tasks // 8)):
             deeds.append((chance.uniform(span * 0.2, span), partial(self._edit, number)))
-        deeds += [(chance.uniform(0.3, span), self._kill) for _ in range(plan.kills)]
-        deeds.sort(key=lambda deed: deed[0])
-        self._scratch.start()
+        self._start()
         began = time.monotonic()
-        for due, deed in deeds:
-            while time.monotonic() < began + due:
-                self._wait()
-            deed()
+        while deeds or self._evidence.kills < plan.kills:
+            now = time.monotonic() - began
+            short = now > plan.seconds * _STIRRING
+            due = [deed for deed in deeds if short or deed[0] <= now]
+            deeds = [deed for deed in deeds if deed not in due]
+            # An edit needs something published: it comes again.
+            deeds += [(now + _AGAIN_S, deed) for _, deed in due if not deed() and not short]
+            if short:
+                return
+            self._perhaps_kill()
+            if not self._scratch.runs:
+                self._start()
+            self._tell("dropping, editing, killing")
+            time.sleep(_TICK_S)
 
-    def _wait(self) -> None:
-        if not self._scratch.runs:
-            self._scratch.start()
-        self._tell("dropping, editing, killing")
-        time.sleep(_TICK_S)
-
-    def _drop(self, task: dict[str, Any]) -> None:
+    def _drop(self, task: dict[str, Any]) -> bool:
         self._scratch.drop(task)
         self._evidence.dropped.append(str(task["id"]))
+        return True
 
-    def _edit(self, number: int) -> None:
-        """Another title for a task that no edit has touched yet."""
+    def _edit(self, number: int) -> bool:
+        """Another title for a task that no edit has touched yet; False if there is none."""
         rows = [str(row["id"]) for row in self._scratch.rows()]
         free = [ident for ident in rows if ident not in self._evidence.edits]
-        if free:
-            ident, title = self._chance.choice(free), f"edited by hand {number}"
-            if self._scratch.edit_title(ident, title):
-                self._evidence.edits[ident] = title
+        if not free:
+            return False
+        ident, title = self._chance.choice(free), f"edited by hand {number}"
+        if self._scratch.edit_title(ident, title):
+            self._evidence.edits[ident] = title
+        return ident in self._evidence.edits
 
-    def _kill(self) -> None:
-        """Also in the middle of a start; now and then the daemon stays away for a while."""
+    def _start(self) -> None:
+        """Starts the daemon, and chooses when it will be killed: now and then as it starts up."""
+        self._scratch.start()
+        self._started, self._served = time.monotonic(), None
+        self._early = self._chance.random() < _EARLY
+        self._lives_s = self._chance.uniform(0.0, 1.2)
+
+    def _perhaps_kill(self) -> None:
+        """kill -9 once the daemon has lived as long as was chosen; it may stay away for a while."""
+        if self._evidence.kills >= self._plan.kills:
+            return
+        now = time.monotonic()
+        if self._served is None and self._scratch.published():
+            self._served = now
+        since = self._started if self._early else self._served
+        if since is None or now - since < self._lives_s:
+            return
         self._scratch.kill()
         self._evidence.kills += 1
-        if self._chance.random() < 0.3:
+        if self._chance.random() < _AWAY:
             time.sleep(self._chance.uniform(0.0, 0.5))
-        self._scratch.start()
+        self._start()
 
     def _settle(self) -> bool:
         """Waits until everything has ended; whether it did in time."""
@@ -188,7 +216,7 @@ class Drill:
 
         def over() -> bool:
             if not self._scratch.runs:
-                self._scratch.start()
+                self._start()
             rows = self._scratch.rows()
             ended = {str(row["id"]) for row in rows if row.get("ended_at")}
             self._ended = len(ended & names)

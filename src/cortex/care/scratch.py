@@ -62,17 +62,21 @@ class Scratch:
         self.deaths.append(f"exit {daemon.returncode}: {''.join(last)[:300]}")
         return False
 
-    def serves(self) -> bool:
-        """Whether the daemon that was started last has published, and nobody edited that since."""
-        daemon, path = self._daemon, self.paths.task_queue
+    def published(self) -> bool:
+        """Whether the daemon that was started last has published."""
+        daemon = self._daemon
         if not self.runs or daemon is None:
             return False
         try:
-            about = json.loads(path.read_bytes())["daemon"]
-            mine = about["pid"] == daemon.pid and about["status"] == "running"
-            return mine and Publisher(RealDisk(), self.paths.out).untouched(path)
+            about = json.loads(self.paths.task_queue.read_bytes())["daemon"]
+            return bool(about["pid"] == daemon.pid and about["status"] == "running")
         except (OSError, ValueError, KeyError):
             return False
+
+    def serves(self) -> bool:
+        """Whether it has published, and nobody edited that since."""
+        publisher = Publisher(RealDisk(), self.paths.out)
+        return self.published() and publisher.untouched(self.paths.task_queue)
 
     def kill(self) -> None:
         """kill -9 of the daemon, at whatever it is doing."""
