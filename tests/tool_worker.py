@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -115,6 +116,9 @@ class ToolWorker:
         folder = self.root / f"worker-{self._count:03}"
         (folder / "artifacts").mkdir(parents=True)
         (folder / "home").mkdir()
+        template = f"agents/prompts/workers/{worker_type}.md"
+        (self.root / template).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROMPTS / f"{worker_type}.md", self.root / template)
         spec = {
             "worker_id": folder.name,
             "worker_type": worker_type,
@@ -125,6 +129,7 @@ class ToolWorker:
             "timeout": timeout,
             "deliverables": deliverables(worker_type),
             "env": dict(env or {}),
+            "prompt_template": template,
         }
         (folder / "spec.json").write_text(json.dumps(spec))
         variables = {

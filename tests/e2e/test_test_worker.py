@@ -268,3 +268,27 @@ def test_nothing_of_cortexs_own_environment_leads_the_path_of_the_tests(
         "test-worker", repository.root, path=f"{Path(sys.executable).parent}:/usr/bin:/bin"
     )
     assert answer.artifact("make.log") == "PATH is /usr/bin:/bin\n"
+
+
+def test_clones_and_caches_are_cleared_away_unless_the_task_keeps_them(
+    run: Run, repository: Repository
+) -> None:
+    repository.commit({"Makefile": "test:\n\t@mkdir -p $$HOME/.cache; touch $$HOME/.cache/big\n"})
+    answer = run("test-worker", repository.root)
+    assert answer.results["verdict"] == "passed"
+    left = {path.name for path in answer.folder.iterdir()}
+    assert left <= {"spec.json", "results.json", "artifacts", "heartbeat.json"}
+    kept = run("test-worker", repository.root, keep_clone=True)
+    assert (kept.folder / "repository" / "Makefile").is_file()
+
+
+def test_paths_choose_tests_and_paths_of_other_code_run_the_whole_suite(
+    run: Run, repository: Repository
+) -> None:
+    repository.commit({**PYTEST_PROJECT, "tests/test_more.py": BROKEN})
+    chosen = run(
+        "test-worker", repository.root, python=sys.executable, paths=["tests/test_shop.py"]
+    )
+    assert chosen.results["tests"]["failed"] == 0
+    whole = run("test-worker", repository.root, python=sys.executable, paths=["src/shop"])
+    assert whole.results["tests"]["failed"] == 1

@@ -36,7 +36,7 @@ def main() -> int:
     except ContractError as problem:
         sys.stderr.write(f"cortex.worker.tools: {problem}\n")
         return 2
-    from cortex.worker.tools.clone import CloneError
+    from cortex.worker.tools.clone import CloneError, clear_away
     from cortex.worker.tools.git import GitError
     from cortex.worker.tools.outcomes import ConflictError, NotRunError, write_not_done
     from cortex.worker.tools.source_files import RepositoryError
@@ -52,6 +52,7 @@ def main() -> int:
         _fail(worker, str(problem), permanent=True)
     except (OSError, GitError) as problem:
         _fail(worker, f"the {worker.worker_type} could not go on: {problem}", permanent=False)
+    clear_away(worker)
     return 0
 
 

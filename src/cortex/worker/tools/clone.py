@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cortex.worker.contract import Worker
+from cortex.worker.tools.credentials import token_for
 from cortex.worker.tools.git import Git, GitError, make_git, without_credentials
-from cortex.worker.tools.options import text, time_left_s
+from cortex.worker.tools.options import option, text, time_left_s
 from cortex.worker.tools.outcomes import NotRunError
 
-__all__ = ["Clone", "CloneError", "clone_repository", "is_url", "resolve"]
+__all__ = ["Clone", "CloneError", "clear_away", "clone_repository", "is_url", "resolve"]
 
 _URL = re.compile(r"(?:file|https?|ssh)://[^\s-]\S*\Z")
 _SCP_LIKE = re.compile(r"[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:[^\s:]\S*\Z")
 _ANY_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*::?")
 _DEFAULT_BRANCHES = ("main", "master", "trunk", "develop")
+_OWN_FOLDERS = ("repository", "before", "after", "runs", "lint", "git", "home")
 _FOR_GOOD = ("not found", "does not exist", "authentication failed", "permission denied",
              "could not read username", "does not appear to be", "not allowed")  # fmt: skip
 
@@ -76,6 +79,8 @@ def clone_repository(worker: Worker, ref: str | None = None) -> Clone:
     """
     repository = str(worker.scope.get("repository") or "")
     git = make_git(worker.dir / "git")
+    if is_url(repository):
+        git = git.with_token(token_for(worker, repository))
     target = worker.dir / "repository"
     path = None if is_url(repository) else _local(git, repository)
     source = without_credentials(repository)
@@ -95,11 +100,23 @@ def clone_repository(worker: Worker, ref: str | None = None) -> Clone:
         ) from None
     inside = git.at(target)
     branch, default = _branches(inside, git.at(path) if path else None)
-    clone = Clone(target, inside, source, path, "", branch, default)
+    clone = Clone(target, inside.with_token(None), source, path, "", branch, default)
     clone.base = _start(clone, ref or text(worker, "ref"))
     inside.text("checkout", "--quiet", "--detach", clone.base)
     clone.notes += _notes(clone)
     return clone
+
+
+def clear_away(worker: Worker) -> None:
+    """Remove clones, what ran in them and the home's caches, unless the task says `keep_clone`.
+
+    Bundles and artifacts hold what the work amounts to; an environment that a setup command made
+    may be large, and the worker's folder is kept for weeks.
+    """
+    if option(worker, "keep_clone") is True:
+        return
+    for name in _OWN_FOLDERS:
+        shutil.rmtree(worker.dir / name, ignore_errors=True)
 
 
 def resolve(clone: Clone, name: str) -> str | None:

@@ -6,7 +6,6 @@ program and to the forge's own client, and is never part of an argument, a log o
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 from cortex.worker.tools import processes
 from cortex.worker.tools.analyzers import program
 from cortex.worker.tools.clone import Clone, is_url
+from cortex.worker.tools.credentials import host_of
 from cortex.worker.tools.git import GitError, without_credentials
 from cortex.worker.tools.outcomes import ConflictError, NotRunError
 
@@ -24,12 +24,6 @@ __all__ = ["Remote", "Request", "find_remote", "open_request", "push"]
 _LIMIT_S = 300.0
 _ADDRESS = re.compile(r"https?://[^\s\"'<>]+")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_ASKPASS = """#!/bin/sh
-case "$1" in
-  Username*) echo x-access-token ;;
-  *) printf '%s\\n' "$FORGE_TOKEN" ;;
-esac
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +78,17 @@ def find_remote(clone: Clone, named: str | None) -> Remote:
 def _remote(address: str) -> Remote:
     if not is_url(address) or address.startswith("file://"):
         return Remote(address, None, "")
+    host = host_of(address)
     if "://" in address:
         parts = urlsplit(address)
-        host, path = parts.hostname or "", parts.path
+        path = parts.path
         if parts.scheme == "http" and host not in _LOOPBACK:
             raise NotRunError(
                 f"{without_credentials(address)} would carry the token in the clear",
                 ["an https or ssh remote"],
             )
     else:
-        host, _, path = address.partition("@")[2].partition(":")
+        path = address.partition("@")[2].partition(":")[2]
     slug = f"{host}/{path.strip('/').removesuffix('.git')}"
     return Remote(address, slug, host)
 
@@ -103,15 +98,7 @@ def push(clone: Clone, remote: Remote, branch: str, commit: str, token: str | No
 
     Raises ConflictError where the remote's branch went another way, GitError for the rest.
     """
-    git = clone.git
-    if token:
-        askpass = clone.root.parent / "git" / "askpass"
-        askpass.write_text(_ASKPASS)
-        askpass.chmod(0o700)
-        git = git.with_environment(GIT_ASKPASS=str(askpass), FORGE_TOKEN=token)
-    if os.environ.get("SSH_AUTH_SOCK"):
-        git = git.with_environment(SSH_AUTH_SOCK=os.environ["SSH_AUTH_SOCK"])
-    outcome = git.run(
+    outcome = clone.git.with_token(token).run(
         "push", "--porcelain", "--no-verify", "--", remote.address,
         f"{commit}:refs/heads/{branch}", limit_s=_LIMIT_S,
     )  # fmt: skip

@@ -7,6 +7,7 @@ command line and nothing of what a worker does with it.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,13 @@ __all__ = ["Git", "GitError", "make_git", "without_credentials"]
 _PROTOCOLS = "file:http:https:ssh"
 _LIMIT_S = 300.0
 _URL_USER = re.compile(r"(?<=://)[^/@\s]+@")
+_ASKPASS = """\
+#!/bin/sh
+case "$1" in
+  Username*) echo x-access-token ;;
+  *) printf '%s\\n' "$FORGE_TOKEN" ;;
+esac
+"""
 _SETTINGS = """\
 [safe]
 	directory = *
@@ -81,6 +89,17 @@ class Git:
         """The same git with more variables."""
         return Git(self.program, self.cwd, {**self.env, **extra})
 
+    def with_token(self, token: str | None) -> Git:
+        """The same git, which answers a server's question for a password with this; None: not."""
+        env = {name: value for name, value in self.env.items() if name != "FORGE_TOKEN"}
+        if token is None:
+            return Git(self.program, self.cwd, {**env, "GIT_ASKPASS": "/bin/false"})
+        askpass = Path(self.env["HOME"]) / "askpass"
+        askpass.write_text(_ASKPASS, encoding="utf-8")
+        askpass.chmod(0o700)
+        env |= {"GIT_ASKPASS": str(askpass), "FORGE_TOKEN": token}
+        return Git(self.program, self.cwd, env)
+
     def run(self, *arguments: str, limit_s: float = _LIMIT_S) -> processes.Outcome:
         """Run one command to its end or limit; the outcome, whatever it is."""
         argv = [self.program, "--no-optional-locks", *arguments]
@@ -119,8 +138,10 @@ def make_git(folder: Path) -> Git:
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "gitconfig"
     settings.write_text(_SETTINGS, encoding="utf-8")
+    agent = os.environ.get("SSH_AUTH_SOCK")  # there only where the task's env names it
     env = processes.minimal_environment(
         folder,
+        **({"SSH_AUTH_SOCK": agent} if agent else {}),
         GIT_CONFIG_NOSYSTEM="1",
         GIT_CONFIG_GLOBAL=str(settings),
         GIT_ALLOW_PROTOCOL=_PROTOCOLS,

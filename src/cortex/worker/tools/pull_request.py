@@ -8,7 +8,6 @@ proposed. Asks no model.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,9 +20,10 @@ from cortex.worker.tools.branches import (
     merge_incoming,
 )
 from cortex.worker.tools.clone import Clone, clone_repository
+from cortex.worker.tools.credentials import named_credentials, token_for, tokens_for_host
 from cortex.worker.tools.forge import Request, find_remote, open_request, push
 from cortex.worker.tools.git import GitError
-from cortex.worker.tools.options import flag, names, option, text
+from cortex.worker.tools.options import flag, option, text
 from cortex.worker.tools.outcomes import NotRunError
 from cortex.worker.tools.proposal import body_of, title_of
 
@@ -31,7 +31,6 @@ __all__ = ["propose"]
 
 _REFUSED = {"failed": "its tests failed", "request_changes": "it asks for changes",
             "unknown": "its tests have no known outcome"}  # fmt: skip
-_CREDENTIALS = ("GH_TOKEN", "GITHUB_TOKEN", "GITLAB_TOKEN", "SSH_AUTH_SOCK")
 
 
 @dataclass(slots=True)
@@ -105,17 +104,20 @@ def _may_push(worker: Worker) -> bool:
 
 
 def _send(worker: Worker, clone: Clone, request: Request, commit: str) -> _Way:
-    named = names(worker, "credentials") or list(_CREDENTIALS)
-    keys = {name: os.environ[name] for name in named if os.environ.get(name)}
     way = _Way(words="")
     try:
         remote = find_remote(clone, text(worker, "remote"))
-        if remote.host and not keys:
+        keys = tokens_for_host(worker, remote.host)
+        if remote.host and not keys and not _has_agent(worker, remote.address):
+            named = ", ".join(named_credentials(worker)) or "scope.credentials"
             raise NotRunError(
                 f"no credential for {remote.host} is in the environment",
-                [f"one of the variables {', '.join(named)}"],
+                [
+                    f"one of the variables {named} (those of GitHub and GitLab are sent to "
+                    "github.com and gitlab.com alone: name another for another host)"
+                ],
             )
-        token = next((value for name, value in keys.items() if name != "SSH_AUTH_SOCK"), None)
+        token = token_for(worker, remote.address)
         how = push(clone, remote, request.branch, commit, token)
     except (NotRunError, GitError) as problem:
         way.words = f"nothing was pushed: {problem}"
@@ -124,7 +126,7 @@ def _send(worker: Worker, clone: Clone, request: Request, commit: str) -> _Way:
     way.state, way.words = "pushed", f"{request.branch} {how} at {remote.shown}"
     if option(worker, "open") is False:
         return way
-    way.url, told = open_request(clone, remote, request, text(worker, "forge"), _tokens(keys))
+    way.url, told = open_request(clone, remote, request, text(worker, "forge"), keys)
     way.words += f"; {told}"
     if told.startswith(("opened", "it was open")):
         way.state = "opened"
@@ -133,8 +135,10 @@ def _send(worker: Worker, clone: Clone, request: Request, commit: str) -> _Way:
     return way
 
 
-def _tokens(keys: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in keys.items() if name != "SSH_AUTH_SOCK"}
+def _has_agent(worker: Worker, address: str) -> bool:
+    """Whether a named ssh agent is there for an address that goes by ssh."""
+    named = "SSH_AUTH_SOCK" in named_credentials(worker) and os.environ.get("SSH_AUTH_SOCK")
+    return bool(named) and not address.startswith("http")
 
 
 def _write(

@@ -210,7 +210,13 @@ def _unittest_start(clone: Clone) -> str:
 
 
 def _test_paths(clone: Clone, paths: Sequence[str]) -> list[str]:
-    return [f"./{path}" for path in paths if (clone.root / path).exists()]
+    """Those paths that are or hold tests; without any the whole suite runs."""
+    return [f"./{path}" for path in paths if _holds_tests(clone.root / path)]
+
+
+def _holds_tests(path: Path) -> bool:
+    names = [path.name] if path.is_file() else (file.name for file in path.rglob("*.py"))
+    return any(name.startswith("test_") or name.endswith("_test.py") for name in names)
 
 
 def _coverage(python: Path, clone: Clone, variables: dict[str, str], report: Path) -> float | None:
