@@ -242,6 +242,11 @@ class Daemon:
         return self._journal.position.seq
 
     @property
+    def degraded(self) -> str | None:
+        """Why the daemon says that it is degraded, as of its last look at itself."""
+        return self._selfwatch.degraded
+
+    @property
     def has_post(self) -> bool:
         """Whether results wait for the next turn."""
         return self._mailbox.waiting

@@ -61,6 +61,12 @@ class SelfWatch:
         self._sources += sources
 
     @property
+    def degraded(self) -> str | None:
+        """The gravest cause that stood at the last look; None: all is well."""
+        found = self._health.degraded
+        return None if found is None else found.cause
+
+    @property
     def is_ready(self) -> bool:
         """Whether the service manager was told so, or there is none."""
         return self._ready or not self._notifier.speaks

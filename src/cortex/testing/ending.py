@@ -135,6 +135,8 @@ class Ending:
     def _last_checks(self) -> None:
         """A polite end, the checks of rest, and a start that finds the same state again."""
         run = self._run
+        if run.life is not None and run.life.daemon.degraded is not None:
+            run.checks.found.append(f"degraded at rest: {run.life.daemon.degraded}")
         run.step(run.stop_politely)
         run.checks.at_rest(run.machine)
         run.drops.at_rest()
