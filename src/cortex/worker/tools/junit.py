@@ -27,7 +27,7 @@ _SUMMARIES = (
     # pytest; jest and vitest; mocha; TAP and node's own; cargo; unittest
     re.compile(r"(?P<n>\d+) (?P<what>passed|failed|skipped|errors?|xfailed|xpassed)\b"),
     re.compile(r"^\s*(?P<n>\d+) (?P<what>passing|failing|pending)\b", re.MULTILINE),
-    re.compile(r"^\W*(?P<what>pass|fail|skipped) (?P<n>\d+)$", re.MULTILINE),
+    re.compile(r"^[^a-z\n]*(?P<what>pass|fail|skipped) (?P<n>\d+)$", re.MULTILINE),
 )
 _CARGO = re.compile(r"test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored")
 _MEANS = {
