@@ -49,6 +49,12 @@ def _plain_work(tell: Any) -> None:
     tell.drop(command="x", priority="urgent", name="urgent.json")
     tell.drop(id="alone", command="run_s=1", execution_mode="direct")
     tell.settle()
+    conflict = ["x", 'end="failed"', 'says={"outcome":"conflict","conflicts":["a.py"]}']
+    branches = [{"name": name, "command": "run_s=1"} for name in ("left", "right")]
+    join = {"name": "join", "needs": ["left", "right"], "command": conflict}
+    tell.drop(id="joined", title="two branches", workers=[*branches, join])
+    tell.sleep(4.0)
+    tell.drop(kind="cancel", task_id="joined")
 
 
 def _people(tell: Any) -> None:
@@ -136,7 +142,7 @@ def _money(tell: Any) -> None:
                   priority="critical", timeout="2h")  # fmt: skip
     tell.drop(kind="budget", total_budget=260_000, reason="release week")
     tell.settle()
-    tell.sleep(_DAY_S)
+    _away(tell, _DAY_S)
     tell.settle()
 
 
@@ -154,11 +160,17 @@ def _scan(tell: Any) -> None:
 
 def _age(tell: Any) -> None:
     """Refused drops and ended tasks grow old; the daemon is away for some of that time."""
-    tell.sleep(3 * _DAY_S)
+    _away(tell, 3 * _DAY_S)
+    _away(tell, 40 * _DAY_S)
+    tell.sleep(1.2 * _HOUR_S)
+
+
+def _away(tell: Any, seconds: float) -> None:
+    """No daemon runs for so long; then one starts and takes up what is due."""
     tell.stop()
-    tell.pass_time(40 * _DAY_S)
+    tell.pass_time(seconds)
     tell.start()
-    tell.sleep(3 * _HOUR_S)
+    tell.sleep(30.0)
 
 
 def _end(tell: Any) -> None:

@@ -39,8 +39,9 @@ class Behaviour:
     shim may come all the same. `end`: "ok" and "failed" are what results.json says, "exit 1" and
     "silent" (exit 0) have none, "nonsense" is no JSON, "dies" leaves no exit record, "no folder"
     takes the worker's folder with it, "no program" and "no space" are spawn errors. `tokens` is
-    what results.json says, a number or not. `ends_on_term_s` None: only KILL after the grace ends
-    it. `frozen_s` is how much later than it should a shim that stands still ends its worker.
+    what results.json says, a number or not; `says` are further fields of it. `ends_on_term_s` None:
+    only KILL after the grace ends it. `frozen_s` is how much later than it should a shim that
+    stands still ends its worker.
     `lingers_s` is how long something of a dead shim's tree holds the lock. `beats` are heartbeats,
     one a second. `reports` is how often each report arrives, `reports_late_s` how late.
     """
@@ -51,6 +52,7 @@ class Behaviour:
     end: End = "ok"
     tokens: Any = 0
     findings: tuple[dict[str, Any], ...] = ()
+    says: dict[str, Any] = field(default_factory=dict)
     ends_on_term_s: float | None = 0.1
     frozen_s: float = 0.0
     lingers_s: float = 0.0

@@ -81,6 +81,7 @@ def _write_results(run: Run) -> dict[str, Any] | None:
         "summary": end,
         "tokens_used": run.behaviour.tokens,
         "findings": list(run.behaviour.findings),
+        **run.behaviour.says,
     }
     data = b"{nonsense" if end == "nonsense" else json.dumps(document).encode()
     if end == "no folder":
