@@ -13,8 +13,6 @@ import signal
 import time
 from contextlib import suppress
 
-from cortex.runtime.processes import read_proc
-
 PREFIX = "cortex-"
 _SYSTEMD = "/run/systemd/system"  # sd_booted(3)
 _DELEGATED = ("user.delegate", "trusted.delegate")  # systemd.resource-control(5)
@@ -60,9 +58,9 @@ def find_place() -> Place:
 
 def _find_place() -> Place:
     has_systemd = os.path.isdir(_SYSTEMD)
-    mounts = _mounts()
+    mounts = mounts_of(read_whole("/proc/self/mountinfo"))
     unified, own, pids, memory = None, None, None, None
-    for line in read_proc("/proc/self/cgroup").decode().splitlines():
+    for line in read_whole("/proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:
             own = _folder(mounts.get("", ""), path)
@@ -71,24 +69,26 @@ def _find_place() -> Place:
             pids = _own_folder(mounts, "pids", controllers, path) or pids
             memory = _own_folder(mounts, "memory", controllers, path) or memory
     if unified is not None:
-        offered = _read(f"{unified}/cgroup.subtree_control").split()
-        offered += _read(f"{unified}/cgroup.controllers").split() if _may_enable(unified) else []
+        offered = read_whole(f"{unified}/cgroup.subtree_control").split()
+        offered += (
+            read_whole(f"{unified}/cgroup.controllers").split() if _may_enable(unified) else []
+        )
         pids = pids or (unified if "pids" in offered else None)
         memory = memory or (unified if "memory" in offered else None)
     return Place(unified, own, pids, memory)
 
 
-def _mounts() -> dict[str, str]:
-    """Controller ("" for v2) to (mount point, root) joined: where a group's path is found."""
+def mounts_of(mountinfo: str) -> dict[str, str]:
+    """Controller ("" for v2) to "POINT\\0ROOT", which tells where a group's path is found."""
     found = {}
-    for line in read_proc("/proc/self/mountinfo", 1 << 20).decode("utf-8", "replace").splitlines():
+    for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
+        kind = after.partition(" ")[0]
+        if kind not in ("cgroup", "cgroup2"):
+            continue  # a mount whose source is empty has a word less
         root, point = before.split()[3:5]
-        kind, _, options = after.split()[:3]
-        if kind == "cgroup2":
-            found[""] = f"{point}\0{root}"
-        elif kind == "cgroup":
-            found.update(dict.fromkeys(options.split(","), f"{point}\0{root}"))
+        names = [""] if kind == "cgroup2" else after.split()[-1].split(",")
+        found.update(dict.fromkeys(names, f"{point}\0{root}"))
     return found
 
 
@@ -133,7 +133,7 @@ def _may_enable(folder: str) -> bool:
     controllers on takes no process any more, so systemd could not start the daemon's next run in
     it: that is why the daemon must have a subgroup of its own for limits.
     """
-    return not os.path.exists(f"{folder}/cgroup.type") or not _read(f"{folder}/cgroup.procs")
+    return not os.path.exists(f"{folder}/cgroup.type") or not read_whole(f"{folder}/cgroup.procs")
 
 
 class Group:
@@ -209,7 +209,7 @@ class Group:
 
 def _pass_on(folder: str, wanted: list[bool]) -> None:
     for name, is_wanted in zip(("pids", "memory"), wanted, strict=True):
-        if is_wanted and name not in _read(f"{folder}/cgroup.subtree_control").split():
+        if is_wanted and name not in read_whole(f"{folder}/cgroup.subtree_control").split():
             _write(f"{folder}/cgroup.subtree_control", f"+{name}")
 
 
@@ -217,7 +217,7 @@ def members(folders: list[str]) -> set[int]:
     """The processes in these groups, as pids of this process's namespace."""
     found: set[int] = set()
     for folder in folders:
-        found.update(int(word) for word in _read(f"{folder}/cgroup.procs").split())
+        found.update(int(word) for word in read_whole(f"{folder}/cgroup.procs").split())
     return found - {0}  # 0: a process of a namespace outside ours
 
 
@@ -276,16 +276,18 @@ def is_ours(folder: str) -> bool:
 
 
 def _counter(path: str, name: str) -> int:
-    for line in _read(path).splitlines():
+    for line in read_whole(path).splitlines():
         word, _, number = line.partition(" ")
         if word == name and number.isdigit():
             return int(number)
     return 0
 
 
-def _read(path: str) -> str:
+def read_whole(path: str) -> str:
+    """All of it; one read(2) of a file under /proc or a group gives a page at most."""
     try:
-        return read_proc(path, 1 << 20).decode("ascii", "replace")
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
     except OSError:
         return ""
 
