@@ -221,8 +221,8 @@ def test_what_did_not_pass_is_not_proposed_unless_the_task_says_so(
     run: Run, repository: Repository, branch: Callable[..., Answer], tmp_path: Path
 ) -> None:
     made = branch()
-    for verdict in ("failed", "request_changes"):
-        folder = tmp_path / verdict
+    for verdict in ("failed", "request_changes", None, "perhaps"):
+        folder = tmp_path / str(verdict)
         folder.mkdir()
         text = json.dumps({"status": "completed", "verdict": verdict, "summary": "2 failed"})
         (folder / "results.json").write_text(text)

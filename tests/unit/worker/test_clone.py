@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -172,6 +176,75 @@ def test_settings_of_machine_and_user_count_for_nothing(
     made = clone(tmp_path, repository.root)
     assert not trace.exists()
     assert any("Git LFS" in note for note in made.notes)
+
+
+@pytest.fixture
+def server(tmp_path: Path, repository: Repository) -> Iterator[tuple[str, list[str]]]:
+    """A web server with the bare repository; it wants a password, and keeps those it was given."""
+    repository.commit({"a.txt": "1\n"})
+    repository.git("clone", "--quiet", "--bare", ".", str(tmp_path / "web" / "shop.git"))
+    subprocess.run(["git", "update-server-info"], cwd=tmp_path / "web" / "shop.git", check=True)
+    given: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(tmp_path / "web"))
+
+        def do_GET(self) -> None:
+            name = self.headers.get("Authorization", "").removeprefix("Basic ")
+            given.append(base64.b64decode(name).decode())
+            if given[-1] == "x-access-token:sesame":
+                super().do_GET()
+                return
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="shop"')
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as web:
+        thread = Thread(target=web.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{web.server_port}/shop.git", given
+        web.shutdown()
+        thread.join()
+
+
+def test_a_url_that_wants_a_password_gets_the_named_one_and_without_it_is_told(
+    tmp_path: Path, server: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, given = server
+    with pytest.raises(CloneError, match="it asks for a password") as caught:
+        clone_repository(worker(tmp_path / "first", repository=address))
+    assert caught.value.permanent
+    monkeypatch.setenv("SHOP_TOKEN", "sesame")
+    named = worker(tmp_path / "second", repository=address, credentials=["SHOP_TOKEN"])
+    made = clone_repository(named)
+    assert (made.root / "a.txt").read_text() == "1\n"
+    assert set(given) == {"", "x-access-token:sesame"}
+    assert "FORGE_TOKEN" not in made.git.env
+    files = [path for path in (tmp_path / "second").rglob("*") if path.is_file()]
+    assert not [path for path in files if b"sesame" in path.read_bytes()]
+
+
+def test_ssh_is_asked_without_questions_and_may_be_any_program_on_the_path(
+    tmp_path: Path, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = repository.commit({"a.txt": "1\n"})
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "ssh"
+    # The last argument is the command for the other side.
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nfor last; do :; done\nexec sh -c "$last"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    made = clone(tmp_path, f"ssh://git@shop.example{repository.root}")
+    assert made.base == head
+    asked = (tmp_path / "asked").read_text()
+    assert asked.startswith("-oBatchMode=yes ")
+    assert "git@shop.example" in asked
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a repository away")

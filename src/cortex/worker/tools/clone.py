@@ -26,8 +26,9 @@ _SCP_LIKE = re.compile(r"[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:[^\s:]\S*\Z")
 _ANY_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*::?")
 _DEFAULT_BRANCHES = ("main", "master", "trunk", "develop")
 _OWN_FOLDERS = ("repository", "before", "after", "runs", "lint", "git", "home")
+_ASKS = ("askpass", "could not read Username", "could not read Password")
 _FOR_GOOD = ("not found", "does not exist", "authentication failed", "permission denied",
-             "could not read username", "does not appear to be", "not allowed")  # fmt: skip
+             "does not appear to be", "not allowed")  # fmt: skip
 
 
 class CloneError(Exception):
@@ -92,10 +93,12 @@ def clone_repository(worker: Worker, ref: str | None = None) -> Clone:
         )  # fmt: skip
     except GitError as problem:
         words = str(problem)
+        if any(part in words for part in _ASKS):
+            words = "authentication failed: it asks for a password, and none is named for its host"
         permanent = bool(path) or any(part in words.lower() for part in _FOR_GOOD)
         raise CloneError(
             f"{source} cannot be cloned: {words}; correct scope.repository, or give this worker "
-            "access to it",
+            "access to it (scope.credentials)",
             permanent=permanent,
         ) from None
     inside = git.at(target)

@@ -29,8 +29,13 @@ from cortex.worker.tools.proposal import body_of, title_of
 
 __all__ = ["propose"]
 
-_REFUSED = {"failed": "its tests failed", "request_changes": "it asks for changes",
-            "unknown": "its tests have no known outcome"}  # fmt: skip
+_PASSED = ("passed", "approve")
+_WORDS = {
+    "failed": "its tests failed",
+    "request_changes": "it asks for changes",
+    "unknown": "its tests have no known outcome",
+    "None": "it reached no verdict",
+}
 
 
 @dataclass(slots=True)
@@ -77,8 +82,9 @@ def propose(worker: Worker) -> None:
 
 def _must_have_passed(needed: list[Needed]) -> None:
     for step in needed:
-        why = _REFUSED.get(str(step.results.get("verdict")))
-        if why:
+        verdict = step.results.get("verdict", "passed")
+        if verdict not in _PASSED:
+            why = _WORDS.get(str(verdict), f"its verdict is {str(verdict)[:80]!r}")
             raise NotRunError(
                 f"{step.name} did not pass: {why}",
                 ["steps that pass, or allow_failing: true in the task's scope"],
