@@ -80,12 +80,11 @@ def test_a_campaign_names_failing_seeds_and_ends_with_one_line_that_sums_up() ->
     assert lines[-2].startswith("replay one with: scripts/sim --seed ")
 
 
-def test_a_soak_runs_new_seeds_for_as_long_as_it_is_told() -> None:
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--soak", "2s"], capture_output=True, text=True, check=True
-    )
+def test_a_soak_runs_seed_after_seed_for_as_long_as_it_is_told() -> None:
+    command = [sys.executable, str(SCRIPT), "--soak", "2s", "--first", "1000"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("seeds from ")
+    assert lines[0] == "seeds from 1000 on"
     assert " 0 failed" in lines[-1]
 
 

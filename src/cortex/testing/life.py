@@ -185,6 +185,7 @@ def any_settings(chance: random.Random) -> Settings:
                 "retention_days": 3650,
             },
             "budget": {"resets_at": chance.choice(("00:00", "10:05"))},
+            "daemon": {"publish_interval": chance.choice((0.05, 0.5, 2.0))},
         }
     )
 

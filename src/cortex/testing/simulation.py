@@ -114,7 +114,7 @@ class Simulation:
         self._patience = 5.0 if self._editing > 0.5 else chance.choice((0.3, 1.0, 3.0))
         # How likely it is that a file event arrives; 0.0: a file system without any.
         self._events = chance.choice((0.0, 0.5, 1.0))
-        self._steps_wanted = steps or chance.choice((100, 200, 400))
+        self._steps_wanted = steps or chance.choice((60, 120, 240))
 
     # --- the run
 
