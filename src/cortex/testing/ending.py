@@ -130,13 +130,13 @@ class Ending:
             found.append("drops without a receipt")
         if life.daemon.has_post or life.daemon.durable_seq != life.daemon.state.seq:
             found.append("lines or results under way")
+        if life.daemon.degraded is not None:
+            found.append(f"degraded: {life.daemon.degraded}")
         return "; ".join(found)
 
     def _last_checks(self) -> None:
         """A polite end, the checks of rest, and a start that finds the same state again."""
         run = self._run
-        if run.life is not None and run.life.daemon.degraded is not None:
-            run.checks.found.append(f"degraded at rest: {run.life.daemon.degraded}")
         run.step(run.stop_politely)
         run.checks.at_rest(run.machine)
         run.drops.at_rest()
