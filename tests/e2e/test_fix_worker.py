@@ -103,6 +103,18 @@ def test_no_branch_where_a_test_that_passed_does_not_any_more(
     assert "Not delivered" in answer.artifact("patch_notes.md")
 
 
+def test_an_environment_that_the_change_breaks_is_worse_and_no_waiver_helps(
+    run: Run, repository: Repository
+) -> None:
+    """As a version does that cannot be installed."""
+    repository.commit(SHOP)
+    setup = "mkdir .venv; grep -q jinja2==2.10.1 requirements.txt && exit 1; exit 0"
+    task = {"findings": [VULNERABLE], "python": sys.executable, "allow_untested": True}
+    results = run("fix-worker", repository.root, setup=setup, **task).results
+    assert (results["status"], results["outcome"]) == ("failed", "tests_got_worse")
+    assert "not after: the setup command" in results["error"]
+
+
 def test_tests_that_failed_before_do_not_hold_up_a_fix(run: Run, repository: Repository) -> None:
     repository.commit({**SHOP, "test_more.py": "def test_old():\n    assert False\n"})
     results = run("fix-worker", repository.root, python=sys.executable, findings=[UNUSED]).results

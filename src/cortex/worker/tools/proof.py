@@ -85,9 +85,13 @@ def prove(
         untested = _untested(first, "before the change")
         if untested is not None:
             return untested
-        second, environment = _run(worker, clone, after, suites, "after")
     except NotRunError as problem:
         return Proof("untested", str(problem), problem.missing)
+    try:
+        second, environment = _run(worker, clone, after, suites, "after")
+    except NotRunError as problem:
+        reason = f"before the change the tests could be run, and not after: {problem}"
+        return Proof("worse", reason, problem.missing, ["the environment"], first)
     proof = _compared(first, second)
     if proof.state == "same":
         _check_packages(proof, environment, clone.root.parent / "after", packages)
