@@ -39,11 +39,17 @@ class Heartbeats:
             self._told(worker, seen, now)
         gap = clock - self._looked.get(worker.id, clock)
         self._looked[worker.id] = clock
-        if gap > DAEMON_GAP_S:
+        if gap > self._longest_gap_s(worker):
             self._heard[worker.id] = clock
         if not worker.heartbeats or worker.status != "running":
             return None
         return self._judge(worker, clock - self._heard.setdefault(worker.id, clock))
+
+    def _longest_gap_s(self, worker: Worker) -> float:
+        """Between two looks; after a longer one the daemon cannot tell what it did not read."""
+        kind = self._context.catalog.types.get(worker.worker_type)
+        interval_s = kind.heartbeat_interval if kind else DAEMON_GAP_S
+        return min(DAEMON_GAP_S, max(interval_s, 2 * self._context.settings.daemon.resync))
 
     def edited(self, worker: Worker, tokens: int | None, now: Now) -> None:
         """A running worker wrote into its row of worker-pool.json: a heartbeat as any other."""

@@ -27,6 +27,8 @@ __all__ = ["Publishing"]
 
 #: A publication may take this share of the time, at most.
 _DUTY = 20.0
+#: And no rest is longer, for one that the daemon stood still in seems to have taken for ever.
+_LONGEST_REST_S = 5.0
 
 
 @dataclass(slots=True)
@@ -238,7 +240,8 @@ class Publishing:
         self._count += 1
         took, edits = outcome
         interval = self._context.settings.daemon.publish_interval
-        self._next = clock + max(interval, _DUTY * (took + encoding))
+        rest_s = min(_DUTY * (took + encoding), _LONGEST_REST_S)
+        self._next = clock + max(interval, rest_s)
         self._take(edits)
 
     def restore(self, path: Path) -> None:
