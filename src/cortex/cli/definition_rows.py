@@ -10,6 +10,7 @@ from cortex.cli.terminal import note
 
 if TYPE_CHECKING:
     from cortex.home import Home
+    from cortex.model.definitions import WorkerTypeDefinition
 
 __all__ = ["masters", "rejections", "worker_types"]
 
@@ -59,7 +60,7 @@ def worker_types(home: Home) -> list[Row]:
             "short_type": worker_type.short,
             "token_budget": worker_type.token_budget,
             "timeout": short(worker_type.timeout),
-            "runtime": "tools" if worker_type.tools_runtime else worker_type.runtime,
+            "runtime": _runtime(worker_type),
             "deliverables": worker_type.deliverables,
             "description": worker_type.description,
             "path": str(path.relative_to(home.root)),
@@ -92,3 +93,10 @@ def _read_all(folder: Path, read: Callable[[str, Path], _Read]) -> list[tuple[Pa
         except (DefinitionError, OSError, UnicodeDecodeError) as error:
             note(f"{error}; `cortex validate` says more")
     return found
+
+
+def _runtime(worker_type: WorkerTypeDefinition) -> str:
+    """What a task that says nothing runs on; a type may have a tools program and prefer another."""
+    if worker_type.runtime == "auto" and worker_type.tools_runtime:
+        return "tools"
+    return worker_type.runtime
