@@ -57,7 +57,9 @@ def logs(
         if not any(log.seen for log in shown):
             gone = any(log.is_gone for log in shown)
             days = "logs are removed after retention.retention_days"
-            note(f"{ident}: its log is gone; {days}" if gone else f"{ident} has printed nothing yet")
+            note(
+                f"{ident}: its log is gone; {days}" if gone else f"{ident} has printed nothing yet"
+            )
         return
     _follow(place, ident, everything, shown)
 

@@ -239,7 +239,7 @@ def test_every_event_is_written_by_some_decision() -> None:
     written: set[str] = set()
     for path in source.rglob("*.py"):
         text = path.read_text()
-        pairs = re.findall(r'"event": "([a-z_]+)"(?: if [^"]+ else "([a-z_]+)")?', text)
+        pairs = re.findall(r'"event": ?"([a-z_]+)"(?: if [^"]+ else "([a-z_]+)")?', text)
         written |= {name for pair in pairs for name in pair if name}
     assert written - set(EVENTS) == set(), "events that evolve does not know"
     assert set(EVENTS) - written == WRITTEN_LATER, "events that nobody writes"
