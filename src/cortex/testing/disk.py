@@ -104,6 +104,13 @@ class FakeDisk:
         for file in self._names.files():
             file.sync()
 
+    def reboot(self) -> None:
+        """An orderly reboot: everything is written back, and nobody has a file open."""
+        self.restart()
+        self.write_back()
+        for file in self._names.files():
+            file.writers = 0
+
     def fill(self, left: int) -> None:
         """Lets so many bytes of space be left."""
         self.capacity = self._used() + left

@@ -153,7 +153,7 @@ class Mischief:
         """An orderly reboot that leaves the daemon no time."""
         run = self._run
         run.crash()
-        run.disk.write_back()
+        run.disk.reboot()
         run.power_lost()
         return "reboot"
 
