@@ -58,9 +58,10 @@ class EditChecks:
         text = repr(line.events)
         inodes = {event["receipt"].split()[1] for event in line.events if "receipt" in event}
         for edit in self.editors.saved:
-            if str(edit.file.number) in inodes and edit.marker in text:
+            if edit.marker in text:
+                # By itself, or with another edit that was made on top of it.
                 edit.is_taken = True
-                if edit.kind == "one":
+                if edit.kind == "one" and str(edit.file.number) in inodes:
                     self._does_no_more(edit, line)
 
     def _does_no_more(self, edit: Edit, line: Line) -> None:
