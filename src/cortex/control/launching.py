@@ -54,7 +54,11 @@ def make_launch(context: Context, task: Task, worker: Worker) -> Launch:
         attempt=worker.attempt,
         worker_dir=paths.folder,
         inputs=_inputs(context, task, worker),
-        named={**program.env, **task.step(worker.step).env},
+        named={
+            **program.env,
+            **_credentials(context, worker),
+            **task.step(worker.step).env,
+        },
     )
     settings = context.settings.workers
     return Launch(
@@ -79,6 +83,15 @@ def make_launch(context: Context, task: Task, worker: Worker) -> Launch:
             processes=settings.process_limit or None,
         ),
     )
+
+
+def _credentials(context: Context, worker: Worker) -> dict[str, str]:
+    """The daemon's own variables that the worker type's file names, and no others: a task names
+    none, or whoever may drop one could read them all. They reach the process, never a file.
+    """
+    kind = context.catalog.types.get(worker.worker_type)
+    named = kind.credentials if kind is not None else []
+    return {name: os.environ[name] for name in named if os.environ.get(name)}
 
 
 def _local_scope(root: Path, scope: dict[str, Any]) -> dict[str, Any]:

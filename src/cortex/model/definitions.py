@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLAIN = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_-]*):[ \t]+(?P<text>\S.*)")
 
 
@@ -76,6 +77,12 @@ def _check_in(value: str) -> str:
 
     tidy = " ".join(value.lower().split())
     return tidy if tidy == "on demand" else check_schedule(tidy)
+
+
+def _variable(value: str) -> str:
+    if not _VARIABLE.fullmatch(value) or value.startswith("CORTEX_"):
+        raise ValueError(f"{value!r} is no name of a variable that holds a credential")
+    return value
 
 
 def _schema(value: dict[str, Any]) -> dict[str, Any]:
@@ -207,6 +214,9 @@ class WorkerTypeDefinition(BaseModel):
     retries: int | None = Field(None, ge=0, le=100)
     approval: bool = False
     writes: bool = False
+    credentials: Annotated[list[Annotated[str, AfterValidator(_variable)]], _AsNames] = Field(
+        default_factory=list
+    )
     heartbeats: bool = False
     heartbeat_interval: Duration = 150.0
     prompt: str = ""

@@ -16,7 +16,7 @@ from typing import Any
 
 from cortex.worker.contract import ContractError, Worker, read_worker, write_json
 from cortex.worker.tools.branches import branch_name, export_branch, incoming, merge_incoming
-from cortex.worker.tools.clone import Clone, CloneError, clone_repository
+from cortex.worker.tools.clone import Clone, CloneError, clear_away, clone_repository
 from cortex.worker.tools.git import GitError
 from cortex.worker.tools.outcomes import ConflictError, NotRunError, write_not_done
 
@@ -40,6 +40,7 @@ def main() -> int:
         status = _run(sys.argv[1:], clone)
         if status == 0:
             _hand_over(worker, clone, start)
+            clear_away(worker)
         return status
     except (NotRunError, ConflictError) as ending:
         sys.stderr.write(f"cortex.worker.tools.workspace: {ending}\n")
