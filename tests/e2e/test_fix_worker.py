@@ -248,3 +248,18 @@ def test_a_finding_that_points_outside_or_through_a_link_changes_nothing_there(
     rows = [{**UNUSED, "file": place} for place in places]
     is_not_run(run("fix-worker", repository.root, findings=rows), "is not there")
     assert victim.read_text() == "import os\n"
+
+
+def test_what_the_task_says_mends_it_needs_no_new_scan_and_no_advisories(
+    run: Run, repository: Repository
+) -> None:
+    """A finding of somebody else's tool is not gone because no scan of ours shows it."""
+    repository.commit(SHOP)
+    context = {"findings": ["0123456789abcdef"], "package": "jinja2"}
+    told = {"package": "jinja2", "version": "2.10.1", "allow_untested": True}
+    answer = run("fix-worker", repository.root, context=context, **told)
+    assert (answer.results["status"], answer.results["gone"]) == ("completed", [])
+    assert answer.results["files_modified"] == ["requirements.txt"]
+    rules = {"rules": ["F401"], "paths": ["shop.py"], "python": sys.executable}
+    answer = run("fix-worker", repository.root, context=context, **rules)
+    assert answer.results["files_modified"] == ["shop.py"]

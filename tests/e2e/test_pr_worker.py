@@ -252,3 +252,15 @@ def test_without_a_branch_or_with_one_of_a_liar_it_is_not_run(
         results["branches"] = [{**honest, **lie}]
         path.write_text(json.dumps(results))
         is_not_run(run("pr-worker", repository.root, needs=(made,)), "was left out")
+
+
+def test_after_a_fix_that_found_everything_gone_there_is_nothing_to_propose_and_that_is_well(
+    run: Run, repository: Repository
+) -> None:
+    repository.commit({"requirements.txt": "jinja2==3.1.6\n"})
+    fixed = run("fix-worker", repository.root, package="jinja2", version="2.10.1")
+    assert (fixed.results["status"], fixed.results["branches"]) == ("completed", [])
+    answer = run("pr-worker", repository.root, needs=(fixed,))
+    results = answer.results
+    assert (results["status"], results["pull_request"]["state"]) == ("completed", "nothing")
+    assert "jinja2 is at 2.10.1 or later already" in answer.artifact("body.md")

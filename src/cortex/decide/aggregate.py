@@ -16,6 +16,7 @@ from cortex.decide.findings import Finding, Group, group, severity_counts
 from cortex.decide.handoffs import completed_handoffs, failed_handoffs
 from cortex.decide.lineage import root_of
 from cortex.model.definitions import FollowUps
+from cortex.model.ids import worker_type_name
 from cortex.model.state import OPEN_TASK, TERMINAL_TASK, Handoff, State, Task
 
 __all__ = [
@@ -30,6 +31,13 @@ __all__ = [
 
 Event = dict[str, Any]
 _ENDED = ("done", "failed", "cancelled")
+#: What a task's scope says of how it looks, and not of the repositories: no fix task's business.
+_OF_THE_LOOK = frozenset(
+    {"repository", "repositories", "paths", "scan_types", "depth", "command", "findings",
+     "workspace", "package", "version", "ecosystem", "rules"}
+)  # fmt: skip
+#: Options of a fix by tools that say how it is proved, or that it need not be.
+_PROOFS = ("setup", "python", "test_command", "allow_untested")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +190,16 @@ def _follow_up(
         else:
             new.append(found)
     if new:
-        events += _handed_over(state, task, rule, new, gathered, now, ended)
+        prove = _can_prove(task, rule, catalog)
+        events += _handed_over(state, task, rule, new, gathered, now, ended, prove)
     return events
+
+
+def _can_prove(task: Task, rule: FollowUps, catalog: Catalog) -> bool:
+    """Whether the task, or the file of the fix tasks' worker type, says how a fix is proved."""
+    kind = catalog.types.get(worker_type_name(rule.item_type))
+    of_type = (kind.model_extra or {}) if kind is not None and kind.tools_runtime else {}
+    return any(task.scope.get(name) or of_type.get(name) for name in _PROOFS)
 
 
 def _rule_for(task: Task, catalog: Catalog) -> FollowUps | None:
@@ -201,6 +217,7 @@ def _handed_over(
     gathered: Gathered,
     now: Now,
     ended: Event,
+    prove: bool,
 ) -> list[Event]:
     """A parent, one task per group, and the handoff that offers them to the receiver."""
     number = state.counters.get("task", 0)
@@ -208,7 +225,7 @@ def _handed_over(
     handoff_id = f"handoff-{state.counters.get('handoff', 0) + 1:03d}"
     waiting = f"{rule.to} to accept {handoff_id}"
     children = [
-        _child(task, rule, found, f"task-{number + 2 + n:03d}", parent_id, waiting, now)
+        _child(task, rule, found, f"task-{number + 2 + n:03d}", parent_id, waiting, now, prove)
         for n, found in enumerate(groups)
     ]
     count = sum(found.count for found in groups)
@@ -263,8 +280,12 @@ def _child(
     parent_id: str,
     waiting: str,
     now: Now,
+    prove: bool,
 ) -> Task:
-    scope: dict[str, Any] = {"paths": list(found.files[:100])} if found.files else {}
+    """The task of one group; on the tools runtime where a tool can mend it and prove that."""
+    scope: dict[str, Any] = {k: v for k, v in task.scope.items() if k not in _OF_THE_LOOK}
+    scope |= {"paths": list(found.files[:100])} if found.files else {}
+    scope |= found.remedy
     if found.repository:
         scope["repository"] = found.repository
     else:
@@ -274,6 +295,7 @@ def _child(
         "findings": list(found.fingerprints[:200]),
         "cwe": found.cwe,
         "package": found.package,
+        "by_tools": None if prove or not found.remedy else _by_tools(found),
     }
     return Task(
         id=ident,
@@ -282,6 +304,7 @@ def _child(
         priority=found.severity if found.severity in ("critical", "high") else "medium",
         created_at=now.at,
         scope=scope,
+        runtime="tools" if prove and found.remedy else "auto",
         key=found.key,
         hold=True,
         parent=parent_id,
@@ -290,6 +313,17 @@ def _child(
         depth=task.depth + 1,
         waiting_for=waiting,
         context={key: value for key, value in context.items() if value},
+    )
+
+
+def _by_tools(found: Group) -> str:
+    remedy = found.remedy
+    what = f"raise {remedy['package']} to {remedy['version']}" if "package" in remedy else (
+        f"apply ruff's fixes for {', '.join(remedy['rules'])}"
+    )  # fmt: skip
+    return (
+        f"`runtime: tools` can {what}, with setup, python or test_command in its scope to prove "
+        "it, or allow_untested"
     )
 
 

@@ -7,15 +7,17 @@ are the model's; this module adds whose work a finding becomes.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cortex.model.findings import (
     DEPENDENCY_FAMILY,
     SEVERITIES,
     Finding,
+    ecosystem_of,
     merge,
     normalise,
     rank,
@@ -34,6 +36,8 @@ __all__ = [
     "severity_counts",
 ]
 
+_RUFF_RULE = re.compile(r"[A-Z]{1,4}\d{3,4}\Z")
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -41,7 +45,8 @@ class Group:
 
     `key` names the same problem on any day, however many places show it, so a follow-up task
     that carries it is made once. `family` and `cwe` are None in the group of the rest, and so is
-    `repository` where its findings span several.
+    `repository` where its findings span several. `remedy` is the scope with which a tool can mend
+    all of it without thought; empty where it cannot.
     """
 
     key: str
@@ -55,6 +60,7 @@ class Group:
     package: str | None
     files: tuple[str, ...]
     fingerprints: tuple[str, ...]
+    remedy: Mapping[str, Any] = field(default_factory=dict)
     is_rest: bool = False
 
 
@@ -124,7 +130,25 @@ def _group(bucket: tuple[str, str, str], members: list[Finding]) -> Group:
         package=package or None,
         files=files,
         fingerprints=tuple(sorted(finding["fingerprint"] for finding in members)),
+        remedy=_remedy(package, members),
     )
+
+
+def _remedy(package: str, members: list[Finding]) -> dict[str, Any]:
+    """A dependency's version that all findings name, or the rules that ruff says it can mend."""
+    if package:
+        if not all(finding.get("fixed_version") for finding in members):
+            return {}
+        version = _highest_fix(members)
+        return {"package": package, "version": version, "ecosystem": ecosystem_of(members[0])}
+    mendable = all(
+        finding.get("fixable") is True
+        and finding["tools"] == ["ruff"]
+        and all(_RUFF_RULE.match(rule) for rule in finding["rules"])
+        for finding in members
+    )
+    rules = sorted({rule for finding in members for rule in finding["rules"]})
+    return {"rules": rules} if mendable else {}
 
 
 def _rest(members: list[Finding], kinds: int) -> Group:

@@ -145,7 +145,7 @@ def _from_plan(task: Task, plan: MasterPlan, retries: Retries) -> list[Step]:
             worker_type=template.worker_type,
             needs=[other for need in template.needs for other in names[need]],
             optional=template.optional,
-            runtime=task.runtime,
+            runtime=template.runtime or task.runtime,
             env=dict(task.env),
             scope=scope,
             token_budget=task.token_budget,

@@ -155,6 +155,8 @@ def _planned(
 def _missing(draft: Task, catalog: Catalog) -> str | None:
     """What the steps lack; of a type that nobody knows, first of all that."""
     missing = missing_for(draft.steps, catalog)
+    if missing and draft.context.get("by_tools"):
+        return f"{missing}; {draft.context['by_tools']}"
     unknown = catalog.nobody_takes(draft.type) if missing and not draft.plan else None
     return f"{unknown} ({missing})" if unknown else missing
 

@@ -111,6 +111,7 @@ class PlanStep(_Definition):
     optional: bool = False
     approval: bool = False
     retries: int | None = Field(None, ge=0, le=100)
+    runtime: str | None = None
 
 
 class MasterPlan(_Definition):

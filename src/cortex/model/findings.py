@@ -20,6 +20,7 @@ __all__ = [
     "SECRET_FAMILY",
     "SEVERITIES",
     "Finding",
+    "ecosystem_of",
     "family_of_cwe",
     "fingerprint",
     "merge",
@@ -108,6 +109,8 @@ class Finding(TypedDict):
     package: NotRequired[str]
     installed_version: NotRequired[str]
     fixed_version: NotRequired[str]
+    ecosystem: NotRequired[str]
+    fixable: NotRequired[bool]
     aliases: NotRequired[list[str]]
     occurrences: NotRequired[list[str]]
 
@@ -116,6 +119,13 @@ def family_of_cwe(cwe: str | None) -> str | None:
     """The rule family of `CWE-78` (or `78`), or None where no family is defined for it."""
     number = _cwe_number(cwe)
     return _FAMILY_OF_CWE.get(number) if number is not None else None
+
+
+def ecosystem_of(finding: Finding) -> str:
+    """`PyPI` or `npm`, as the finding says or its file's name shows."""
+    name = finding["file"].rpartition("/")[2]
+    shown = "npm" if name.startswith(("package", "npm-")) else "PyPI"
+    return str(finding.get("ecosystem") or shown)
 
 
 def fingerprint(family: str, file: str, text: str, occurrence: int = 0) -> str:

@@ -208,7 +208,7 @@ def test_a_rejected_handoff_ends_workers_of_tasks_that_a_person_had_released() -
     fleet.drop(kind="handoff", handoff_id=handoff.id, status="rejected")
     assert fix.status == "cancelled"
     assert worker.status == "ending"
-    assert fix.step("main").status == "cancelled"
+    assert fix.step("fix").status == "cancelled"
 
 
 @pytest.mark.parametrize("answer", ["accepted", "rejected"])

@@ -23,6 +23,7 @@ from cortex.worker.tools.clone import Clone, clone_repository
 from cortex.worker.tools.credentials import named_credentials, token_for, tokens_for_host
 from cortex.worker.tools.forge import Request, find_remote, open_request, push
 from cortex.worker.tools.git import GitError
+from cortex.worker.tools.markdown import plain
 from cortex.worker.tools.options import flag, option, text
 from cortex.worker.tools.outcomes import NotRunError
 from cortex.worker.tools.proposal import body_of, title_of
@@ -57,6 +58,9 @@ def propose(worker: Worker) -> None:
     worker.heartbeat.beat(0.0, "cloning", now=True)
     clone = clone_repository(worker)
     branches = incoming(worker, clone)
+    if not branches and _nothing_was_changed(worker.needed(), clone):
+        _nothing(worker, clone)
+        return
     if not branches:
         notes = "; ".join(clone.notes)
         raise NotRunError(
@@ -78,6 +82,28 @@ def propose(worker: Worker) -> None:
     worker.heartbeat.beat(0.5, "pushing", now=True)
     way = _send(worker, clone, request, row["head"]) if _may_push(worker) else _Way()
     _write(worker, clone, request, row, way, patches)
+
+
+def _nothing_was_changed(needed: list[Needed], clone: Clone) -> bool:
+    """Whether every needed step says that it did its work and that there was nothing to change."""
+    said = [step.results.get("branches") == [] for step in needed]
+    return bool(said) and all(said) and not clone.notes
+
+
+def _nothing(worker: Worker, clone: Clone) -> None:
+    summary = "Nothing to propose: " + " ".join(
+        f"{step.name}: {str(step.results.get('summary') or 'nothing was changed')[:300]}"
+        for step in worker.needed()
+    )
+    for name in ("pull_request.md", "body.md"):
+        worker.write_artifact(name, f"# Nothing to propose\n\n{plain(summary)}\n")
+    worker.write_results(
+        "completed",
+        summary[:1_000],
+        artifacts=["pull_request.md", "body.md"],
+        branches=[],
+        pull_request={"state": "nothing", "repository": clone.source},
+    )
 
 
 def _must_have_passed(needed: list[Needed]) -> None:

@@ -1,7 +1,8 @@
 """What a fix worker is to fix: findings that the task, the needed steps or a new scan name.
 
-A follow-up task names findings by fingerprint; the clone is then scanned again, which gives their
-present place and shows those that are gone. Changes nothing.
+A follow-up task names findings by fingerprint; unless it also says what mends them (a package and
+its version, or rules), the clone is scanned again, which gives their present place and shows those
+that are gone. Changes nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cortex.model.findings import DEPENDENCY_FAMILY, SECRET_FAMILY, Finding, normalise
+from cortex.model.findings import (
+    DEPENDENCY_FAMILY,
+    SECRET_FAMILY,
+    Finding,
+    ecosystem_of,
+    normalise,
+)
 from cortex.worker.contract import Worker
 from cortex.worker.tools.bump import is_at_least
 from cortex.worker.tools.clone import Clone
@@ -48,13 +55,14 @@ def read_wanted(worker: Worker, clone: Clone) -> Wanted:
     """What is to be fixed in this clone. Raises NotRunError where nothing is named."""
     wanted = Wanted()
     given, prints = _named(worker, clone)
-    if prints:
-        given += _looked_up(worker, clone, prints, wanted)
     package, version = text(worker, "package"), text(worker, "version")
-    if version and package:
-        wanted.packages.append(Package(text(worker, "ecosystem") or "PyPI", package, version))
     rules = names(worker, "rules")
     _check_rules(rules)
+    told = bool(rules or (package and version))
+    if prints and not told:
+        given += _looked_up(worker, clone, prints, wanted)
+    if version and package:
+        wanted.packages.append(Package(text(worker, "ecosystem") or "PyPI", package, version))
     if rules:
         paths = [str(path) for path in worker.scope.get("paths") or []]
         for file in read_tree(str(clone.root), paths).of(
@@ -122,8 +130,7 @@ def _sort_in(wanted: Wanted, finding: Finding, package: str | None) -> None:
         fixed = finding.get("fixed_version")
         name = finding.get("package")
         if fixed and name:
-            ecosystem = str(finding.get("ecosystem") or _ecosystem(finding["file"]))
-            wanted.packages.append(Package(ecosystem, name, fixed))
+            wanted.packages.append(Package(ecosystem_of(finding), name, fixed))
         else:
             wanted.by_hand.append(finding)
         return
@@ -133,11 +140,6 @@ def _sort_in(wanted: Wanted, finding: Finding, package: str | None) -> None:
         listed += [rule for rule in rules if rule not in listed]
     else:
         wanted.by_hand.append(finding)
-
-
-def _ecosystem(file: str) -> str:
-    name = file.rsplit("/", 1)[-1]
-    return "npm" if name.startswith(("package", "npm-")) else "PyPI"
 
 
 def _settle_packages(wanted: Wanted) -> None:
