@@ -192,7 +192,10 @@ def test_the_budget_of_a_type_is_taken_where_nobody_names_one() -> None:
         ({"workers": [step("a", worker_type="zzz")]}, "known: analysis-worker"),
         ({"type": "scan", "runtime": "codex"}, "runtime 'codex' is not configured here; known:"),
         ({"type": "scan", "runtime": "command"}, "step scan is to run a command, and names none"),
-        ({"type": "implementation", "runtime": "tools"}, "has no tools runtime; name another runtime"),
+        (
+            {"type": "implementation", "runtime": "tools"},
+            "has no tools runtime; name another runtime",
+        ),
     ],
     ids=str,
 )
