@@ -84,6 +84,8 @@ class FindingRow(Open):
     package: str | None = None
     installed_version: str | None = None
     fixed_version: str | None = None
+    ecosystem: str | None = Field(None, description="PyPI or npm; else told by the file's name.")
+    fixable: bool | None = Field(None, description="Whether its tool says it can mend it safely.")
     aliases: list[str] = Field(default_factory=list)
     occurrences: list[str] = Field(default_factory=list)
 

@@ -77,7 +77,7 @@ def propose(worker: Worker) -> None:
     title = title_of(worker, clone)
     body = body_of(worker, clone, row)
     body_file = worker.write_artifact("body.md", body)
-    patches = _patches(worker, clone)
+    patches = _patches(worker, clone, title)
     request = Request(row["name"], target, title, body_file, flag(worker, "draft"))
     worker.heartbeat.beat(0.5, "pushing", now=True)
     way = _send(worker, clone, request, row["head"]) if _may_push(worker) else _Way()
@@ -123,12 +123,39 @@ def _export(worker: Worker, clone: Clone, branches: list[Incoming]) -> dict[str,
     return export_branch(worker, clone, name)
 
 
-def _patches(worker: Worker, clone: Clone) -> list[str]:
-    """The commits as a series for `git am`; merges have no patch and are left out of it."""
+def _patches(worker: Worker, clone: Clone, title: str) -> list[str]:
+    """The commits as a series for `git am`, or one patch of all where the series does not give the
+    same: merges have no patch, so that what a person resolved in one stands in no series.
+    """
+    made = _series(worker, clone, f"{clone.base}..HEAD")
+    if clone.git.text("rev-list", "--merges", f"{clone.base}..HEAD") and not _fits(
+        worker, clone, made
+    ):
+        for name in made:
+            (worker.artifacts_dir / name).unlink()
+        whole = clone.git.text("commit-tree", "HEAD^{tree}", "-p", clone.base, "-m", title)
+        made = _series(worker, clone, f"{clone.base}..{whole}")
+    return made
+
+
+def _series(worker: Worker, clone: Clone, commits: str) -> list[str]:
     folder = worker.artifacts_dir
     argv = ["format-patch", "--quiet", "--no-signature", "--no-renames", "--no-ext-diff"]
-    clone.git.text(*argv, "--output-directory", str(folder), f"{clone.base}..HEAD")
+    clone.git.text(*argv, "--output-directory", str(folder), commits)
     return sorted(path.name for path in folder.glob("[0-9][0-9][0-9][0-9]-*.patch"))
+
+
+def _fits(worker: Worker, clone: Clone, patches: list[str]) -> bool:
+    """Whether the series, applied to the base, gives the very files of the branch."""
+    folder = clone.root.parent / "series"
+    clone.git.text("worktree", "add", "--quiet", "--detach", str(folder), clone.base)
+    try:
+        git = clone.git.at(folder)
+        files = [str(worker.artifacts_dir / name) for name in patches]
+        applied = git.run("am", "--quiet", *files).returncode == 0
+        return applied and git.run("diff", "--quiet", "HEAD", clone.head()).returncode == 0
+    finally:
+        clone.git.run("worktree", "remove", "--force", str(folder))
 
 
 def _may_push(worker: Worker) -> bool:
