@@ -269,7 +269,7 @@ def test_a_worker_is_claimed_runs_and_leaves_its_record(tmp_path: Path) -> None:
 
 def test_whoever_has_the_claim_keeps_the_other_from_it(tmp_path: Path) -> None:
     bench = Bench(Behaviour(claim_after_s=5))
-    bench.machine.hurry = lambda _worker_id: None  # type: ignore[method-assign]
+    bench.machine.hurry = lambda worker_id: None  # type: ignore[method-assign]
     bench.executor.start([launch(tmp_path)])
     assert bench.executor.claim("worker-cmd-001", "/run/worker-cmd-001", 1)
     sighting = bench.after(10)

@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.unit.decide.editing import Desk
 from tests.unit.decide.fleet import Fleet, settings
 
 from cortex.decide import budget
+from cortex.decide.refusals import problem_parts
 from cortex.model.paths import HomePaths
 from cortex.store.disk import RealDisk
 from cortex.store.inbox import leftovers, scan
@@ -51,6 +53,18 @@ def test_work_refused_under_a_clock_set_back_waits_no_longer_than_a_period() -> 
     fleet.admit()
     due = task.step("main").not_before
     assert due is not None and due.length_s <= DAY_S
+
+
+def test_what_an_edit_is_told_does_not_change_with_the_task_afterwards() -> None:
+    """The state remembered the task's own list of workers, and the journal what it had been."""
+    desk = Desk()
+    task = desk.world.task(command="true", token_budget=10)
+    copy = desk.open()
+    copy["tasks"][0]["workers"] = ["mine"]
+    _, (part,), _ = problem_parts(desk.look_at(copy))
+    assert part["now"] == ["worker-cmd-001"]
+    task.workers.append("worker-cmd-002")
+    assert part["now"] == ["worker-cmd-001"]
 
 
 def test_a_new_daemon_deletes_no_old_version_that_an_editor_has_open(tmp_path: Path) -> None:
@@ -140,3 +154,39 @@ def test_an_edit_that_a_publication_took_out_before_it_failed_is_found_again(
     script.disk.mend()
     script.settle()
     assert "task-queue.json" in script.disk.names(script.paths.rejected)
+
+
+def test_a_daemon_that_fails_as_it_starts_leaves_no_empty_files_behind(script: Script) -> None:
+    """An editor's buffer of one would have cancelled every task: its rows were missing."""
+    script.disk.put(script.paths.inbox / "task.json", b'{"command": "true"}')
+    script.settle()
+    before = script.disk.content(script.paths.task_queue) or b""
+    assert b"task-001" in before
+    script.run.stop_politely()
+    fault = Fault(1, errno.EMFILE, calls=frozenset({"listdir"}), under=(str(script.paths.out),))
+    script.disk.arm(fault)
+    assert "exits" in script.run.start()
+    assert b"task-001" in (script.disk.content(script.paths.task_queue) or b"")
+
+
+def test_nothing_is_published_of_lines_that_came_between_a_commit_and_publishing(
+    script: Script,
+) -> None:
+    """A claim that is taken up again makes its line where the turn has committed already."""
+    intake = str(script.paths.intake)
+    fault = Fault(1, errno.EMFILE, calls=frozenset({"fsync_dir"}), lasting=True, under=(intake,))
+    script.disk.arm(fault)
+    script.disk.put(script.paths.inbox / "task.json", b'{"command": "true"}')
+    script.settle()
+    script.disk.mend()
+    assert script.run.life is not None
+    daemon, before = script.run.life.daemon, script.run.life.daemon.state.seq
+    script.run.machine.pass_time(3.0)
+    daemon.state.touch("budget", "")  # so that this turn has something to publish
+    script.run.turn()
+    assert daemon.state.seq > before, "the claim was taken up"
+    while script.run.life.effects.lanes:
+        script.run.run_effect()
+    assert script.run.checks.found == []
+    script.settle()
+    assert daemon.durable_seq == daemon.state.seq

@@ -20,6 +20,7 @@ from cortex.decide.snapshot import POOL_LISTS, pool_row, queue_row
 from cortex.model.formats import DOCUMENT, WRITER
 from cortex.model.layout import encode_row, join
 from cortex.model.seams import Disk
+from cortex.model.state import State
 from cortex.model.times import format_time
 from cortex.store.publish import LateEdit, Publisher
 
@@ -74,7 +75,8 @@ class Publishing:
         self._lookout = Lookout(context, disk, publisher, self.restore, take)
         self.look = self._lookout.look
         self.daemon = daemon
-        self._changed: dict[tuple[str, str], None] = {}
+        # The files are made anew from the state; also by a life that ends before it has begun.
+        self._changed = _all_records(context.state)
         self._next = 0.0
         self._under_way = False
         # The last line that was published, and the word of the daemon that stood above it.
@@ -98,22 +100,8 @@ class Publishing:
         self._schedules = _Document(paths.schedules, _Rows({"scheduled_workers": {}}))
 
     def start(self) -> None:
-        """Marks everything as changed: the files are made anew from the state.
-
-        Edits that an earlier life had set aside and not yet taken up are handed on now.
-        """
+        """Hands on the edits that an earlier life had set aside and not yet taken up."""
         self._take(self._publisher.leftovers([d.path for d in self._documents()]))
-        state = self._context.state
-        for kind, records in (
-            ("task", state.tasks),
-            ("worker", state.workers),
-            ("handoff", state.handoffs),
-            ("escalation", state.escalations),
-            ("approval", state.approvals),
-            ("schedule", state.schedules),
-        ):
-            for ident in records:
-                self._changed[kind, ident] = None
 
     def changed(self, touched: Iterable[tuple[str, str]]) -> None:
         """Takes in which records changed."""
@@ -304,6 +292,18 @@ class Publishing:
         record = records.get(ident)
         encoded = encode_row(row(record)) if record is not None else None
         document.rows.put(name if record is not None else None, ident, encoded)
+
+
+def _all_records(state: State) -> dict[tuple[str, str], None]:
+    kinds: tuple[tuple[str, Iterable[str]], ...] = (
+        ("task", state.tasks),
+        ("worker", state.workers),
+        ("handoff", state.handoffs),
+        ("escalation", state.escalations),
+        ("approval", state.approvals),
+        ("schedule", state.schedules),
+    )
+    return {(kind, ident): None for kind, idents in kinds for ident in idents}
 
 
 Work = tuple[Path, dict[str, Any], dict[str, list[bytes]]]

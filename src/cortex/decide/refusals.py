@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from cortex.decide.edit import Merged, Refusal
@@ -36,8 +37,9 @@ def _part(refusal: Refusal) -> dict[str, Any]:
 
 
 def _cut(value: Any) -> Any:
-    """The value, or the beginning of its text where it is long."""
+    """The value, or the beginning of its text where it is long. A copy: what there is now may be
+    a record's own list, which changes later."""
     if value is None or isinstance(value, int | float):
         return value
     text = str(value)
-    return value if len(text) <= _VALUE_AT_MOST else f"{text[:_VALUE_AT_MOST]}…"
+    return deepcopy(value) if len(text) <= _VALUE_AT_MOST else f"{text[:_VALUE_AT_MOST]}…"

@@ -16,6 +16,9 @@ from cortex.testing.disk import FakeDisk
 
 __all__ = ["DocumentChecks"]
 
+#: The list of a document that shows the records of the same name, and the field of their id.
+_ROWS = {"task-queue.json": ("tasks", "id"), "handoffs.json": ("handoffs", "handoff_id")}
+
 
 @dataclass(slots=True)
 class DocumentChecks:
@@ -75,6 +78,8 @@ class DocumentChecks:
         self._seqs[name] = seq
         if name == "token-budget.json":
             self._sums(document)
+        elif seq == self.checks.state.seq:
+            self._rows(name, document)
 
     def _sums(self, budget: dict[str, Any]) -> None:
         masters, pool = budget["masters"].values(), budget["worker_pool"]
@@ -86,21 +91,29 @@ class DocumentChecks:
         if pool["total"] != parts or pool["available"] < 0:
             self.checks.found.append(f"token-budget.json: the pool's parts are {parts} in sum")
 
+    def missing(self) -> list[str]:
+        """Documents that somebody removed and that are not there again."""
+        there = self.disk.files_in(self._folder)
+        return [name for name in DOCUMENT_NAMES if name not in there]
+
     def at_rest(self) -> None:
         """What is published is what there is."""
         for name in DOCUMENT_NAMES:
             file = self.disk.files_in(self._folder).get(name)
             if file is None or file.strange:
                 self.checks.found.append(f"{name} is not restored")
-        state = self.checks.state
-        self._rows("task-queue.json", "tasks", "id", state.tasks)
-        self._rows("handoffs.json", "handoffs", "handoff_id", state.handoffs)
+            elif name in _ROWS:
+                self._rows(name, json.loads(bytes(file.cache)))
 
-    def _rows(self, name: str, rows: str, key: str, records: dict[str, Any]) -> None:
-        data = self.disk.content(f"{self._folder}/{name}") or b"{}"
+    def _rows(self, name: str, document: dict[str, Any]) -> None:
+        """The document shows every record that there is, and each as it is."""
+        if name not in _ROWS:
+            return
+        rows, key = _ROWS[name]
         try:
-            shown = {row[key]: row["status"] for row in json.loads(data).get(rows, [])}
-        except (ValueError, KeyError, TypeError):
+            shown = {row[key]: row["status"] for row in document.get(rows, [])}
+        except (KeyError, TypeError):
             shown = {}
+        records = getattr(self.checks.state, rows)
         if shown != {ident: record.status for ident, record in records.items()}:
             self.checks.found.append(f"{name} shows something else than there is")

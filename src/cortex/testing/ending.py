@@ -126,6 +126,7 @@ class Ending:
         found += [f"{name} in .intake/" for name in run.disk.names(run.paths.intake)]
         found += [f"effects {lane}" for lane in life.effects.lanes]
         found += [f"an edit of {name}" for name in run.edits.unsettled()]
+        found += [f"{name} is missing" for name in run.documents.missing()]
         if len(run.checks.receipts) < len(run.people.dropped):
             found.append("drops without a receipt")
         if life.daemon.has_post or life.daemon.durable_seq != life.daemon.state.seq:
