@@ -221,7 +221,7 @@ class _Rerun:
         """The next instant at which there is something to decide, and somebody to do it."""
         dues = [self._events[0][0] if self._events else None, self._masters.next_due()]
         dues.append(self._state.budget.resets_at or None)
-        if self._masters.busy:
+        if self._masters.busy or self._period_is_over():
             dues.append(self._clock.wall_s)
         soonest = min((due for due in dues if due is not None), default=None)
         if soonest is None:
@@ -231,7 +231,7 @@ class _Rerun:
     def _turn(self) -> None:
         while self._events and self._events[0][0] <= self._clock.wall_s:
             heapq.heappop(self._events)[2]()
-        if self._state.budget.resets_at and self._clock.wall_s >= self._state.budget.resets_at:
+        if self._period_is_over():
             self._reset()
         if not self._state.touched and not self._masters_due():
             return
@@ -254,6 +254,9 @@ class _Rerun:
         self._context.engine.apply(Entry("what-if", why, events))
 
     # --- money
+
+    def _period_is_over(self) -> bool:
+        return budget.is_over(self._state.budget, self._clock.wall_s)
 
     def _reset(self) -> None:
         events = budget.reset(self._state, self._context.settings, self._clock.wall_s, {})

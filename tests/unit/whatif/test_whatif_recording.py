@@ -78,6 +78,19 @@ def test_a_day_that_opens_with_the_state_gives_the_same_recording(tmp_path: Path
     assert (short.start_s, short.end_s) == (whole.start_s, whole.end_s)
 
 
+def test_days_before_the_period_that_was_running_begin_one_of_their_own(tmp_path: Path) -> None:
+    """As for a daemon whose clock was set back by a year."""
+    paths = write(tmp_path, days_open=True)
+    recording = record(RealDisk(), paths, SECOND_DAY, None)
+    for name in ("period_start", "resets_at"):
+        recording.start["budget"][name] += 365 * 86_400
+    again = rerun(recording, Settings(), builtin_catalog(), paths, cores=16, other_budget=False)
+    at_s, (event, *_) = again.lines[0]
+    assert (at_s, event["event"]) == (recording.start_s, "budget_reset")
+    assert event["period_start"] <= recording.start_s < event["resets_at"]
+    assert again.faults == []
+
+
 def test_a_worker_of_the_night_before_ends_when_it_did(tmp_path: Path) -> None:
     paths = write(tmp_path, days_open=True)
     recording = record(RealDisk(), paths, SECOND_DAY, None)
