@@ -181,9 +181,18 @@ class Workers(_Section):
     results_limit: int = Field(
         8 * 1024 * 1024, ge=1024, description="bytes of results.json that are read"
     )
-    memory_limit: int = Field(0, ge=0, description="address space in bytes; 0: none")
+    memory_limit: int = Field(
+        0,
+        ge=0,
+        description="bytes: of the whole tree in a control group, else each process's address "
+        "space; 0: none",
+    )
     file_limit: int = Field(0, ge=0, description="largest file in bytes; 0: none")
-    process_limit: int = Field(0, ge=0, description="processes of the user; 0: none")
+    process_limit: int = Field(
+        0,
+        ge=0,
+        description="processes of one worker, or of the user where that cannot be had; 0: none",
+    )
     accept_partial: bool = Field(True, description="a partial result counts as done")
 
 
