@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from cortex.cli.report_markdown import story_markdown
+from cortex.home.story import story_of
 from live_home import LiveHome, MakeHome
 from workflows import EXAMPLES, children_of, git, printed_by, proposals, repositories
 
@@ -85,6 +87,10 @@ def test_what_pool_and_reserve_cannot_pay_waits_says_how_much_and_goes_on_with_a
     (handoff,) = live.read("handoffs")["handoffs"]
     assert handoff["status"] == "completed"
     live.assert_books()
+    told = story_markdown(story_of(live.home, "emergency"))
+    assert "120,000 tokens, of a budget of 120,000" in told
+    assert "short by 31,000" in told.partition("## What a person was asked")[2]
+    assert told.partition("## What followed")[2].count("\n  - task-") == 10
 
 
 def test_audits_by_tools_wait_for_no_tokens_however_short_they_are(

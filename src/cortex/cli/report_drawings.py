@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from cortex.cli.dag import Place, lay_out
+from cortex.cli.dag import Layout, Place, lay_out
 from cortex.cli.terminal import clip, one_line
 from cortex.home.documents import Row
 from cortex.home.story import Attempt, Story
@@ -16,6 +16,7 @@ __all__ = ["plan_svg", "timeline_svg"]
 _BOX_W, _BOX_H, _GAP_X, _GAP_Y, _PAD = 190, 58, 60, 18, 8
 _LABEL_W, _LINE_W, _LINE_H = 190, 700, 24
 _TICKS = 6
+_ACROSS = 4
 
 
 def plan_svg(story: Story) -> str:
@@ -26,12 +27,17 @@ def plan_svg(story: Story) -> str:
         str(step.get("name")): [str(need) for need in step.get("needs") or ()]
         for step in story.steps
     }
-    layout = lay_out(needs)
+    layout = lay_out(needs) if any(needs.values()) else _in_rows(list(needs))
     width = layout.columns * (_BOX_W + _GAP_X) - _GAP_X + 2 * _PAD
     height = layout.rows * (_BOX_H + _GAP_Y) - _GAP_Y + 2 * _PAD
     edges = [_edge(route) for route in layout.routes]
     boxes = [_box(step, layout.places[str(step.get("name"))]) for step in story.steps]
     return _svg("The plan: steps and what they need", width, height, [*edges, *boxes])
+
+
+def _in_rows(names: Sequence[str]) -> Layout:
+    """Steps that nothing connects, side by side as far as the page is wide."""
+    return Layout({name: (n % _ACROSS, n // _ACROSS) for n, name in enumerate(names)}, [])
 
 
 def _svg(title: str, width: int, height: int, parts: list[str]) -> str:

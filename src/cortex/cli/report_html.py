@@ -10,7 +10,14 @@ from html import escape
 from cortex.cli.ages import age
 from cortex.cli.narrate import line_text
 from cortex.cli.report_drawings import plan_svg, timeline_svg
-from cortex.cli.report_markdown import lasted, tokens_told
+from cortex.cli.report_markdown import (
+    answer_told,
+    lasted,
+    quote_told,
+    tokens_told,
+    what_became,
+    why_of,
+)
 from cortex.cli.terminal import one_line
 from cortex.home.story import Story
 from cortex.model.findings import SEVERITIES
@@ -48,6 +55,7 @@ th{text-align:left;white-space:nowrap;color:var(--dim);font-weight:500;font-size
 td,th{padding:5px 12px 5px 0;border-bottom:1px solid var(--line);vertical-align:top}
 td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 td.m{font-family:ui-monospace,monospace;font-size:13px;overflow-wrap:anywhere}
+td.of{padding-left:18px}
 .w{white-space:nowrap}
 .s{white-space:nowrap;color:var(--c,var(--dim))}
 .critical,.high{--c:var(--bad)}.medium{--c:var(--wait)}.low,.info{--c:var(--off)}
@@ -71,6 +79,7 @@ def story_html(story: Story, now: float | None = None) -> str:
         _section("Plan", f'<div class="wide">{plan_svg(story)}</div>' if plan_svg(story) else ""),
         _section("Timeline", _timeline(story, now)),
         _section("Workers", _workers(story)),
+        _section("What a person was asked", _asked(story)),
         _section("Findings", _findings(story)),
         _section("What followed", _followed(story)),
         _section("Decisions", _decisions(story)),
@@ -98,7 +107,7 @@ def _section(title: str, body: str) -> str:
 def _head(story: Story, title: str) -> str:
     task = story.task
     status = _text(task.get("status"))
-    why = task.get("reason") or task.get("blocked_on") or task.get("waiting_for")
+    why = why_of(story)
     facts = [
         ("type", task.get("type")),
         ("priority", task.get("priority")),
@@ -108,6 +117,7 @@ def _head(story: Story, title: str) -> str:
         ("ended", task.get("ended_at")),
         ("took", age(task.get("started_at"), task["ended_at"]) if task.get("ended_at") else None),
         ("tokens", tokens_told(story)),
+        ("quoted before", quote_told(story)),
         ("deadline", task.get("deadline")),
         ("files", task.get("result_location")),
     ]
@@ -168,17 +178,32 @@ def _line(line: object) -> str:
 
 
 def _followed(story: Story) -> str:
-    rows = [(row.get("id"), row.get("title"), row.get("status")) for row in story.followed]
+    rows = [
+        (row.get("id"), row.get("title"), row.get("status"), what_became(row), row.get("parent"))
+        for row in story.followed
+    ]
     if story.handoff is not None:
         row = story.handoff
         way = f"from {row.get('from_agent')} to {row.get('to_agent')}"
-        rows.append((row.get("handoff_id"), way, row.get("status")))
+        rows.append((row.get("handoff_id"), way, row.get("status"), "", None))
     cells = [
-        f'<tr><td class="m">{_text(ident)}</td><td>{_text(what)}</td>'
-        f'<td class="s {_text(status)}">{_text(status)}</td></tr>'
-        for ident, what, status in rows
+        f'<tr><td class="m{" of" if parent else ""}">{_text(ident)}</td><td>{_text(what)}</td>'
+        f'<td class="s {_text(status)}">{_text(status)}</td><td>{_text(became[:300])}</td></tr>'
+        for ident, what, status, became, parent in rows
     ]
-    return _table(("id", "what", "status"), cells) if cells else ""
+    return _table(("id", "what", "status", "what became of it"), cells) if cells else ""
+
+
+def _asked(story: Story) -> str:
+    cells = [
+        f'<tr><td class="m">{_text(row.get("approval_id") or row.get("escalation_id"))}</td>'
+        f"<td>{_text(row.get('subject') or row.get('reason'))}"
+        f"{': ' + _text(row.get('reason')) if row.get('subject') else ''}</td>"
+        f'<td class="s {_text(row.get("status"))}">{_text(row.get("status"))}</td>'
+        f"<td>{_text(answer_told(row))}</td></tr>"
+        for row in story.asked
+    ]
+    return _table(("id", "what", "status", "answer"), cells) if cells else ""
 
 
 def _decisions(story: Story) -> str:

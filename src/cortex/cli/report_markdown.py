@@ -7,11 +7,20 @@ from collections.abc import Iterable, Sequence
 from cortex.cli.ages import age
 from cortex.cli.narrate import line_text
 from cortex.cli.terminal import one_line
+from cortex.home.documents import Row
 from cortex.home.story import Attempt, Story
 from cortex.model.findings import SEVERITIES
 from cortex.model.times import format_duration, format_time
 
-__all__ = ["story_markdown"]
+__all__ = [
+    "answer_told",
+    "lasted",
+    "quote_told",
+    "story_markdown",
+    "tokens_told",
+    "what_became",
+    "why_of",
+]
 
 _FINDINGS = 50
 _DECISIONS = 200
@@ -25,6 +34,7 @@ def story_markdown(story: Story) -> str:
         _facts(story),
         _plan(story),
         _workers(story),
+        _asked(story),
         _findings(story),
         _followed(story),
         _decisions(story),
@@ -50,7 +60,7 @@ def _facts(story: Story) -> str:
     task = story.task
     facts = [
         ("status", task.get("status")),
-        ("why", task.get("reason") or task.get("blocked_on") or task.get("waiting_for")),
+        ("why", why_of(story)),
         ("result", task.get("summary")),
         ("id", task["id"]),
         ("type", task.get("type")),
@@ -61,17 +71,48 @@ def _facts(story: Story) -> str:
         ("ended", task.get("ended_at")),
         ("took", age(task.get("started_at"), task["ended_at"]) if task.get("ended_at") else None),
         ("tokens", tokens_told(story)),
+        ("quoted before", quote_told(story)),
     ]
     return "\n".join(f"- **{name}**: {_text(value)}" for name, value in facts if value)
 
 
 def tokens_told(story: Story) -> str:
-    """What was used, and what was quoted before."""
-    used = sum(attempt.tokens_used for attempt in story.attempts)
+    """What its workers used."""
+    return f"{sum(attempt.tokens_used for attempt in story.attempts):,} used"
+
+
+def quote_told(story: Story) -> str:
+    """The price that was told when the task was planned; empty where it was nothing."""
     quote = story.task.get("quote") or {}
-    if not quote.get("p90"):
-        return f"{used:,} used"
-    return f"{used:,} used; quoted {quote['p50']:,} to {quote['p90']:,}"
+    if not quote.get("budget"):
+        return ""
+    low, high = quote.get("p50") or 0, quote.get("p90") or 0
+    span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return f"{span} tokens, of a budget of {quote['budget']:,}"
+
+
+def why_of(story: Story) -> str:
+    """Why it is as it is, or what it waits for; of a person's answer that is waited for, which."""
+    task = story.task
+    told = task.get("reason") or task.get("blocked_on") or task.get("waiting_for")
+    if told:
+        return str(told)
+    pending = (row for row in story.asked if row.get("status") == "pending")
+    return next((f"{row.get('approval_id')}: {row.get('reason')}" for row in pending), "")
+
+
+def answer_told(row: Row) -> str:
+    """When an approval was answered or an escalation closed, and what the person said."""
+    at = row.get("answered_at") or row.get("ended_at")
+    return " ".join(str(part) for part in (at, row.get("comment")) if part)
+
+
+def what_became(row: Row) -> str:
+    """In words, how a task that followed ended, or what it waits for."""
+    for name in ("reason", "blocked_on", "waiting_for", "summary"):
+        if row.get(name):
+            return str(row[name])
+    return ""
 
 
 def _plan(story: Story) -> str:
@@ -151,7 +192,9 @@ def _findings(story: Story) -> str:
 
 def _followed(story: Story) -> str:
     lines = [
-        f"- {_text(row.get('id'))}: {_text(row.get('title'))} ({_text(row.get('status'))})"
+        f"{'  ' if row.get('parent') else ''}- {_text(row.get('id'))}: {_text(row.get('title'))} "
+        f"({_text(row.get('status'))}{': ' if what_became(row) else ''}"
+        f"{_text(what_became(row)[:200])})"
         for row in story.followed
     ]
     if story.handoff is not None:
@@ -161,6 +204,21 @@ def _followed(story: Story) -> str:
             f"{_text(row.get('to_agent'))} ({_text(row.get('status'))})"
         )
     return "## What followed\n\n" + "\n".join(lines) if lines else ""
+
+
+def _asked(story: Story) -> str:
+    rows = [
+        (
+            row.get("approval_id") or row.get("escalation_id"),
+            ": ".join(str(row[name]) for name in ("subject", "reason") if row.get(name)),
+            row.get("status"),
+            answer_told(row),
+        )
+        for row in story.asked
+    ]
+    if not rows:
+        return ""
+    return f"## What a person was asked\n\n{_table(('id', 'what', 'status', 'answer'), rows)}"
 
 
 def _decisions(story: Story) -> str:

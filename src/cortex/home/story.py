@@ -44,7 +44,11 @@ class Attempt:
 
 @dataclass(slots=True)
 class Story:
-    """`steps` are in the plan's order, `attempts` in the order in which they were asked for."""
+    """`steps` are in the plan's order, `attempts` in the order in which they were asked for.
+
+    `followed` are the task's own children, then what it led to, each before its children. `asked`
+    are approvals and escalations about the task, answered or not.
+    """
 
     task: Row
     explanation: Explanation
@@ -52,6 +56,7 @@ class Story:
     attempts: list[Attempt] = field(default_factory=list)
     findings: list[Row] = field(default_factory=list)
     followed: list[Row] = field(default_factory=list)
+    asked: list[Row] = field(default_factory=list)
     handoff: Row | None = None
 
     @property
@@ -69,16 +74,35 @@ def story_of(home: Home, ident: str) -> Story:
     task = explanation.subject.row
     told = _instants(explanation.history)
     handoff = home.lookup(str(task["handoff_id"])) if task.get("handoff_id") else None
-    followed = (home.task(str(other)) for other in task.get("follow_ups") or ())
     return Story(
         task,
         explanation,
         steps=[step for step in task.get("steps") or () if isinstance(step, dict)],
         attempts=[_attempt(row, told) for row in _worker_rows(home, task)],
         findings=_findings(home, task),
-        followed=[row for row in followed if row is not None],
+        followed=list(_followed(home, task)),
+        asked=[row for row in (*home.approvals(), *home.escalations()) if _is_of(row, ident)],
         handoff=handoff.row if handoff is not None else None,
     )
+
+
+def _is_of(row: Row, ident: str) -> bool:
+    return row.get("task_id") == ident
+
+
+def _followed(home: Home, task: Row) -> Iterable[Row]:
+    """Rows of tasks; each has a `parent` only if that is shown too."""
+    for name in task.get("children") or ():
+        row = home.task(str(name))
+        if row is not None:
+            yield {**row, "parent": None}
+    for name in task.get("follow_ups") or ():
+        row = home.task(str(name))
+        if row is None or name in (task.get("children") or ()):
+            continue
+        yield {**row, "parent": None}
+        children = (home.task(str(child)) for child in row.get("children") or ())
+        yield from (child for child in children if child is not None)
 
 
 def _worker_rows(home: Home, task: Row) -> Iterable[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -37,7 +38,10 @@ def story(**fields: Any) -> Story:
         Attempt("worker-x-002", "b", "queued", 4.5, None, None, 0, 20, "", None),
     ]
     finding = {"severity": "high", "title": EVIL, "file": EVIL, "line": 3, "repository": EVIL}
-    return Story(row, explanation, steps, attempts, [finding], [{"id": EVIL, "title": EVIL}])
+    child = {"id": EVIL, "title": EVIL, "parent": EVIL, "status": EVIL, "blocked_on": EVIL}
+    asked = {"approval_id": EVIL, "reason": EVIL, "status": "pending", "comment": EVIL}
+    followed = [{"id": EVIL, "title": EVIL}, child]
+    return Story(row, explanation, steps, attempts, [finding], followed, [asked])
 
 
 class Tags(HTMLParser):
@@ -69,6 +73,37 @@ def test_the_page_is_well_formed_and_nothing_in_it_is_anybody_elses() -> None:
     assert tags.seen.count("svg") == 2
     assert "\x1b" not in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_quote_questions_and_what_became_of_each_child_are_told() -> None:
+    told = story(quote={"p50": 1200, "p90": 3400, "budget": 8000}, reason=None, title="t")
+    told.asked = [
+        {"approval_id": "approval-001", "reason": "dear", "status": "pending"},
+        {"escalation_id": "escalation-001", "subject": "short of tokens", "reason": "by 9",
+         "status": "closed", "ended_at": "2025-11-01T10:00:00Z"},
+    ]  # fmt: skip
+    told.followed = [
+        {"id": "task-002", "title": "Fix 2", "status": "blocked", "blocked_on": "1 of its 2 tasks"},
+        {"id": "task-003", "title": "Fix a", "status": "failed", "parent": "task-002",
+         "reason": "no setup"},
+    ]  # fmt: skip
+    text = story_markdown(told)
+    assert "**quoted before**: 1,200 to 3,400 tokens, of a budget of 8,000" in text
+    assert "**why**: approval-001: dear" in text
+    assert "| escalation-001 | short of tokens: by 9 | closed | 2025-11-01T10:00:00Z |" in text
+    assert "- task-002: Fix 2 (blocked: 1 of its 2 tasks)\n  - task-003: Fix a (failed: no" in text
+    page = story_html(told, now=10.0)
+    for words in ("quoted before", "1,200 to 3,400", "short of tokens: by 9", "no setup"):
+        assert words in page
+
+
+def test_steps_that_nothing_connects_stand_side_by_side() -> None:
+    told = story()
+    told.steps = [{"name": f"s{n}", "status": "done", "needs": []} for n in range(10)]
+    page = story_html(told, now=10.0)
+    corners = set(re.findall(r'<rect x="(\d+)" y="(\d+)" width="190"', page))
+    assert len(corners) == 10
+    assert len({y for _, y in corners}) == 3, "ten in rows of four"
 
 
 def test_markdown_shows_signs_instead_of_obeying_them() -> None:
