@@ -75,6 +75,7 @@ class Seams:
     lines_a_checkpoint: int = LINES_BETWEEN
     notifier: Notifier = field(default_factory=Notifier)
     is_still_locked: Callable[[], bool] = lambda: True
+    is_anothers_dir: Callable[[str], bool] = lambda _: False
 
 
 class Daemon:
@@ -99,6 +100,7 @@ class Daemon:
         self._library = seams.library
         catalog = self._library.refresh() or Catalog()
         self._context = Context(self._engine, self._effects, paths, settings, catalog, log)
+        self._context.anothers_dirs = _anothers(opened.state, seams.is_anothers_dir)
         self._executor = seams.make_executor()
         archive = Archive(disk, paths.archive, seams.archive_index)
         self._gathering = Gathering(self._context)
@@ -273,6 +275,8 @@ class Daemon:
         )
         for note in opened.notes:
             self._log.warning(note)
+        if self._context.anothers_dirs:
+            self._log.warning("this home is a copy: what runs for the other one is let alone")
         self._tell_problems()
 
     def _tell_problems(self) -> None:
@@ -447,3 +451,9 @@ class Daemon:
 
     def _slow_turn(self, took_s: float, cause: str) -> None:
         self._log.info("a slow turn", took_ms=round(took_s * 1000), cause=cause)
+
+
+def _anothers(state: State, is_anothers_dir: Callable[[str], bool]) -> frozenset[str]:
+    """The folders of locks in the state that another home uses, of which this one is a copy."""
+    known = {worker.runtime_dir for worker in state.workers.values()} - {None}
+    return frozenset(folder for folder in known if folder and is_anothers_dir(folder))

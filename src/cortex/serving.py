@@ -10,6 +10,7 @@ import faulthandler
 import os
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from cortex.control.home_lock import HomeLock
 from cortex.control.logging import make_log
 from cortex.control.notifying import Notifier
 from cortex.control.opening import make_folders, only_daemon
-from cortex.control.runtime_dirs import clear_abandoned, runtime_dir_in_use
+from cortex.control.runtime_dirs import clear_abandoned, is_anothers, runtime_dir_in_use
 from cortex.daemon import Daemon, Seams
 from cortex.home.find import find_home
 from cortex.masters.library import Library
@@ -85,6 +86,7 @@ def _real_seams(paths: HomePaths, settings: Settings, runtime_dir: str, lock: Ho
         pid=os.getpid(),
         notifier=Notifier.from_environment(),
         is_still_locked=lock.still_held,
+        is_anothers_dir=partial(is_anothers, home=paths.root),
     )
 
 

@@ -31,11 +31,16 @@ class AttemptPaths:
 
 
 def attempt_paths(context: Context, worker: Worker) -> AttemptPaths:
-    """The paths of an attempt; its locks lie where its spawning line says."""
+    """The paths of an attempt; its locks lie where its spawning line says, but never in the folder
+    of another home.
+    """
     paths = context.paths  # joined as text: this runs several times a worker
+    locks = worker.runtime_dir
+    if locks is None or locks in context.anothers_dirs:
+        locks = str(paths.attempts)
     return AttemptPaths(
         attempt=f"{paths.attempts}/{worker.id}",
-        locks=f"{worker.runtime_dir or paths.attempts}/{worker.id}",
+        locks=f"{locks}/{worker.id}",
         folder=f"{paths.root}/{worker.folder or ''}",
         spec=f"{paths.worker_specs}/{worker.id}.json",
     )

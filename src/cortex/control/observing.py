@@ -32,6 +32,7 @@ class Question:
     results_schema: dict[str, Any] | None = None
     results_limit: int = 8 * 1024 * 1024
     same_boot: bool = True
+    is_anothers: bool = False
     give_up: bool = False
     stop: bool = False
     heartbeat: bool = False
@@ -79,6 +80,9 @@ def _observe(executor: Executor, asked: Question) -> Seen:
             alive=False,
             ended=_observed(asked, sighting.exit),
         )
+    if asked.is_anothers:
+        # It runs, if it does, for the home of which this one is a copy: nothing of it is touched.
+        return Seen(asked.worker_id, alive=False, ended=Observed(asked.worker_id, lost=True))
     by_shim = claim is not None and claim.get("by") == "shim" and claim.get("nonce") == asked.nonce
     if not asked.same_boot:
         return _lost(executor, asked)

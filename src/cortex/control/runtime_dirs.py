@@ -20,7 +20,7 @@ from cortex.model.failpoints import failpoint
 from cortex.model.paths import HomePaths
 from cortex.model.settings import Settings
 
-__all__ = ["clear_abandoned", "runtime_dir_in_use"]
+__all__ = ["clear_abandoned", "is_anothers", "runtime_dir_in_use"]
 
 RECORD = "runtime-dir"
 MARK = "home"
@@ -62,6 +62,23 @@ def clear_abandoned(used: str) -> list[str]:
     return cleared
 
 
+def is_anothers(runtime_dir: str, home: Path) -> bool:
+    """Whether locks lie in the folder of another home that is there: then this one is its copy.
+
+    What ran when the copy was made runs for that other home, and is none of the copy's business.
+    """
+    folder = Path(runtime_dir)
+    owner: Path | None = None
+    if folder.name == "attempts" and folder.parent.name == ".state":
+        owner = folder.parent.parent
+    with contextlib.suppress(OSError):
+        owner = Path((folder / MARK).read_text(encoding="utf-8").rstrip("\n") or home)
+    try:
+        return owner is not None and not owner.samefile(home)
+    except OSError:
+        return False  # that home is gone: this one was moved
+
+
 def _folders(root: Path) -> list[Path]:
     found: list[Path] = []
     for pattern in ("home-*", "*/home-*"):
@@ -83,7 +100,8 @@ def _chosen(paths: HomePaths, settings: Settings) -> Path | None:
         with contextlib.suppress(OSError):
             known = Path(record.read_text(encoding="utf-8").strip())
             fits = chosen == "auto" or known.parent == base
-            if fits and _NAME.fullmatch(known.name) and _is_ours(known):
+            known_by_us = not is_anothers(str(known), paths.root)
+            if fits and _NAME.fullmatch(known.name) and _is_ours(known) and known_by_us:
                 return known
     if base is None:
         return None

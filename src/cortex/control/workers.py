@@ -232,6 +232,7 @@ class WorkersController:
             results_limit=context.settings.workers.results_limit,
             same_boot=worker.boot_id == context.engine.clock.boot_id()
             and worker.runtime_dir == self._runtime_dir,
+            is_anothers=worker.runtime_dir in context.anothers_dirs,
             give_up=worker.status == "spawning"
             and (
                 waited >= context.settings.spawn.claim_timeout or worker.id in self._failed_starts
