@@ -263,3 +263,11 @@ def test_what_the_task_says_mends_it_needs_no_new_scan_and_no_advisories(
     rules = {"rules": ["F401"], "paths": ["shop.py"], "python": sys.executable}
     answer = run("fix-worker", repository.root, context=context, **rules)
     assert answer.results["files_modified"] == ["shop.py"]
+
+
+def test_a_version_that_is_more_than_a_version_is_never_written(
+    run: Run, repository: Repository
+) -> None:
+    repository.commit(SHOP)
+    evil = {**VULNERABLE, "fixed_version": "2.10.1\nevil==1.0"}
+    is_not_run(run("fix-worker", repository.root, findings=[evil], allow_untested=True), "thought")

@@ -32,7 +32,7 @@ __all__ = [
 Event = dict[str, Any]
 _ENDED = ("done", "failed", "cancelled")
 #: What a task's scope says of how it looks, and not of the repositories: no fix task's business.
-_OF_THE_LOOK = frozenset(
+_NOT_INHERITED = frozenset(
     {"repository", "repositories", "paths", "scan_types", "depth", "command", "findings",
      "workspace", "package", "version", "ecosystem", "rules"}
 )  # fmt: skip
@@ -283,7 +283,7 @@ def _child(
     prove: bool,
 ) -> Task:
     """The task of one group; on the tools runtime where a tool can mend it and prove that."""
-    scope: dict[str, Any] = {k: v for k, v in task.scope.items() if k not in _OF_THE_LOOK}
+    scope: dict[str, Any] = {k: v for k, v in task.scope.items() if k not in _NOT_INHERITED}
     scope |= {"paths": list(found.files[:100])} if found.files else {}
     scope |= found.remedy
     if found.repository:

@@ -19,6 +19,7 @@ from cortex.model.findings import (
     Finding,
     ecosystem_of,
     merge,
+    names_an_upgrade,
     normalise,
     rank,
     rank_key,
@@ -137,7 +138,7 @@ def _group(bucket: tuple[str, str, str], members: list[Finding]) -> Group:
 def _remedy(package: str, members: list[Finding]) -> dict[str, Any]:
     """A dependency's version that all findings name, or the rules that ruff says it can mend."""
     if package:
-        if not all(finding.get("fixed_version") for finding in members):
+        if not all(map(names_an_upgrade, members)):
             return {}
         version = _highest_fix(members)
         return {"package": package, "version": version, "ecosystem": ecosystem_of(members[0])}

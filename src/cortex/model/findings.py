@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict, cast
@@ -24,6 +25,7 @@ __all__ = [
     "family_of_cwe",
     "fingerprint",
     "merge",
+    "names_an_upgrade",
     "normalise",
     "rank",
     "rank_key",
@@ -35,6 +37,9 @@ SEVERITIES = ("critical", "high", "medium", "low", "info")
 CONFIDENCES = ("high", "medium", "low")
 SECRET_FAMILY = "hardcoded-secret"
 DEPENDENCY_FAMILY = "vulnerable-dependency"
+
+_PACKAGE = re.compile(r"@?[A-Za-z0-9][A-Za-z0-9._/-]{0,213}\Z")
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+!_-]{0,63}\Z")
 
 _SEVERITY_PLACE = {name: place for place, name in enumerate(SEVERITIES)}
 _CONFIDENCE_PLACE = {name: place for place, name in enumerate(CONFIDENCES)}
@@ -119,6 +124,15 @@ def family_of_cwe(cwe: str | None) -> str | None:
     """The rule family of `CWE-78` (or `78`), or None where no family is defined for it."""
     number = _cwe_number(cwe)
     return _FAMILY_OF_CWE.get(number) if number is not None else None
+
+
+def names_an_upgrade(finding: Finding) -> bool:
+    """Whether it names a package and a fixed version that may be written into a manifest.
+
+    Findings are a stranger's words: a version with a line break in it would add a dependency.
+    """
+    package, version = finding.get("package"), finding.get("fixed_version")
+    return bool(_PACKAGE.match(_text(package)) and _VERSION.match(_text(version)))
 
 
 def ecosystem_of(finding: Finding) -> str:

@@ -71,6 +71,8 @@ def test_lint_that_ruff_can_mend_is_mended_by_its_rules() -> None:
         {"tool": "bandit"},
         {"rules": ["F401", "--fix"]},
         {**PIN, "fixed_version": ""},
+        {**PIN, "fixed_version": "2.11\nevil==1.0"},
+        {**PIN, "package": "jinja2 @ https://example.org/x"},
     ],
 )
 def test_what_needs_thought_waits_for_an_agent_whatever_proves_it(changes: dict[str, Any]) -> None:

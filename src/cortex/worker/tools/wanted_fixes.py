@@ -17,6 +17,7 @@ from cortex.model.findings import (
     SECRET_FAMILY,
     Finding,
     ecosystem_of,
+    names_an_upgrade,
     normalise,
 )
 from cortex.worker.contract import Worker
@@ -127,9 +128,8 @@ def _sort_in(wanted: Wanted, finding: Finding, package: str | None) -> None:
         return
     wanted.findings.append(finding)
     if finding["family"] == DEPENDENCY_FAMILY:
-        fixed = finding.get("fixed_version")
-        name = finding.get("package")
-        if fixed and name:
+        fixed, name = finding.get("fixed_version"), finding.get("package")
+        if fixed and name and names_an_upgrade(finding):
             wanted.packages.append(Package(ecosystem_of(finding), name, fixed))
         else:
             wanted.by_hand.append(finding)
