@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["picture"]
 
-_RUNNING = ("approved", "spawning", "running")
-
 
 def picture(home: Home, width: int, height: int | None) -> RenderableType:
     """Head, budget, workers, queue; as many rows as fit into `height`, or all."""

@@ -97,7 +97,6 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
         f"{event.get('task_id')} changed: {', '.join(event.get('fields') or ())}"
     ),
     "task_replanned": lambda event: f"{event.get('task_id')} is planned anew",
-    "priority_changed": lambda event: f"{event.get('task_id')} now {event.get('priority')}",
     "worker_requested": _worker_requested,
     "worker_ended": _worker_ended,
     "worker_cleaned": lambda event: f"{event.get('worker_id')} cleaned up",

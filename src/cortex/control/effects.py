@@ -19,7 +19,6 @@ __all__ = [
     "LANE_THREAD",
     "Effects",
     "FollowedEffects",
-    "InlineEffects",
     "Post",
     "ThreadEffects",
     "outcome",
@@ -108,21 +107,6 @@ class FollowedEffects:
             if handed > back:
                 cause = f"an effect does not come back: {lane}"
                 yield Sign("effect_stuck", f"{lane} {back}", cause)
-
-
-class InlineEffects:
-    """Runs work where it stands: for tests."""
-
-    def __init__(self, post: Post) -> None:
-        self._post = post
-
-    def run(self, lane: str, work: Callable[[], Any], then: Done) -> None:
-        del lane
-        result = outcome(work)
-        self._post(lambda: then(result))
-
-    def close(self) -> None:
-        """Nothing is ever left over."""
 
 
 def outcome(work: Callable[[], Any]) -> Any:

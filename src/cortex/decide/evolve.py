@@ -187,11 +187,6 @@ def _task_reopened(state: State, event: Event, _at: str) -> None:
     set_task_status(state, task, "assigned" if task.assigned_to else "pending")
 
 
-def _priority_changed(state: State, event: Event, _at: str) -> None:
-    state.tasks[event["task_id"]].priority = event["priority"]
-    state.touch("task", event["task_id"])
-
-
 def _step_added(state: State, event: Event, _at: str) -> None:
     """A step that another one needs from now on, in place of what it needed before."""
     task = state.tasks[event["task_id"]]
@@ -254,6 +249,8 @@ def _worker_queued(state: State, event: Event, _at: str) -> None:
 
 
 def _worker_blocked(state: State, event: Event, _at: str) -> None:
+    """No decision writes it yet: a missing runtime blocks the task before it has a worker. The
+    format of worker-pool.json promises the status, so a daemon that meets it can read it."""
     worker = state.workers[event["worker_id"]]
     worker.reason = event["reason"]
     _worker_status(state, worker, "blocked")
@@ -392,7 +389,6 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "task_resumed": _task_resumed,
     "task_released": _task_released,
     "task_reopened": _task_reopened,
-    "priority_changed": _priority_changed,
     "step_changed": _step_changed,
     "step_added": _step_added,
     "worker_requested": _worker_requested,

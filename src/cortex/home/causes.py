@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Explanation", "Wait", "explain"]
 
 _MAX_ANCESTORS = 20
-_CHAIN = ("task_routed", "task_ended")
 #: Of no consequence to anybody who asks why.
 _TIDYING = ("worker_cleaned", "archived")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
-__all__ = ["encode_document", "encode_row", "join"]
+__all__ = ["encode_row", "join"]
 
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _compact_ascii = json.JSONEncoder(allow_nan=False).encode
@@ -49,11 +49,6 @@ def join(
         chunks.append(b"\n  ]")
     chunks.append(b"\n}\n" if header or names else b"{}\n")
     return chunks
-
-
-def encode_document(fields: Mapping[str, Any]) -> bytes:
-    """A document without long lists (the ledger, a spec), in the same look."""
-    return b"".join(join(fields, {}))
 
 
 def _bytes(text: Callable[[bool], str]) -> bytes:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.inline_effects import InlineEffects
 
 from cortex.control.context import Context
-from cortex.control.effects import InlineEffects
 from cortex.control.engine import Engine
 from cortex.control.notifying import Notifier
 from cortex.control.selfwatch import SelfWatch

@@ -28,8 +28,8 @@ from cortex.store.journal_scan import read_lines
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 VERSIONS = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
-#: Read for ever, and written by nothing yet.
-NEVER_WRITTEN = {"priority_changed", "worker_blocked"}
+#: Read, for worker-pool.json promises the status, and written by nothing.
+NEVER_WRITTEN = {"worker_blocked"}
 
 
 def as_published(paths: HomePaths) -> None:

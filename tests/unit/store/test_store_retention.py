@@ -9,7 +9,6 @@ from pathlib import Path
 import structlog
 
 from cortex.control.context import Context
-from cortex.control.effects import InlineEffects
 from cortex.control.engine import Engine
 from cortex.control.opening import make_folders, open_state
 from cortex.control.sweeping import Sweeping
@@ -20,6 +19,7 @@ from cortex.model.settings import Settings
 from cortex.store.disk import RealDisk
 from cortex.store.retention import remove_days, remove_rejected
 from cortex.testing import FakeClock, FakeExecutor, FakeMachine
+from tests.unit.inline_effects import InlineEffects
 
 
 def entries(folder: Path) -> list[str]:

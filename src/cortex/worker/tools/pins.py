@@ -11,7 +11,6 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cortex.worker.tools.source_files import SourceTree
@@ -222,8 +221,3 @@ def _table(value: Any) -> dict[str, Any]:
 def _normal(name: str) -> str:
     """PEP 503's form of a name."""
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def manifest_exists(root: Path, *names: str) -> bool:
-    """Whether one of these files stands at the top of the repository."""
-    return any((root / name).is_file() for name in names)
