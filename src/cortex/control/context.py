@@ -28,7 +28,8 @@ class Context:
     `held_until` is a monotonic instant before which the machine is too short of something to start.
     `catalog` and `settings` are replaced whole when their files change. `vitals` holds what live
     workers last said. `full` carries the journal's error while the disk takes nothing: nothing new
-    is started then. `anothers_dirs` are folders of locks that belong to the home of which this one
+    is started then, and before `inbox_seen`: a cancel or pause that waits there goes first.
+    `anothers_dirs` are folders of locks that belong to the home of which this one
     is a copy: its workers are neither looked for nor ended here. `upkeep` has a sentence for each piece of upkeep that failed at its last try.
     """
 
@@ -42,6 +43,7 @@ class Context:
     cores: int = field(default_factory=_cores)
     full: str | None = None
     told_to_drain: bool = False
+    inbox_seen: bool = False
     anothers_dirs: frozenset[str] = frozenset()
     held_until: float = 0.0
     again: list[tuple[tuple[str, str], float]] = field(default_factory=list)

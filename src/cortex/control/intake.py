@@ -133,6 +133,7 @@ class Intake:
             self._error = f"the inbox could not be read: {outcome}"
             self._due = clock + 1.0
             self._strand(self._next_number)
+            self._seen()
             return
         found, reads = outcome
         self._error, self._waiting = None, found.waiting
@@ -146,6 +147,18 @@ class Intake:
         self._take_all(reads)
         if self._stranded is not None:
             self._strand(self._stranded)
+        if len(found.drops) < DROPS_A_SCAN:
+            self._seen()
+
+    def _seen(self) -> None:
+        """What lay here when the daemon started was decided, or cannot be read: work may start."""
+        if self._context.inbox_seen:
+            return
+        self._context.inbox_seen = True
+        state = self._context.state
+        for ident in state.live:
+            if state.workers[ident].status == "approved":
+                state.touch("worker", ident)
 
     def _tell(self, faults: list[str]) -> None:
         for fault in faults:

@@ -140,7 +140,7 @@ class WorkersController:
             worker = self._context.state.workers.get(ident)
             if worker is not None and worker.status == "ending":
                 self._looks.add(ident)  # the look asks its shim to end it
-            if worker is None or worker.status != "approved":
+            if worker is None or worker.status != "approved" or not self._context.inbox_seen:
                 continue
             launch = self._spawn(worker, now)
             if launch is not None:

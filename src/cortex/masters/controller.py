@@ -152,7 +152,8 @@ class MastersController:
 
     def _admit(self, now: Now, clock: float) -> None:
         context = self._context
-        if context.full is not None or context.draining or not self._may_admit:
+        held = context.full is not None or context.draining or not context.inbox_seen
+        if held or not self._may_admit:
             return
         if clock < context.held_until:
             self._keys.add_at(("admit", ""), context.held_until)
