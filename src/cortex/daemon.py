@@ -191,6 +191,7 @@ class Daemon:
         """Ends `run` after its turn; the first time it drains, where that was asked for."""
         if self._drain and not self._context.draining:
             self._context.told_to_drain = True
+            self._context.state.touch("fleet", "")
             self._log.info("draining: nothing new starts", running=len(self._context.state.live))
             self._mailbox.wake()
         else:

@@ -51,6 +51,8 @@ def _head(home: Home, queue: Row, width: int) -> Text:
         status = one_line((told or {}).get("status", "running"))
         text.append(status, style="green" if status == "running" else "bold red")
         text.append(f" (pid {daemon.pid})" if daemon.pid else "")
+    if (told or {}).get("draining"):
+        text.append("  draining", style="yellow")
     if (told or {}).get("paused"):
         text.append("  paused", style="yellow")
     text.append(f"  {one_line(home.root)}")  # last, for it may be cut

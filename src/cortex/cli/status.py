@@ -65,6 +65,7 @@ def _facts(home: Home, health: Health) -> Row:
         "version": health.head.get("version"),
         "started_at": health.head.get("started_at"),
         "paused": bool(health.head.get("paused")),
+        "draining": bool(health.head.get("draining")),
         "conditions": health.conditions,
         "seen": health.seen,
         "workers": {
@@ -89,6 +90,8 @@ def _show(health: Health, facts: Row) -> None:
     if health.daemon.running:
         head += f", up {age(facts['started_at'])}, pid {facts['pid']}, cortexd {facts['version']}"
         head += paint("  paused", "yellow", on=on) if facts["paused"] else ""
+        drains = "  draining: nothing new starts, it leaves when idle"
+        head += paint(drains, "yellow", on=on) if facts["draining"] else ""
     else:
         head += ": no daemon runs; start `cortexd`, or `cortex service install`"
     print(head)

@@ -50,7 +50,7 @@ EXAMPLES = {
 """,
     "drain": """
   cortex drain             before an upgrade; the next cortexd goes on with what waits
-  cortex drain && tail --pid="$(cat .state/pid)" -f /dev/null    until it has left
+  cortex resume            takes it back, as long as the daemon is there
 """,
     "approve": """
   cortex get approvals

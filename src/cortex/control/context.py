@@ -29,8 +29,9 @@ class Context:
     `catalog` and `settings` are replaced whole when their files change. `vitals` holds what live
     workers last said. `full` carries the journal's error while the disk takes nothing: nothing new
     is started then, and before `inbox_seen`: a cancel or pause that waits there goes first.
-    `anothers_dirs` are folders of locks that belong to the home of which this one
-    is a copy: its workers are neither looked for nor ended here. `upkeep` has a sentence for each piece of upkeep that failed at its last try.
+    `anothers_dirs` are folders of locks that belong to the home of which this one is a copy: its
+    workers are neither looked for nor ended here. `upkeep` has a sentence for each piece of upkeep
+    that failed at its last try.
     """
 
     engine: Engine

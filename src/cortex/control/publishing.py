@@ -255,6 +255,7 @@ class Publishing:
                 self._plain(self._schedules, rows, ident, schedules, project.schedule_row)
             elif kind == "fleet":
                 self.daemon["paused"] = self._context.state.paused
+                self.daemon["draining"] = self._context.draining
                 self._tasks.rows.dirty = True
             elif kind == "approval":
                 approvals = self._context.state.approvals

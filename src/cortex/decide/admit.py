@@ -295,6 +295,8 @@ def _approval(
 
 def waiting_reason(state: State, worker: Worker) -> str:
     """In words, what a waiting worker waits for now."""
+    if state.draining:
+        return "the daemon drains: the next one goes on; `cortex resume` takes the drain back"
     if state.paused:
         return "the fleet is paused; `cortex resume` lets it go on"
     if worker.status == "blocked" and worker.reason:

@@ -327,6 +327,7 @@ def _worker_cleaned(state: State, event: Event, at: str) -> None:
 
 def _fleet_paused(state: State, event: Event, _at: str) -> None:
     state.paused = event["paused"]
+    state.draining = state.draining and state.paused
     state.touch("fleet", "")
     for ident in state.waiting:
         _touch_worker(state, state.workers[ident])
@@ -335,6 +336,8 @@ def _fleet_paused(state: State, event: Event, _at: str) -> None:
 def _fleet_draining(state: State, _event: Event, _at: str) -> None:
     state.draining = True
     state.touch("fleet", "")
+    for ident in state.waiting:
+        _touch_worker(state, state.workers[ident])
 
 
 def _daemon_started(state: State, _event: Event, _at: str) -> None:
