@@ -144,7 +144,7 @@ def _timeline(story: Story, now: float) -> str:
 
 def _workers(story: Story) -> str:
     rows = [
-        f'<tr><td class="m">{_text(one.worker_id)}</td><td>{_text(one.step)}</td>'
+        f'<tr><td class="m w">{_text(one.worker_id)}</td><td>{_text(one.step)}</td>'
         f'<td class="s {_text(one.status)}">{_text(one.status)}</td>'
         f'<td class="n">{lasted(one)}</td>'
         f'<td class="n">{one.tokens_used:,} of {one.token_budget:,}</td>'
@@ -187,7 +187,7 @@ def _followed(story: Story) -> str:
         way = f"from {row.get('from_agent')} to {row.get('to_agent')}"
         rows.append((row.get("handoff_id"), way, row.get("status"), "", None))
     cells = [
-        f'<tr><td class="m{" of" if parent else ""}">{_text(ident)}</td><td>{_text(what)}</td>'
+        f'<tr><td class="m w{" of" if parent else ""}">{_text(ident)}</td><td>{_text(what)}</td>'
         f'<td class="s {_text(status)}">{_text(status)}</td><td>{_text(became[:300])}</td></tr>'
         for ident, what, status, became, parent in rows
     ]
@@ -196,7 +196,7 @@ def _followed(story: Story) -> str:
 
 def _asked(story: Story) -> str:
     cells = [
-        f'<tr><td class="m">{_text(row.get("approval_id") or row.get("escalation_id"))}</td>'
+        f'<tr><td class="m w">{_text(row.get("approval_id") or row.get("escalation_id"))}</td>'
         f"<td>{_text(row.get('subject') or row.get('reason'))}"
         f"{': ' + _text(row.get('reason')) if row.get('subject') else ''}</td>"
         f'<td class="s {_text(row.get("status"))}">{_text(row.get("status"))}</td>'

@@ -81,7 +81,8 @@ def _hand_over(worker: Worker, clone: Clone, start: str) -> None:
     branch = export_branch(worker, clone)
     said = own or {
         "status": "completed",
-        "summary": f"{len(files)} files changed on {branch_name(worker)}",
+        "summary": f"{len(files)} file{'s' if len(files) != 1 else ''} changed on "
+        f"{branch_name(worker)}",
     }
     artifacts = [*_texts(said.get("artifacts")), branch["bundle"]]
     modified = _texts(said.get("files_modified")) or files[:10_000]
