@@ -49,7 +49,7 @@ EXAMPLES = {
   cortex resume            the whole fleet
 """,
     "drain": """
-  cortex drain             before an upgrade; the next cortexd goes on with what waits
+  cortex drain             before an upgrade; the next cortexd goes on
   cortex resume            takes it back, as long as the daemon is there
 """,
     "approve": """
