@@ -219,3 +219,26 @@ def test_watching_prints_a_line_for_each_change(fleet: Fleet) -> None:
     last = json.loads(out.splitlines()[-1])
     assert (last["id"], last["status"]) == (ident, "completed")
     fleet.start()
+
+
+def test_a_submitted_file_of_any_kind_says_at_once_what_came_of_it(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    fleet.start()
+    nightly = tmp_path / "nightly.yaml"
+    nightly.write_text("kind: schedule\nid: nightly\nschedule: daily@09:00\ncommand: 'true'\n")
+    ran = fleet.run("submit", str(nightly))
+    assert ran.returncode == 0, ran.stderr
+    assert "schedule taken up: nightly, next at 2" in ran.stderr
+    ran = fleet.run("submit", "-", stdin='{"kind": "pause", "task_id": "no-such-task"}')
+    assert ran.returncode == 1
+    assert "refused" in ran.stderr
+
+
+def test_a_key_that_is_known_is_said_to_make_nothing_new(fleet: Fleet) -> None:
+    fleet.start()
+    first = fleet.submit("--command", "true", "--key", "build-1")
+    again = fleet.run("submit", "--command", "true", "--key", "build-1")
+    assert again.returncode == 0
+    assert again.stdout.strip() == first
+    assert f"nothing new: build-1 is {first} (" in again.stderr

@@ -16,7 +16,7 @@ from cortex.model.errors import RequestError
 if TYPE_CHECKING:
     from cortex.home import Home, Receipt
 
-__all__ = ["EXAMPLES", "schedule"]
+__all__ = ["EXAMPLES", "published_schedule", "schedule"]
 
 EXAMPLES = """
   cortex schedule daily@09:00 --type security-scan -r ../app -r ../site
@@ -97,7 +97,7 @@ def schedule(
     if await_outcome(place, receipt) is None:
         note(f"no daemon has taken it up yet; it waits in {place.paths.inbox / receipt.name}")
         return
-    row = _row(place, receipt)
+    row = published_schedule(place, receipt)
     print(f"{row['id']}: next at {row.get('next_run')}" if row else "taken up")
 
 
@@ -112,7 +112,7 @@ def _check(payload: dict[str, Any]) -> None:
         raise fail_usage(f"{option}: {error.message}" if option else error.message) from None
 
 
-def _row(home: Home, receipt: Receipt) -> dict[str, Any] | None:
+def published_schedule(home: Home, receipt: Receipt) -> dict[str, Any] | None:
     """The schedule that the drop made, once it is published; None if that takes long."""
     for waited, _ in enumerate(home.changes(every_s=0.1)):
         found = [row for row in home.schedules() if row.get("source") == receipt.name]

@@ -17,7 +17,7 @@ from cortex.cli.terminal import clean, note
 from cortex.model.errors import CortexError, HomeError
 
 if TYPE_CHECKING:
-    from cortex.home import Home, Receipt
+    from cortex.home import Home, Outcome, Receipt
 
 __all__ = ["EXAMPLES", "local_paths", "submit"]
 
@@ -156,6 +156,7 @@ def _report(home: Home, receipts: list[Receipt], output: Output | None) -> list[
     ids: list[str] = []
     shown: list[dict[str, Any]] = []
     refused: CortexError | None = None
+    waits = False
     for receipt in receipts:
         try:
             outcome = await_outcome(home, receipt)
@@ -167,6 +168,9 @@ def _report(home: Home, receipts: list[Receipt], output: Output | None) -> list[
         made = list(outcome.task_ids) if outcome else []
         ids += made
         shown.append({"file": receipt.name, "task_ids": made})
+        waits = waits or outcome is None
+        if outcome is not None:
+            _tell_nothing_new(home, receipt, outcome)
         if output is not Output.json:
             for line in made or ([receipt.name] if outcome is None else []):
                 print(line, flush=True)
@@ -176,9 +180,28 @@ def _report(home: Home, receipts: list[Receipt], output: Output | None) -> list[
         raise typer.Exit(exits.FAILED)
     if not home.daemon().running:
         note(f"no daemon runs for {home.root}; the next one takes this up from its inbox")
-    elif any(not entry["task_ids"] for entry in shown):
+    elif waits:
         note("the daemon has not taken all of it up yet")
     return ids
+
+
+def _tell_nothing_new(home: Home, receipt: Receipt, outcome: Outcome) -> None:
+    """What came of a drop that made no task: a request that was taken up, or a known key."""
+    if not outcome.task_ids:
+        note(f"{receipt.kind} taken up{_next_run(home, receipt)}")
+    for ident in outcome.linked:
+        status = (home.task(ident) or {}).get("status")
+        note(f"nothing new: {clean(receipt.key or receipt.name)} is {ident} ({status})")
+
+
+def _next_run(home: Home, receipt: Receipt) -> str:
+    """The id of a new schedule and when it runs, once that is published."""
+    if receipt.kind != "schedule":
+        return ""
+    from cortex.cli.schedule import published_schedule
+
+    row = published_schedule(home, receipt)
+    return f": {row['id']}, next at {row.get('next_run')}" if row else ""
 
 
 def _follow(home: Home, ids: list[str]) -> int:

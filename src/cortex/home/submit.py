@@ -47,11 +47,13 @@ class Receipt:
 class Outcome:
     """What became of a drop: the tasks made from it, or the refusal (the error file's object).
 
-    Both are empty for a verb that was taken up.
+    Both are empty for a verb that was taken up. `linked` are those of the tasks that were there
+    before, under the same key: nothing new was made of them.
     """
 
     task_ids: tuple[str, ...] = ()
     rejection: Mapping[str, Any] | None = None
+    linked: tuple[str, ...] = ()
 
 
 def drop(paths: HomePaths, payload: Mapping[str, Any] | bytes, name: str | None = None) -> Receipt:
@@ -60,19 +62,38 @@ def drop(paths: HomePaths, payload: Mapping[str, Any] | bytes, name: str | None 
     `name` (a verb, or the name of a user's file whose suffix is kept) begins the file's name.
     Raises HomeError if the inbox cannot be written.
     """
-    kind, key = "task", None
+    suffix = Path(name or "").suffix.lower()
     if isinstance(payload, bytes):
         data = payload
+        kind, key = _asked_for(data, suffix)
     else:
         kind, key = str(payload.get("kind", "task")), payload.get("key")
         data = json.dumps(payload, ensure_ascii=False, indent=2).encode() + b"\n"
-    suffix = Path(name or "").suffix.lower()
     stem = _NOT_PLAIN.sub("-", Path(name or kind).stem if suffix in SUFFIXES else name or kind)
     suffix = suffix if suffix in SUFFIXES else ".json"
     unique = f"{stem.strip('.-')[:80] or kind}-{secrets.token_hex(5)}{suffix}"
     since = format_time(time.time() - _CLOCK_MAY_JUMP_S)
     _write(paths.inbox, unique, data)
     return Receipt(unique, kind, key if isinstance(key, str) else None, since)
+
+
+def _asked_for(data: bytes, suffix: str) -> tuple[str, object]:
+    """(kind, key) of what a user's file asks for: `task` where one of several requests is a task,
+    or where it cannot be read, for then it is refused. Only a single request has a key here."""
+    from cortex.model.strict_json import JsonProblem, parse, parse_many, parse_yaml
+
+    try:
+        if suffix in (".jsonl", ".ndjson"):
+            found: list[object] = [payload for _, payload in parse_many(data)]
+        else:
+            value = parse_yaml(data) if suffix in (".yaml", ".yml") else parse(data)
+            found = value if isinstance(value, list) else [value]
+    except JsonProblem:
+        return "task", None
+    asked = [one for one in found if isinstance(one, dict)]
+    kinds = [str(one.get("kind", "task")) for one in asked] or ["task"]
+    key = asked[0].get("key") if len(asked) == 1 else None
+    return "task" if "task" in kinds else kinds[0], key
 
 
 def _write(inbox: Path, name: str, data: bytes) -> None:
@@ -94,22 +115,27 @@ def _write(inbox: Path, name: str, data: bytes) -> None:
 
 def find_outcome(paths: HomePaths, receipt: Receipt) -> Outcome | None:
     """What became of the drop, or None as long as no daemon has taken it up and published it."""
+    if _waits(paths, receipt.name):
+        return None
+    # Only now: the reason is written before the file leaves the place where it waits. Looked for
+    # first, a refusal that comes in between would be taken for a request that was taken up.
     rejection = rejection_of(paths, receipt.name)
     if rejection is not None:
         return Outcome(rejection=rejection)
-    if _waits(paths, receipt.name):
-        return None
     if receipt.kind != "task":
         return Outcome()
     rows = rows_of(read_document(paths.task_queue), "tasks")
-    ids = [str(row.get("id")) for row in rows if _made_from(row, receipt)]
-    if not ids:
-        # Not published yet, or nothing new was made of it: the journal says which.
-        ids = _linked(paths, receipt, {str(row.get("id")) for row in rows})
-    return Outcome(task_ids=tuple(ids)) if ids else None
+    made = [str(row.get("id")) for row in rows if _made_from(row, receipt)]
+    if made:
+        return Outcome(task_ids=tuple(made))
+    same = [str(row.get("id")) for row in rows if receipt.key and row.get("key") == receipt.key]
+    if same:
+        return Outcome(task_ids=tuple(same), linked=tuple(same))
+    # Not published yet, or nothing new was made of it: the journal says which.
+    return _from_journal(paths, receipt, {str(row.get("id")) for row in rows})
 
 
-def _linked(paths: HomePaths, receipt: Receipt, published: set[str]) -> list[str]:
+def _from_journal(paths: HomePaths, receipt: Receipt, published: set[str]) -> Outcome | None:
     """Tasks that the drop's journal line names, if a reader can find them by now."""
     from cortex.home.archive import find_archived
     from cortex.home.journal import ids_of, lines_of
@@ -119,10 +145,13 @@ def _linked(paths: HomePaths, receipt: Receipt, published: set[str]) -> list[str
             continue
         named = ids_of(line)
         if named:
-            return sorted(one for one in named if one in published or find_archived(paths, one))
+            ids = sorted(one for one in named if one in published or find_archived(paths, one))
+            is_old = any(event.get("event") == "task_linked" for event in line.events)
+            return Outcome(tuple(ids), linked=tuple(ids) if is_old else ()) if ids else None
         same = find_archived(paths, receipt.key, "key") if receipt.key else None
-        return [str(same["id"])] if same is not None else []
-    return []
+        ids = [str(same["id"])] if same is not None else []
+        return Outcome(tuple(ids), linked=tuple(ids)) if ids else None
+    return None
 
 
 def _takes(event: Mapping[str, Any], name: str) -> bool:
@@ -137,11 +166,9 @@ def rejection_of(paths: HomePaths, name: str) -> Row | None:
 
 def _made_from(row: Row, receipt: Receipt) -> bool:
     source = row.get("source")
-    if isinstance(source, str) and (
+    return isinstance(source, str) and (
         source == receipt.name or source.startswith(f"{receipt.name}:")
-    ):
-        return True
-    return receipt.key is not None and row.get("key") == receipt.key
+    )
 
 
 def _waits(paths: HomePaths, name: str) -> bool:
