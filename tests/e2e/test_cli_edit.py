@@ -143,6 +143,29 @@ def test_a_text_that_is_no_yaml_comes_back_with_its_line(live: LiveHome, editors
     assert live.tasks()[0]["status"] == "pending"
 
 
+@pytest.mark.parametrize(
+    ("editor", "said", "drops"),
+    [
+        ("sed -i s/pending/completed/", "only its workers' results make a task completed", 1),
+        ("sed -i -e s/pending/odd/ -e '/^title/s/.*/title: [open/'", "line ", 0),
+        ("sed -i 's/^priority: .*/&x/'", "priority", 10),
+    ],
+)
+def test_an_editor_that_nobody_sits_at_is_not_asked_for_ever(
+    live: LiveHome, editor: str, said: str, drops: int
+) -> None:
+    live.run("job", "sleep 60", hold=True)
+    live.until(lambda: live.task("job"), "there")
+    ran = cortex(live, editor, "job")
+    assert ran.returncode == 1
+    (path,) = kept(live)
+    assert f"your text is in {path}" in ran.stderr
+    assert said in ran.stderr, "whoever did not see the text is told the reason"
+    assert any(word in path.read_text() for word in ("status: completed", "[open", "mediumx"))
+    assert len(live.errors()) == drops
+    assert live.task("job")["status"] == "pending"
+
+
 def test_an_editor_that_fails_or_is_missing_loses_no_text(live: LiveHome) -> None:
     live.run("job", "sleep 60", hold=True)
     live.until(lambda: live.task("job"), "there")

@@ -29,6 +29,9 @@ EXAMPLES = """
   EDITOR=nano cortex edit task-010 -o json
 """
 
+#: An editor that is a script can change its text without end; what it wrote is kept after so many.
+_MOST_TRIES = 10
+
 
 class EditAbortedError(CortexError):
     """The edit came to nothing; the message says where the text was kept."""
@@ -66,6 +69,10 @@ def edit(
     _Session(place, subject, output is Output.json, reason).run()
 
 
+class _SameAgainError(Exception):
+    """The text asks once more for what was refused: somebody gives up, or nobody sits there."""
+
+
 class _Session:
     """One text, opened again and again until it is taken up, unchanged, or given up."""
 
@@ -75,32 +82,52 @@ class _Session:
         self._is_json = is_json
         self._reason = reason
         self._file = _new_file(subject.ident, ".json" if is_json else ".yaml")
+        self._refused: object = None
 
     def run(self) -> None:
         """Until an end. CortexError where it ends without effect, and the text is kept."""
-        from cortex.cli.edit_text import read_text, text_of
+        from cortex.cli.edit_text import text_of
 
         text = text_of(self._subject, self._is_json)
-        before: bytes | None = None
-        while True:
+        problem = ""
+        for _ in range(_MOST_TRIES):
             self._file.write_text(text, encoding="utf-8")
             opened = self._file.read_bytes()
             self._open_editor()
             written = self._file.read_bytes()
-            if written == opened and before is not None:
-                raise EditAbortedError(f"given up; your text is in {self._file}")
+            if written == opened and problem:
+                break
             try:
-                changes = read_text(self._subject, written, self._is_json)
-                if not changes:
-                    self._file.unlink()
-                    print("nothing was changed")
-                    return
-                if self._hand_in(changes):
-                    return
+                self._take(written)
+                return
+            except _SameAgainError:
+                break
             except CortexError as error:
                 problem = str(error)
-            before = written
             text = text_of(self._subject, self._is_json, problem, written)
+        raise EditAbortedError(f"{problem}\ngiven up; your text is in {self._file}")
+
+    def _take(self, written: bytes) -> None:
+        """Does what the text asks for. CortexError where it is refused, _SameAgainError where it
+        asks for just what was refused before, whatever has become of the comments above it."""
+        from cortex.cli.edit_text import body_of, read_text
+
+        try:
+            changes = read_text(self._subject, written, self._is_json)
+        except CortexError:
+            self._ask_once(body_of(written))
+            raise
+        if changes:
+            self._ask_once(changes)
+            self._hand_in(changes)
+        else:
+            self._file.unlink()
+            print("nothing was changed")
+
+    def _ask_once(self, asked: object) -> None:
+        if asked == self._refused:
+            raise _SameAgainError
+        self._refused = asked
 
     def _open_editor(self) -> None:
         import os
@@ -120,8 +147,8 @@ class _Session:
                 f"the editor ended with {code}, so nothing was done; your text is in {self._file}"
             )
 
-    def _hand_in(self, changes: dict[str, Any]) -> bool:
-        """Drops the change; True once it is taken up or left for a later daemon."""
+    def _hand_in(self, changes: dict[str, Any]) -> None:
+        """Drops the change. Returns once it is taken up or left for a later daemon."""
         payload = self._subject.request(changes)
         if self._reason:
             payload["reason"] = self._reason
@@ -139,7 +166,6 @@ class _Session:
             text = "the daemon has not taken it up yet" if running else "no daemon runs"
             note(f"{text}; the change waits in {where}")
         self._file.unlink(missing_ok=True)
-        return True
 
     def _parts(self, name: str) -> str:
         """What was refused field by field, a line each."""

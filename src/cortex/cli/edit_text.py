@@ -15,7 +15,7 @@ from cortex.model.owners import ANSWER_OWNERS, schedule_owner, task_owner
 if TYPE_CHECKING:
     from cortex.home import Home
 
-__all__ = ["Subject", "find_subject", "read_text", "text_of"]
+__all__ = ["Subject", "body_of", "find_subject", "read_text", "text_of"]
 
 Row = dict[str, Any]
 _STATUS = {
@@ -139,7 +139,7 @@ def text_of(
 ) -> str:
     """The text to open: first what went wrong, then what somebody wrote, or the row."""
     if written is not None:
-        body = _without_comments(written.decode("utf-8", "replace"))
+        body = body_of(written)
     elif is_json:
         body = json.dumps(subject.editable, indent=2, ensure_ascii=False) + "\n"
     else:
@@ -173,9 +173,9 @@ def _yaml(value: Row) -> str:
     return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100))
 
 
-def _without_comments(text: str) -> str:
+def body_of(written: bytes) -> str:
     """The text below the comments that it begins with."""
-    lines = text.splitlines(keepends=True)
+    lines = written.decode("utf-8", "replace").splitlines(keepends=True)
     while lines and lines[0].startswith("#"):
         del lines[0]
     return "".join(lines)
@@ -191,7 +191,7 @@ def read_text(subject: Subject, written: bytes, is_json: bool) -> Row:
     """
     from cortex.model.strict_json import JsonProblem, parse, parse_yaml
 
-    text = _without_comments(written.decode("utf-8", "replace"))
+    text = body_of(written)
     if not text.strip():
         return {}
     skipped = written.decode("utf-8", "replace").count("\n") - text.count("\n")
