@@ -25,6 +25,10 @@ def daemon(home: Home, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     with (tmp_path / "log").open("wb") as log:
         program = Path(sys.executable).with_name("cortexd")
         process = subprocess.Popen([program, "--home", home.root], stdout=log, stderr=log)
+        for _ in home.follow(every_s=0.2):
+            if home.daemon().running and home.tasks() == []:
+                break
+            assert process.poll() is None
         yield process
         process.terminate()
         process.wait(30)
