@@ -230,6 +230,13 @@ def test_a_submitted_file_of_any_kind_says_at_once_what_came_of_it(
     ran = fleet.run("submit", str(nightly))
     assert ran.returncode == 0, ran.stderr
     assert "schedule taken up: nightly, next at 2" in ran.stderr
+    why = fleet.run("why", "nightly").stdout
+    assert "nightly set: daily@09:00" in why
+    assert "Now: waiting" in why
+    assert "its next run" in why
+    assert "waiting" in fleet.run("describe", "nightly").stdout
+    fleet.run("pause", "nightly")
+    assert "`cortex resume nightly`" in fleet.run("why", "nightly").stdout
     ran = fleet.run("submit", "-", stdin='{"kind": "pause", "task_id": "no-such-task"}')
     assert ran.returncode == 1
     assert "refused" in ran.stderr

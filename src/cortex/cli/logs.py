@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from cortex.cli.options import HomeOption, open_home
 from cortex.cli.terminal import clean, colours, note, paint
 from cortex.cli.verbs import complete_tasks
 from cortex.model.errors import HomeError
+from cortex.model.times import parse_time
 
 if TYPE_CHECKING:
     from cortex.home import Home
@@ -26,6 +28,9 @@ EXAMPLES = """
   cortex logs -f task-010           and what they still print
   cortex logs task-010 --tail 50
 """
+
+#: Cleaned and written together: a long log through a pipe is else one system call a line.
+_LINES_AT_ONCE = 2000
 
 
 def logs(
@@ -55,13 +60,41 @@ def logs(
         _print(log, log.read(tail), heads=len(shown) > 1)
     if not follow:
         if not any(log.seen for log in shown):
-            gone = any(log.is_gone for log in shown)
-            days = "logs are removed after retention.retention_days"
-            note(
-                f"{ident}: its log is gone; {days}" if gone else f"{ident} has printed nothing yet"
-            )
+            note(_why_nothing(place, ident, shown))
         return
     _follow(place, ident, everything, shown)
+
+
+def _why_nothing(home: Home, ident: str, shown: list[_Log]) -> str:
+    """Why there is nothing to show."""
+    found = home.lookup(ident)
+    row = found.row if found is not None else {}
+    if not any(log.has_started for log in shown):
+        reasons = [log.error for log in shown] + [
+            row.get(name) for name in ("blocked_on", "waiting_for", "reason", "error", "summary")
+        ]
+        reason = next((str(text) for text in reasons if text), f"it is {row.get('status')}")
+        return f"no attempt of {ident} has started: {reason}"
+    gone = next((log for log in shown if log.is_gone), None)
+    if gone is None:
+        return f"{ident} has printed nothing yet"
+    if gone.ended_s < _kept_since_s(home):
+        return f"{ident}: its log is gone; logs are removed after retention.retention_days"
+    lies = gone.path.parent if gone.path else home.paths.worker_logs
+    what = "log.md is" if lies.is_dir() else "folder is"
+    return f"{ident}: its {what} gone: somebody removed it from {lies}"
+
+
+def _kept_since_s(home: Home) -> float:
+    """Logs from before this moment (seconds since 1970) are removed by the daemon itself."""
+    from cortex.model.errors import SettingsError
+    from cortex.model.settings import load_settings
+
+    try:
+        days = load_settings(home.paths.settings).retention.retention_days
+    except SettingsError:
+        return time.time()
+    return time.time() - days * 86_400
 
 
 class _Log:
@@ -70,14 +103,21 @@ class _Log:
     def __init__(self, home: Home, worker: dict[str, Any]) -> None:
         self.worker_id = str(worker.get("worker_id"))
         self.path = _log_path(home, worker)
-        self._ended = bool(worker.get("completed_at") or worker.get("failed_at"))
+        ended = worker.get("completed_at") or worker.get("failed_at")
+        self._ended = bool(ended)
+        self.ended_s = parse_time(ended) if isinstance(ended, str) else time.time()
+        self.error = worker.get("error") or worker.get("waiting_for")
+        self.has_started = bool(worker.get("spawned_at")) or self._has_file()
         self._offset = 0
         self.seen = False
+
+    def _has_file(self) -> bool:
+        return self.path is not None and self.path.exists()
 
     @property
     def is_gone(self) -> bool:
         """Whether there is no file any more, though the worker has ended."""
-        return self._ended and (self.path is None or not self.path.exists())
+        return self._ended and not self._has_file()
 
     def read(self, tail: int | None = None) -> Iterator[str]:
         """The lines that have come since, or the last few of them."""
@@ -148,9 +188,14 @@ def _follow(home: Home, ident: str, everything: bool, shown: list[_Log]) -> None
 
 def _print(log: _Log, lines: Iterator[str], *, heads: bool) -> None:
     headed = not heads
+    block: list[str] = []
     for line in lines:
         if not headed:
             print(paint(f"==> {log.worker_id} <==", "bold", on=colours()))
             headed = True
-        sys.stdout.write(clean(line))
+        block.append(line)
+        if len(block) >= _LINES_AT_ONCE:
+            sys.stdout.write(clean("".join(block)))
+            block.clear()
+    sys.stdout.write(clean("".join(block)))
     sys.stdout.flush()

@@ -12,10 +12,11 @@ from cortex.cli.events import as_json, print_line
 from cortex.cli.options import HomeOption, Output, OutputOption, open_home
 from cortex.cli.printing import print_json, print_yaml
 from cortex.cli.table import status_colour
-from cortex.cli.terminal import colours, one_line, paint, width
+from cortex.cli.terminal import colours, note, one_line, paint, width
 from cortex.model.errors import HomeError
 
 if TYPE_CHECKING:
+    from cortex.home import Home
     from cortex.home.causes import Explanation
     from cortex.home.drops import Dropped
 
@@ -78,12 +79,23 @@ def why(
     if dropped is not None:
         _print_drop(ident, dropped, output)
         return
-    explanation = explain(opened, ident)
+    explanation = explain(opened, _task_of_file(opened, ident))
     if output in (Output.json, Output.yaml):
         value = _as_json(explanation)
         print_json(value) if output is Output.json else print_yaml(value)
         return
     _print(explanation, everything)
+
+
+def _task_of_file(home: Home, ident: str) -> str:
+    """The id itself; for the name of a file that was taken up, the youngest task made of it."""
+    made = [] if home.lookup(ident) is not None else home.made_of(ident)
+    if not made:
+        return ident
+    ids = [str(row.get("id")) for row in made]
+    others = f", the last of {len(ids)}; before it {', '.join(ids[1:4])}" if ids[1:] else ""
+    note(f"{ident} was taken up as {ids[0]}{others}")
+    return ids[0]
 
 
 def _print_drop(name: str, dropped: Dropped, output: Output | None) -> None:

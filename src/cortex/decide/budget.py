@@ -203,12 +203,7 @@ def change_total(state: State, total: int) -> list[Event]:
     pool_total = budget.pool_total + total - budget.total
     committed = budget.pool_allocated + budget.pool_spent
     if pool_total < committed:
-        least = budget.total - budget.pool_total + committed
-        raise RequestError(
-            f"{total} is less than what is already committed",
-            field="total_budget",
-            hint=f"the lowest total now is {least}; cancel work or wait for the reset to go lower",
-        )
+        raise _too_low(budget, total, committed)
     moved = budget.pool_total - sum(fund.configured_share for fund in budget.masters.values())
     now_shares = {name: fund.share for name, fund in budget.masters.items()}
     base_shares = {name: fund.configured_share for name, fund in budget.masters.items()}
@@ -222,6 +217,26 @@ def change_total(state: State, total: int) -> list[Event]:
             "shares": {name: [shares[name], base[name]] for name in shares},
         }
     ]
+
+
+def _too_low(budget: Budget, total: int, committed: int) -> RequestError:
+    """Names what holds the tokens below which the total cannot go, and how each part is lowered."""
+    given = budget.total - budget.pool_total
+    held, ways = [], []
+    if given:
+        held.append(f"{given} are the masters' own allocations and the reserve")
+        ways.append(
+            "lower `allocated` of [masters.NAME] and `emergency_reserve` of [budget] in "
+            "cortex.toml and restart cortexd"
+        )
+    if committed:
+        held.append(f"{committed} are held by work in progress or spent in this period")
+        ways.append("cancel work, or wait for the reset")
+    return RequestError(
+        f"{total} is too low: {' and '.join(held)}",
+        field="total_budget",
+        hint=f"the lowest total now is {given + committed}; to go lower, {', or '.join(ways)}",
+    )
 
 
 def reallocate(

@@ -178,7 +178,16 @@ def _wait_of(
         return Wait("a person to look at it", since, seen)
     if found.kind == "approval" and found.row.get("status") == "pending":
         return _approval_wait(home, str(found.row.get("task_id")), since)
+    if found.kind == "schedule":
+        return _schedule_wait(ident, found.row, since)
     return None
+
+
+def _schedule_wait(ident: str, row: Row, since: str | None) -> Wait:
+    """A schedule waits for its time, or for a person to let it go on."""
+    if row.get("paused"):
+        return Wait("a person to let it go on: it is paused", since, (f"`cortex resume {ident}`",))
+    return Wait("its next run", since, (f"time: it runs at {until(row.get('next_run'))}",))
 
 
 def _since(kind: str, ident: str, history: list[Line]) -> str | None:
@@ -201,7 +210,7 @@ def _worker_wait(home: Home, row: Row, since: str | None) -> Wait | None:
         return Wait("the fleet is paused", since, ("`cortex resume`",))
     reason = str(row.get("waiting_for") or "a free slot: as many run as the limits allow")
     if status == "blocked":
-        return Wait(reason, since, ("configuring what it names; it goes on by itself then",))
+        return Wait(reason, since, _blocked_ways(str(row.get("task_id"))))
     if "tokens" in reason:
         return Wait(reason, since, token_ways(home, row))
     limit = full_limit(home, row)
@@ -220,21 +229,49 @@ def _task_wait(
         held = "a person to let it go: it is " + ("paused" if status == "paused" else "held")
         return Wait(str(reason or held), since, (f"`cortex resume {ident}`",))
     if status == "blocked":
-        freed = "configuring what it names; it goes on by itself then"
-        return Wait(str(reason or "something to be configured"), since, (freed,))
+        return Wait(str(reason or "something to be configured"), since, _blocked_ways(ident))
     if status == "awaiting_approval":
         return _approval_wait(home, ident, since)
     needs = _needs(home, ident, row)
     if needs and status in ("pending", "assigned"):
         return Wait(str(reason or "tasks that it needs"), since, tuple(needs))
     if _paused(home):
-        return Wait("the fleet is paused", since, ("`cortex resume`",))
+        return _paused_wait(home, ident, row, since)
     backoff = backoff_of(row, history)
     workers = _workers_wait(home, ident, reason, since)
     if backoff is not None and workers is None:
         waits = f"the time before step {backoff.step} is tried again, after: {backoff.reason}"
         return Wait(waits, backoff.since, backoff_ways(backoff))
     return workers
+
+
+def _blocked_ways(task_id: str) -> tuple[str, ...]:
+    """What helps a task whose means are not there, or were never meant: a slip of the pen."""
+    return (
+        "configuring what it names; it goes on by itself then",
+        f"`cortex edit {task_id}`, if it asks for the wrong thing",
+        f"or an end to waiting: `cortex cancel {task_id}`",
+    )
+
+
+def _paused_wait(home: Home, ident: str, row: Row, since: str | None) -> Wait:
+    """What a task waits for while the fleet is paused: its own running workers come first."""
+    running = [
+        one
+        for one in home.pool().get("active_workers") or ()
+        if isinstance(one, dict) and one.get("task_id") == ident
+    ]
+    if not running:
+        return Wait("the fleet is paused", since, ("`cortex resume`",))
+    ways = [_end_of(one) for one in running]
+    if any(step.get("status") in ("waiting", "ready") for step in row.get("steps") or ()):
+        ways.append("then `cortex resume`: the fleet is paused, and starts no further step")
+    return Wait("its workers", since, tuple(ways))
+
+
+def _end_of(worker: Row) -> str:
+    name = worker.get("worker_id") or worker.get("id")
+    return f"the end of {name}, {worker.get('status')} until {until(worker.get('timeout_at'))}"
 
 
 def _needs(home: Home, ident: str, row: Row) -> list[str]:
@@ -275,7 +312,7 @@ def _workers_wait(home: Home, ident: str, reason: object, since: str | None) -> 
             waiting.append(worker)
             freed.append(f"{name}, which waits: {worker.get('waiting_for') or 'for a free slot'}")
         else:
-            freed.append(f"the end of {name}, {status} until {until(worker.get('timeout_at'))}")
+            freed.append(_end_of(worker))
     if waiting and len(waiting) == len(freed):
         first = _worker_wait(home, waiting[0], since)
         if first is not None:

@@ -71,8 +71,9 @@ class Home:
         return read_document(self.paths.handoffs) or {}
 
     def schedules(self) -> list[Row]:
-        """The rows of schedules.json."""
-        return rows_of(read_document(self.paths.schedules), "scheduled_workers")
+        """The rows of schedules.json, each with a `status`: waiting for its next run, or paused."""
+        rows = rows_of(read_document(self.paths.schedules), "scheduled_workers")
+        return [{"status": "paused" if row.get("paused") else "waiting", **row} for row in rows]
 
     def tasks(self) -> list[Row]:
         """The rows of task-queue.json: open tasks and recently ended ones."""
@@ -81,6 +82,11 @@ class Home:
     def workers(self) -> list[Row]:
         """All rows of worker-pool.json, waiting ones first, each with a `worker_id`."""
         return [_with_worker_id(row) for row in rows_of(self.pool(), *WORKER_LISTS)]
+
+    def made_of(self, name: str) -> list[Row]:
+        """The tasks that came of a dropped file of that name, the youngest first."""
+        rows = [row for row in self.tasks() if _is_made_of(row, name)][::-1]
+        return rows or [row for row in self.archived("task") if _is_made_of(row, name)]
 
     def handoffs(self) -> list[Row]:
         """The rows of handoffs.json."""
@@ -180,6 +186,11 @@ class Home:
     def find_submitted(self, receipt: Receipt) -> Outcome | None:
         """What became of a drop, or None as long as nothing has."""
         return find_outcome(self.paths, receipt)
+
+
+def _is_made_of(row: Row, name: str) -> bool:
+    source = str(row.get("source"))
+    return source == name or source.startswith(f"{name}:")
 
 
 def _with_worker_id(row: Row) -> Row:

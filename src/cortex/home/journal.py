@@ -185,13 +185,17 @@ def _first_seq(path: Path) -> int | None:
     return int(match[1]) if match else None
 
 
+_RECORDS = ("task", "worker", "handoff", "escalation", "approval", "schedule")
+_ID_FIELDS = (*(f"{name}_id" for name in _RECORDS), "retry_of")
+
+
 def ids_of(line: Line) -> set[str]:
-    """The tasks, workers, handoffs and escalations that a line speaks of."""
+    """The tasks, workers, handoffs, escalations, approvals and schedules that a line speaks of."""
     found: set[str] = set()
     for event in line.events:
-        for name in ("task_id", "worker_id", "handoff_id", "escalation_id", "retry_of"):
+        for name in _ID_FIELDS:
             found.add(str(event.get(name)))
-        for name in ("task", "worker", "handoff", "escalation"):
+        for name in _RECORDS:
             record = event.get(name)
             if isinstance(record, dict):
                 found.update(str(record.get(key)) for key in ("id", "task_id", "retry_of"))

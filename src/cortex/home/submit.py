@@ -115,13 +115,14 @@ def _write(inbox: Path, name: str, data: bytes) -> None:
 
 def find_outcome(paths: HomePaths, receipt: Receipt) -> Outcome | None:
     """What became of the drop, or None as long as no daemon has taken it up and published it."""
-    if _waits(paths, receipt.name):
-        return None
+    waits = _waits(paths, receipt.name)
     # Only now: the reason is written before the file leaves the place where it waits. Looked for
     # first, a refusal that comes in between would be taken for a request that was taken up.
     rejection = rejection_of(paths, receipt.name)
     if rejection is not None:
         return Outcome(rejection=rejection)
+    if waits:
+        return None
     if receipt.kind != "task":
         return Outcome()
     rows = rows_of(read_document(paths.task_queue), "tasks")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -129,3 +130,36 @@ def test_the_last_events_are_found_without_reading_the_first(cortex: Any, sample
     assert len(cortex("events").out.splitlines()) == 20
     assert len(cortex("events", "--tail", "5000").out.splitlines()) == 2011
     assert cortex("events", "--tail", "0").out == ""
+
+
+def test_why_of_a_file_that_was_taken_up_tells_of_its_task(cortex: Any) -> None:
+    ran = cortex("why", "scan-3f2a.json")
+    assert ran.code == 0
+    assert "scan-3f2a.json was taken up as task-001" in ran.err
+    assert "worker-scan-002" in ran.out
+
+
+def test_logs_of_what_never_started_say_why(cortex: Any, sample: Any) -> None:
+    worker = sample.state.workers["worker-scan-003"]
+    worker.status, worker.reason, worker.ended_at = "failed", "no such repository", sample.at(60)
+    sample.publish()
+    ran = cortex("logs", "worker-scan-003")
+    assert "no attempt of worker-scan-003 has started: no such repository" in ran.err
+
+
+def test_a_log_folder_that_was_removed_by_hand_is_not_blamed_on_retention(
+    cortex: Any, sample: Any
+) -> None:
+    worker = sample.state.workers["worker-scan-001"]
+    shutil.rmtree(sample.root / worker.folder, ignore_errors=True)
+    ran = cortex("logs", "worker-scan-001")
+    assert "its folder is gone" in ran.err
+    assert worker.folder in ran.err
+    assert "retention" not in ran.err
+
+
+def test_a_long_log_is_written_in_blocks_and_whole(cortex: Any, sample: Any) -> None:
+    path = sample.root / sample.state.workers["worker-scan-002"].folder / "log.md"
+    path.write_text("".join(f"line {number} \x07\n" for number in range(9001)))
+    out = cortex("logs", "worker-scan-002").out
+    assert out == "".join(f"line {number} \\x07\n" for number in range(9001))

@@ -160,3 +160,27 @@ def test_tasks_that_caused_each_other_in_a_circle_end_the_walk(
 def test_an_unknown_id_is_named(home: Home) -> None:
     with pytest.raises(HomeError, match="task-404"):
         explain(home, "task-404")
+
+
+def test_in_a_paused_fleet_a_task_waits_for_its_running_worker_first(
+    home: Home, sample: SampleHome
+) -> None:
+    sample.paused = True
+    sample.publish()
+    wait = explain(home, "task-001").wait
+    assert wait is not None
+    assert wait.reason == "its workers"
+    assert wait.freed_by[0].startswith("the end of worker-scan-002")
+    assert "`cortex resume`" in wait.freed_by[-1]
+
+
+def test_what_is_blocked_can_be_corrected_or_cancelled_too(home: Home) -> None:
+    wait = explain(home, "task-002").wait
+    assert wait is not None
+    assert any("`cortex edit task-002`" in way for way in wait.freed_by)
+    assert any("`cortex cancel task-002`" in way for way in wait.freed_by)
+
+
+def test_a_dropped_file_that_was_taken_up_leads_to_its_tasks(home: Home) -> None:
+    assert [row["id"] for row in home.made_of("scan-3f2a.json")] == ["task-001"]
+    assert home.made_of("scan-3f2a") == []
