@@ -1,15 +1,19 @@
-"""What all tests share: Hypothesis gives a slow machine the time it needs, and in CI no test of a
-fault may be skipped: a fault that nobody caused is a promise that nobody looked at."""
+"""What all tests share: homes with a real daemon, of which nothing runs after the test. Hypothesis
+gives a slow machine the time it needs, and in CI no test of a fault may be skipped: a fault that
+nobody caused is a promise that nobody looked at."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from live_home import LiveHome, MakeHome
 
 settings.register_profile(
     "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
@@ -20,7 +24,7 @@ settings.load_profile("patient")
 NEVER_SKIPPED = ("crash", "sim", "e2e", "unit/store", "unit/runtime")
 #: Reasons for which a test may be skipped there all the same, each with why.
 ALLOWED_REASONS = {
-    "needs root and mkfs.ext4": "only root may mount a block device, which alone gives a true EIO",
+    "this user is not root": "only root may mount a block device, which alone gives a true EIO",
 }
 
 
@@ -55,3 +59,27 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, A
     report = yield
     _fail_if_skipped(report, collector.path)
     return report
+
+
+@pytest.fixture
+def make_home(tmp_path: Path) -> Iterator[MakeHome]:
+    """Makes homes; each daemon, worker and folder outside is gone after the test."""
+    from live_home import LiveHome
+
+    homes: list[LiveHome] = []
+
+    def make(name: str = "home", *, settings: str = "", **rest: object) -> LiveHome:
+        homes.append(LiveHome(tmp_path / name, settings, **rest))  # type: ignore[arg-type]
+        return homes[-1]
+
+    yield make
+    for home in homes:
+        home.close()
+
+
+@pytest.fixture
+def live(make_home: MakeHome) -> LiveHome:
+    """One home whose daemon serves, with short backoffs."""
+    home = make_home(settings="[workers]\nbackoff = 0.1\ngrace = 0.5\n")
+    home.start()
+    return home

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -17,3 +18,14 @@ def mount_namespace() -> list[str]:
     if unshare is None or subprocess.run([*command, "true"], capture_output=True).returncode:
         pytest.skip("no mount namespace to be had here")
     return command
+
+
+def scenario_program(file: str, scenario: str, folder: Path) -> str:
+    """The Python code that calls `scenario(folder)` of a test file, for an interpreter of its own
+    in such a namespace."""
+    test = Path(file)
+    places = [str(test.parent), str(Path(__file__).parent)]
+    return (
+        f"import sys; sys.path[:0] = {places!r}; import {test.stem} as test; "
+        f"test.{scenario}(test.Path({str(folder)!r}))"
+    )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from live_home import LiveHome
-from namespaces import mount_namespace
+from namespaces import mount_namespace, scenario_program
 
 SETTINGS = '[daemon]\nruntime_dir = "{run}"\n[workers]\nbackoff = 0.1\n[limits]\ntools = 1\n'
 TASKS = 60
@@ -21,7 +21,7 @@ TASKS = 60
 PREPARE = (
     'cd "$1" && mkdir room disk && mount -t tmpfs -o size=16m none room && truncate -s 64m room/img'
     " && mkfs.ext4 -q -O ^has_journal -E lazy_itable_init=1 room/img"
-    ' && mount -o loop,errors=continue room/img disk && cd "$2" && shift 2 && exec "$@"'
+    ' && mount -o loop,errors=continue room/img disk && cd / && shift && exec "$@"'
 )
 
 
@@ -72,12 +72,13 @@ def scenario(folder: Path) -> None:
 def test_a_journal_that_cannot_be_synced_ends_the_daemon_and_the_next_one_goes_on(
     tmp_path: Path,
 ) -> None:
-    if os.geteuid() != 0 or shutil.which("mkfs.ext4") is None:
-        pytest.skip("a file system on a loop device needs root and mkfs.ext4")
-    code = f"import conftest, test_daemon_eio as t; t.scenario(t.Path({str(tmp_path)!r}))"
-    here = str(Path(__file__).parent)
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a block device, and this user is not root")
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("mkfs.ext4 is not installed: apt-get install e2fsprogs")
+    code = scenario_program(__file__, "scenario", tmp_path)
     ran = subprocess.run(
-        [*mount_namespace(), "sh", "-c", PREPARE, "sh", tmp_path, here, sys.executable, "-c", code],
+        [*mount_namespace(), "sh", "-c", PREPARE, "sh", tmp_path, sys.executable, "-c", code],
         capture_output=True,
         text=True,
         timeout=110,

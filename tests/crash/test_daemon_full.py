@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from live_home import LiveHome
+from namespaces import mount_namespace, scenario_program
 
 SIZE = "12m"
 #: Mounts the tmpfs in a namespace of its own, and runs the scenario of this file there.
 IN_NAMESPACE = (
-    'mount -t tmpfs -o size="$1" tmpfs "$2" && cd "$3" && '
-    'exec "$4" -c "import conftest, test_daemon_full as t; t.scenario(t.Path(\\"$2\\"))"'
+    'mount -t tmpfs -o size="$1" tmpfs "$2" && cd / && exec "$3" -c "$4"'
 )
 KB = 1024
 
@@ -90,23 +87,11 @@ def ended(home: LiveHome, ident: str) -> bool:
     )
 
 
-def namespace() -> list[str] | None:
-    """The command that gives a mount namespace; None where there is none to be had."""
-    unshare = shutil.which("unshare")
-    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    command = [str(unshare), "--mount", *user]
-    if unshare is None or subprocess.run([*command, "true"], capture_output=True).returncode:
-        return None
-    return command
-
-
 def test_a_full_disk_is_said_waited_out_and_costs_nothing(tmp_path: Path) -> None:
-    command = namespace()
-    if command is None:
-        pytest.skip("no mount namespace to be had here")
-    where = str(Path(__file__).parent)
+    command = mount_namespace()
+    code = scenario_program(__file__, "scenario", tmp_path)
     ran = subprocess.run(
-        [*command, "sh", "-c", IN_NAMESPACE, "sh", SIZE, str(tmp_path), where, sys.executable],
+        [*command, "sh", "-c", IN_NAMESPACE, "sh", SIZE, str(tmp_path), sys.executable, code],
         capture_output=True,
         text=True,
         timeout=100,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from live_home import LiveHome, MakeHome
-from namespaces import mount_namespace
+from namespaces import mount_namespace, scenario_program
 
 SETTINGS = "[daemon]\nresync = 0.3\n[workers]\nbackoff = 0.1\ngrace = 0.5\nretries = 1\n"
 
@@ -262,7 +262,7 @@ def cannot_start(home: LiveHome, log: Path) -> None:
 
 def in_namespace(folder: Path, scenario: str) -> None:
     """Runs a scenario of this file where it may mount what it likes."""
-    code = f"import conftest, test_daemon_home as t; t.{scenario}(t.Path({str(folder)!r}))"
+    code = scenario_program(__file__, scenario, folder)
     ran = subprocess.run(
         [*mount_namespace(), sys.executable, "-c", code],
         cwd=Path(__file__).parent,

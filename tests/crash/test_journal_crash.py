@@ -1,8 +1,6 @@
 """The journal under real violence: kill -9 in the middle of commits, and a disk that is full."""
 
-import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +10,7 @@ import pytest
 
 from cortex.store.disk import RealDisk
 from cortex.store.journal import recover
+from namespaces import mount_namespace
 
 # Appends for ever and tells the seq of each line after its commit.
 _WRITER = """
@@ -95,11 +94,7 @@ def test_no_committed_line_is_lost_by_kill_9(tmp_path: Path, seed: int) -> None:
 
 
 def test_a_really_full_disk_only_delays_the_journal(tmp_path: Path) -> None:
-    unshare = shutil.which("unshare")
-    user = [] if os.geteuid() == 0 else ["--map-root-user"]
-    command = [str(unshare), "--mount", *user]
-    if unshare is None or subprocess.run([*command, "true"], capture_output=True).returncode:
-        pytest.skip("no mount namespace may be made here")
+    command = mount_namespace()
     script = 'mount -t tmpfs -o size=1m tmpfs "$1" && exec "$2" -c "$3" "$1"'
     done = subprocess.run(
         [*command, "sh", "-c", script, "sh", str(tmp_path), sys.executable, _FULL],
