@@ -245,6 +245,8 @@ def _is_document(work: ScanUnderWay, path: Path, name: str) -> bool:
     if isinstance(content, Problem):
         return False
     value = content[0][0]
+    if "kind" in value:
+        return False  # a request says of itself what it is; one to edit has a document's list
     if any(isinstance(value.get(key), list) for key in _LISTS_OF_DOCUMENTS):
         return True
     return "masters" in value and "worker_pool" in value

@@ -9,7 +9,7 @@ import json
 import random
 from typing import Any
 
-__all__ = ["GARBAGE", "any_name", "any_plan", "any_task", "as_yaml", "encoded"]
+__all__ = ["GARBAGE", "any_name", "any_plan", "any_schedule", "any_task", "as_yaml", "encoded"]
 
 _PRIORITIES = ("low", "medium", "medium", "high", "critical")
 
@@ -72,6 +72,10 @@ def any_task(chance: random.Random, number: int, known: list[str]) -> dict[str, 
         payload["hold"] = True
     if chance.random() < 0.1:
         payload["execution_mode"] = "direct"
+    if chance.random() < 0.05:
+        payload["approval"] = True
+    if chance.random() < 0.05:
+        payload["deadline"] = "2025-11-01T10:05:00Z"
     return payload
 
 
@@ -86,10 +90,26 @@ def any_plan(chance: random.Random) -> dict[str, Any]:
             "optional": chance.random() < 0.2,
             "token_budget": chance.choice((0, 1000, 5000)),
             "timeout": "5m",
+            "approval": chance.random() < 0.05,
         }
         for number, name in enumerate(names)
     ]
     return {"title": "a plan", "workers": steps, "priority": "medium"}
+
+
+def any_schedule(chance: random.Random, number: int) -> dict[str, Any]:
+    """Work that comes back, often; a second one of its id changes the first."""
+    payload: dict[str, Any] = {
+        "kind": "schedule",
+        "id": f"schedule-{chance.randint(1, 3)}",
+        "schedule": chance.choice(("every 1m", "every 5m", "*/5 * * * *", "hourly@5")),
+        "overlap": chance.choice(("skip", "allow")),
+        "paused": chance.random() < 0.1,
+    }
+    if chance.random() < 0.5:
+        return payload | {"command": ["comes", "back"], "timeout": "5m"}
+    repositories = [f"/srv/git/{number}-{n}" for n in range(chance.randint(1, 2))]
+    return payload | {"worker_type": "scan-worker", "repositories": repositories}
 
 
 def encoded(chance: random.Random, payload: dict[str, Any]) -> tuple[bytes, str]:

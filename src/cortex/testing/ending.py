@@ -100,6 +100,11 @@ class Ending:
         if state.budget.pool_available < 50_000:
             total = state.budget.total + 500_000
             return f"people: {run.people.ask(kind='budget', total_budget=total)}"
+        for schedule_id in state.schedules:
+            return f"people: {run.people.ask(kind='cancel', schedule_id=schedule_id)}"
+        for approval in state.approvals.values():
+            if approval.status == "pending":
+                return f"people: {run.people.ask(kind='approve', approval_id=approval.id)}"
         for task in state.tasks.values():
             if task.status == "paused" or (task.hold and task.status in OPEN_TASK):
                 return f"people: {run.people.ask(kind='resume', task_id=task.id)}"

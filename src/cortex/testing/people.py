@@ -16,7 +16,7 @@ from cortex.model.paths import HomePaths
 from cortex.store.drop import quoted, short_name
 from cortex.testing.disk import FakeDisk
 from cortex.testing.disk_files import File
-from cortex.testing.drops import GARBAGE, any_name, any_plan, any_task, encoded
+from cortex.testing.drops import GARBAGE, any_name, any_plan, any_schedule, any_task, encoded
 
 __all__ = ["Dropped", "People"]
 
@@ -69,6 +69,9 @@ class People:
             (self._drop_verb, 12),
             (self._answer_handoff, 2),
             (self._drop_budget, 2),
+            (self._drop_schedule, 1),
+            (self._answer_approval, 3),
+            (self._drop_edit, 4),
             (self._drop_slowly, 4),
             (self._drop_carelessly, 3),
             (self._drop_again, 2),
@@ -124,6 +127,9 @@ class People:
         kind = self.random.choice(("cancel", "cancel", "retry", "retry", "pause", "resume"))
         if kind in ("pause", "resume") and self.random.random() < 0.3:
             return self._drop_encoded({"kind": kind})
+        schedules = self.published(self.paths.schedules, "scheduled_workers")
+        if schedules and kind != "retry" and self.random.random() < 0.3:
+            return self._drop_encoded({"kind": kind, "schedule_id": self.random.choice(schedules)})
         known = [*self.task_ids, *self.published(self.paths.task_queue, "tasks"), "task-001"]
         request: dict[str, Any] = {"kind": kind, "task_id": self.random.choice(known)}
         if kind == "cancel" and self.random.random() < 0.3:
@@ -140,6 +146,39 @@ class People:
     def _drop_budget(self) -> str:
         total = self.random.choice((0, 1000, 150_000, 300_000))
         return self._drop_encoded({"kind": "budget", "total_budget": total})
+
+    def _drop_schedule(self) -> str:
+        return self._drop_encoded(any_schedule(self.random, self._count))
+
+    def _answer_approval(self) -> str:
+        kind = self.random.choice(("approve", "approve", "deny"))
+        rows = self.random.choice(("approval", "escalation"))
+        known = self.published(self.paths.handoffs, f"{rows}s", f"{rows}_id")
+        ident = self.random.choice([*known, f"{rows}-001"])
+        return self._drop_encoded({"kind": kind, f"{rows}_id": ident})
+
+    def _drop_edit(self) -> str:
+        """An edit as a program makes it: rows cut down to what changes, of an old version too."""
+        try:
+            document = json.loads(self.disk.content(self.paths.task_queue) or b"")
+            known = [row["id"] for row in document["tasks"]]
+            seq = document["journal_seq"] - self.random.choice((0, 0, 1, 7))
+        except (ValueError, KeyError, TypeError):
+            known, seq = [], 0
+        changes: tuple[dict[str, Any], ...] = (
+            {"title": f"changed {self._count}"},
+            {"priority": self.random.choice(("low", "critical")), "hold": False},
+            {"status": self.random.choice(("cancelled", "pending", "paused"))},
+            {"steps": []},
+        )
+        rows = [
+            {"id": ident, **self.random.choice(changes)}
+            for ident in self.random.sample(known, min(len(known), self.random.randint(0, 2)))
+        ]
+        if not rows:
+            rows = [{"title": f"added {self._count}", "command": ["added"], "timeout": "20s"}]
+        head = {"kind": "edit", "file": "task-queue.json", "journal_seq": max(0, seq)}
+        return self._drop_encoded({**head, "tasks": rows})
 
     def _drop_slowly(self) -> str:
         data = json.dumps(any_task(self.random, self._count, self.task_ids)).encode()

@@ -412,6 +412,17 @@ def test_documents_and_notes_in_coordination_are_no_drops(inbox: Inbox, name: st
     assert path.exists()
 
 
+def test_a_request_to_edit_right_in_coordination_is_a_drop_and_no_copy_of_a_document(
+    inbox: Inbox,
+) -> None:
+    """It has a document's list of rows."""
+    data = b'{"kind": "edit", "file": "task-queue.json", "journal_seq": 3, "tasks": [{"id": "a"}]}'
+    path = inbox.paths.coordination / "edit.json"
+    path.write_bytes(data)
+    inbox.later_s = 2
+    assert inbox.one().problem is None
+
+
 def test_a_copy_of_a_document_is_left_alone_with_one_note(inbox: Inbox) -> None:
     path = inbox.paths.coordination / "queue-backup.json"
     path.write_bytes(b'{"tasks": []}')
