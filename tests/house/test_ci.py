@@ -45,3 +45,11 @@ def test_a_skipped_test_of_a_fault_fails_in_ci_and_nowhere_else(tmp_path: Path, 
 
 def test_ci_says_that_it_is_ci() -> None:
     assert "CI=true" in (TESTS.parent / ".ci" / "run").read_text()
+
+
+def test_ci_runs_as_many_seeds_in_as_much_time_as_the_page_says_and_ends_with_the_tests() -> None:
+    campaign = "scripts/sim --runs 2000 --cpu 6m"
+    assert f"`{campaign}`" in (TESTS.parent / "docs" / "simulation.md").read_text()
+    *_, before, last = (TESTS.parent / ".ci" / "run").read_text().splitlines()
+    assert before.endswith(campaign)
+    assert last == "scripts/test"
