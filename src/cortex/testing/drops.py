@@ -102,7 +102,7 @@ def any_schedule(chance: random.Random, number: int) -> dict[str, Any]:
     payload: dict[str, Any] = {
         "kind": "schedule",
         "id": f"schedule-{chance.randint(1, 3)}",
-        "schedule": chance.choice(("every 1m", "every 5m", "*/5 * * * *", "hourly@5")),
+        "schedule": chance.choice(("every 1m", "every 5m", "*/5 * * * *", "hourly@05")),
         "overlap": chance.choice(("skip", "allow")),
         "paused": chance.random() < 0.1,
     }
