@@ -16,7 +16,7 @@ from cortex.model.owners import TASK_OWNERS
 from cortex.model.requests import TaskRequest, parse_request
 from cortex.model.state import TERMINAL_TASK, TERMINAL_WORKER, WAITING_WORKER, State, Task
 
-__all__ = ["edit_fields"]
+__all__ = ["edit_fields", "is_said_by"]
 
 Event = dict[str, Any]
 #: The names of a request where a row and a record have others.
@@ -64,6 +64,17 @@ def edit_fields(
         merged.events.append(_edited(task, fields))
     if hold is not None:
         merged.events += _hold(task, hold, verbs)
+
+
+def is_said_by(task: Task, name: str, value: Any) -> bool:
+    """Whether a value says what the task's field is already, in other words than its row: `normal`
+    for `medium`, an instant of another zone."""
+    if TASK_OWNERS.get(name) not in ("person", "before start"):
+        return False
+    try:
+        return bool(_checked(Difference(name, value, None)) == _record_value(task, name))
+    except RequestError:
+        return False
 
 
 def _checked(each: Difference) -> Any:

@@ -1,7 +1,7 @@
 """The rule of three ways for one row: which of its changed fields a person asks for.
 
-Old echoes of the daemon's own fields are passed over; a forged one, and what two people changed
-differently, is refused with both values.
+Old echoes of the daemon's own fields are passed over; what a person's field once was may be wished
+for. A forged value, and what two people changed differently, is refused with both values.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from cortex.model.owners import Owner
 
 __all__ = ["asked_of"]
 
+_AGAIN = "edit the file again if yours is to hold"
 _NO_HINTS: Mapping[str, str] = {}
 
 
@@ -40,11 +41,13 @@ def asked_of(
     asked = []
     for each in found:
         now = present.get(each.name)
-        if is_same(each.yours, now) or edit.had(place, each.name, each.yours):
-            continue
         owner = owner_of(each.name)
-        if owner == "derived":
+        if owner == "derived" or is_same(each.yours, now):
             continue
+        is_persons = owner in ("person", "before start")
+        had = edit.had(place, each.name, each.yours)
+        if had and not is_persons:
+            continue  # an old echo
         if owner == "daemon":
             instead = hints.get(each.name, "the file shows what is so")
             hint = f"leave it as it is; {instead}"
@@ -52,9 +55,13 @@ def asked_of(
         elif edit.base is None:
             reason = "the edit has no journal_seq, so it can only add rows"
             merged.refuse(where, reason, each, now, "keep the file's head when you change a row")
-        elif owner == "verb" or is_same(now, before.get(each.name)):
-            asked.append(each)
-        else:
+        elif owner != "verb" and not is_same(now, before.get(each.name)):
             reason = "was changed by somebody else since you opened the file"
-            merged.refuse(where, reason, each, now, "edit the file again if yours is to hold")
+            merged.refuse(where, reason, each, now, _AGAIN)
+        elif had:
+            # The same buffer saved twice has its effect once, also where others undid it between.
+            reason = "was so since you opened the file, and somebody changed it back"
+            merged.refuse(where, reason, each, now, _AGAIN)
+        else:
+            asked.append(each)
     return asked

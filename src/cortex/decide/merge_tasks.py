@@ -7,7 +7,7 @@ from typing import Any
 from cortex.decide.edit import Difference, Edit, Merged, Refusal, differences, is_same
 from cortex.decide.ending import cancel_tasks
 from cortex.decide.entry import Now
-from cortex.decide.merge_fields import edit_fields
+from cortex.decide.merge_fields import edit_fields, is_said_by
 from cortex.decide.merge_new_tasks import add_tasks
 from cortex.decide.merge_rows import asked_of
 from cortex.decide.merge_status import change_status
@@ -124,7 +124,13 @@ def _asked(state: State, edit: Edit, ident: str, row: Row, merged: Merged) -> li
     if task is None:
         _archived(ident, differences(row, edit.before.get(place, {})), merged)
         return []
-    return asked_of(edit, place, row, queue_row(state, task), task_owner, merged, _INSTEAD)
+    present = queue_row(state, task)
+    said = {
+        name: present.get(name)
+        for name, value in row.items()
+        if not is_same(value, present.get(name)) and is_said_by(task, name, value)
+    }
+    return asked_of(edit, place, row | said, present, task_owner, merged, _INSTEAD)
 
 
 def _archived(ident: str, found: list[Difference], merged: Merged) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cortex.decide.edit import Edit, is_same, rows_of
+from cortex.decide.edit import Edit, differences, rows_of
 from cortex.decide.evolve import evolve
 from cortex.decide.snapshot import document, row_of
 from cortex.model.journal_line import Line
@@ -36,7 +36,7 @@ def edit_since(name: str, content: Row, state: State, lines: Iterable[Line]) -> 
     rows = rows_of(name, content)
     same = frozenset(place for place, row in rows.items() if row == before.get(place))
     asked = {
-        place: {key for key, value in row.items() if not is_same(value, before[place].get(key))}
+        place: {each.name for each in differences(row, before[place])}
         for place, row in rows.items()
         if place in before and place not in same
     }

@@ -154,6 +154,53 @@ def test_what_two_people_changed_differently_is_refused_and_the_rest_goes_in(des
     assert (task.priority, task.title) == ("low", "renamed")
 
 
+def test_a_value_that_others_had_meanwhile_is_a_wish_all_the_same(desk: Desk) -> None:
+    task = a_task(desk, priority="high")
+    mine = changed(desk, task, priority="low")
+    for value in ("low", "critical"):
+        desk.save(changed(desk, task, priority=value))
+    (refusal,) = desk.save(mine).refusals
+    assert (refusal.field, refusal.yours, refusal.now) == ("priority", "low", "critical")
+    assert task.priority == "critical"
+    assert "somebody else" in refusal.reason
+
+
+@pytest.mark.parametrize("taken_out", [False, True])
+def test_a_wish_that_was_granted_and_undone_by_somebody_is_refused(
+    desk: Desk, taken_out: bool
+) -> None:
+    task = a_task(desk, extra={"note": "theirs"})
+    mine = changed(desk, task, note="mine")
+    if taken_out:
+        del row_in(mine, task.id)["note"]
+    assert desk.save(mine).changes
+    assert desk.save(mine) == Merged(), "once has the effect of twice"
+    desk.save(changed(desk, task, note="theirs"))
+    (refusal,) = desk.save(mine).refusals
+    assert (refusal.field, refusal.now) == ("note", "theirs")
+    assert "back" in refusal.reason
+    assert task.extra == {"note": "theirs"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("priority", "normal"),
+        ("timeout", "3m"),
+        ("deadline", "2025-12-01T02:00:00+02:00"),
+        ("scope", {"repository": "/srv/b", "paths": []}),
+        ("hold", None),
+    ],
+)
+def test_a_value_that_is_written_another_way_than_shown_is_taken_once(
+    desk: Desk, field: str, value: Any
+) -> None:
+    task = a_task(desk, priority="high", hold=True)
+    mine = changed(desk, task, **{field: value})
+    assert desk.save(mine).refusals == []
+    assert desk.save(mine) == Merged()
+
+
 def test_what_two_people_changed_alike_is_no_conflict(desk: Desk) -> None:
     task = a_task(desk)
     mine, theirs = desk.open(), desk.open()
