@@ -59,6 +59,25 @@ def test_the_written_unit_is_one_that_systemd_has_nothing_to_say_of(
     assert "KilMode" in verify(broken)
 
 
+def test_the_packaged_template_is_one_that_systemd_has_nothing_to_say_of(tmp_path: Path) -> None:
+    """It names a program that this machine need not have: the tree that is looked at has one."""
+    packaged = REPOSITORY / "packaging/systemd/cortexd@.service"
+    program = tmp_path / "usr/bin/cortexd"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    units = tmp_path / "etc/systemd/system"
+    units.mkdir(parents=True)
+    for needed in ("sysinit", "basic", "shutdown"):
+        (units / f"{needed}.target").write_text(f"[Unit]\nDescription={needed}\n")
+    unit = units / "cortexd@srv-fleet.service"
+    unit.write_bytes(packaged.read_bytes())
+    root = f"--root={tmp_path}"
+    assert verify(unit, root) == ""
+    program.chmod(0o644)
+    assert "/usr/bin/cortexd is not executable" in verify(unit, root)
+
+
 def test_a_users_unit_names_no_user_and_starts_with_the_users_manager(
     home: Path, tmp_path: Path
 ) -> None:
