@@ -10,11 +10,12 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from shim_home import ShimHome, usable_python
 
-from cortex.runtime.containment import probe
+from cortex.runtime.containment import Means, probe
 from cortex.runtime.executor import Limits
 from cortex.runtime.processes import all_pids, read_proc, stat_or_none
 from cortex.runtime.shim_groups import end_all, find_place, remove
@@ -244,6 +245,20 @@ def test_the_machine_can_be_asked_what_it_allows_without_a_trace() -> None:
     assert mine == []
 
 
+@pytest.mark.parametrize("automatic", ["namespace", "cgroup", "none"])
+def test_the_case_that_is_left_open_is_told_where_it_is_and_nowhere_else(
+    automatic: Literal["namespace", "cgroup", "none"],
+) -> None:
+    is_namespace = automatic == "namespace"
+    problem = "" if is_namespace else "unshare: not permitted"
+    means = Means(automatic, is_namespace, False, problem, (), "rlimit", "rlimit")
+    told = " ".join(means.sentences())
+    assert (
+        ("One case is left open" in told) == (automatic == "none") == (not means.leaves_no_orphans)
+    )
+    assert ("No pid namespace can be had: unshare: not permitted." in told) == (not is_namespace)
+
+
 def _parent(pid: int) -> int | None:
     stat = stat_or_none(pid)
     return stat.parent if stat else None
@@ -321,12 +336,16 @@ import sys
 from pathlib import Path
 sys.path[:0] = [{str(Path(__file__).parent)!r}, *{sys.path!r}]
 from shim_home import ShimHome
+from cortex.care.machine import containment
 from cortex.runtime.containment import probe
 from cortex.runtime.executor import StartFailed
 means = probe()
+assert means.automatic == "none" or sys.argv[2] == "groups", means
 assert not means.namespace and means.automatic != "namespace", means
 assert "No space left" in means.namespace_problem, means
-assert means.leaves_no_orphans or any("One case is left open" in s for s in means.sentences())
+(said,) = [finding for finding in containment() if finding.name == "containment"]
+assert said.level == "warn" and means.namespace_problem in said.remedy, said
+assert ("One case is left open" in said.remedy) == (means.automatic == "none"), said
 home = ShimHome(Path(sys.argv[1]) / "home")
 assert home.run("worker-cmd-001", "exit 3").code == 3
 assert home.look("worker-cmd-001").claim["contained"] == means.automatic
@@ -341,15 +360,18 @@ print("passed")
 """
 
 
-def test_where_namespaces_are_refused_auto_takes_the_next_best_and_the_probe_says_why(
-    tmp_path: Path,
+@pytest.mark.parametrize("left", ["groups", "nothing"])
+def test_where_namespaces_are_refused_auto_takes_the_next_best_and_the_doctor_says_what_is_open(
+    tmp_path: Path, left: str
 ) -> None:
-    narrow = 'echo 0 > /proc/sys/user/max_pid_namespaces && exec "$@"'
-    unshare = ["unshare", "--user", "--map-root-user", "sh", "-c", narrow, "sh"]
+    """With nothing left, the one case that no shim and no nursery can help is stated."""
+    hide = "mount -t tmpfs none /sys/fs/cgroup && " if left == "nothing" else ""
+    narrow = f'{hide}echo 0 > /proc/sys/user/max_pid_namespaces && exec "$@"'
+    unshare = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", narrow, "sh"]
     if subprocess.run([*unshare, "true"], capture_output=True).returncode != 0:
         pytest.skip("no user namespace here in which pid namespaces could be refused")
     done = subprocess.run(
-        [*unshare, sys.executable, "-c", REFUSED, tmp_path],
+        [*unshare, sys.executable, "-c", REFUSED, tmp_path, left],
         capture_output=True,
         text=True,
         timeout=60,
