@@ -149,7 +149,7 @@ def _wait(home: Home, found: Found, ident: str, history: list[Line]) -> Wait | N
         return _while_degraded(home, wait)
     start = f"starting a daemon, for none runs: cortexd --home {home.root}"
     if wait is not None:
-        return Wait(wait.reason, since, (start, *wait.freed_by))
+        return Wait(wait.reason, wait.since, (start, *wait.freed_by))
     return Wait("", since, (start,)) if found.kind == "task" else None
 
 
@@ -227,7 +227,8 @@ def _task_wait(
     reason = row.get("blocked_on") or row.get("waiting_for")
     if status == "paused" or row.get("hold"):
         held = "a person to let it go: it is " + ("paused" if status == "paused" else "held")
-        return Wait(str(reason or held), since, (f"`cortex resume {ident}`",))
+        held_at = next((line.at for line in reversed(history) if _holds(line, ident)), since)
+        return Wait(str(reason or held), held_at, (f"`cortex resume {ident}`",))
     if status == "blocked":
         return Wait(str(reason or "something to be configured"), since, _blocked_ways(ident))
     if status == "awaiting_approval":
@@ -272,6 +273,20 @@ def _paused_wait(home: Home, ident: str, row: Row, since: str | None) -> Wait:
 def _end_of(worker: Row) -> str:
     name = worker.get("worker_id") or worker.get("id")
     return f"the end of {name}, {worker.get('status')} until {until(worker.get('timeout_at'))}"
+
+
+def _holds(line: Line, ident: str) -> bool:
+    """Whether a person held or paused the task with this line, or it came to be held with it."""
+    for event in line.events:
+        record = event.get("task")
+        if isinstance(record, dict) and record.get("id") == ident and record.get("hold"):
+            return True
+        if event.get("task_id") == ident and (
+            event.get("event") == "task_paused"
+            or (event.get("event") == "task_edited" and event["fields"].get("hold"))
+        ):
+            return True
+    return False
 
 
 def _needs(home: Home, ident: str, row: Row) -> list[str]:

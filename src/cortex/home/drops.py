@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortex.home.documents import read_json
+from cortex.model.paths import DOCUMENT_NAMES
 from cortex.model.times import format_time
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def _refused(name: str, error: dict[str, object]) -> Dropped:
     where = f" ({', '.join(place)})" if place else ""
     at = error.get("at")
     again = f"then: cp coordination/rejected/{name} coordination/inbox/"
+    if _is_edit(error):
+        again = f"then: make the change again in coordination/{error['file']}"
     hint = error.get("hint") or "correct the file and drop it again"
     return Dropped(
         "rejected",
@@ -62,6 +65,13 @@ def _refused(name: str, error: dict[str, object]) -> Dropped:
         at if isinstance(at, str) else None,
         (str(hint), again),
     )
+
+
+def _is_edit(error: dict[str, object]) -> bool:
+    """Whether the reason is of a published file that somebody edited in place. A drop may have the
+    name of one too, but its receipt has a number before that."""
+    file = error.get("file")
+    return file in DOCUMENT_NAMES and str(error.get("receipt")).startswith(f"{file}.")
 
 
 def _waiting(home: Home, path: Path) -> Dropped:

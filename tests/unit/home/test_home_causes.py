@@ -145,6 +145,41 @@ def test_a_refused_drop_is_found_by_its_name(home: Home) -> None:
         assert find_drop(home, name) is None
 
 
+def test_a_refused_edit_is_made_again_in_its_file_and_a_drop_of_that_name_is_dropped_again(
+    home: Home,
+) -> None:
+    receipts = {"task-queue-4.json": "task-queue.json.412 53 18 17", "task-queue.json": "0004-x"}
+    for name, receipt in receipts.items():
+        told = {"file": "task-queue.json", "reason": "no", "hint": "so", "receipt": receipt}
+        (home.paths.rejected / f"{name}.error.json").write_text(json.dumps(told))
+    edit, drop = (find_drop(home, name) for name in receipts)
+    assert edit is not None
+    assert drop is not None
+    assert edit.freed_by[1] == "then: make the change again in coordination/task-queue.json"
+    assert drop.freed_by[1].endswith("cp coordination/rejected/task-queue.json coordination/inbox/")
+
+
+def test_what_is_held_waits_since_it_was_held_and_not_since_its_last_edit(
+    home: Home, sample: SampleHome
+) -> None:
+    held = {"event": "task_edited", "task_id": "task-002", "fields": {"hold": True}}
+    titled = {"event": "task_edited", "task_id": "task-002", "fields": {"title": "new"}}
+    sample.log(900, "person", "held", held)
+    sample.log(950, "person", "renamed", titled)
+    sample.state.tasks["task-002"].hold = True
+    sample.publish()
+    wait = explain(home, "task-002").wait
+    assert wait is not None
+    assert str(wait.since)[:19] == sample.at(900)[:19]
+    sample.log(960, "person", "paused", {"event": "task_paused", "task_id": "task-002"})
+    sample.log(970, "person", "renamed", titled)
+    sample.state.tasks["task-002"].status = "paused"
+    sample.publish()
+    paused = explain(home, "task-002").wait
+    assert paused is not None
+    assert str(paused.since)[:19] == sample.at(960)[:19]
+
+
 def test_an_ended_task_waits_for_nothing(home: Home) -> None:
     assert explain(home, "tests-nightly").wait is None
 
