@@ -5,6 +5,7 @@ What is expected is a tenth of each deadline; `bench/age` measures a home of 100
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,9 @@ HOT_BYTES = {
     "schedules.json": 10_000,
 }
 CHECKPOINT_BYTES = 3_000_000
+#: What the daemon may read until it serves; 10 MB are its own program.
+LINES_REPLAYED = 200
+READ_BYTES = 28_000_000
 
 
 @pytest.fixture
@@ -51,6 +55,7 @@ def test_a_home_of_many_tasks_starts_at_once_and_everything_is_found(
     began = time.monotonic()
     aged.start()
     assert time.monotonic() - began < START_S
+    assert_little_was_read(aged)
     old = TASKS // 3 // 100 * 100
     ident = f"task-{old}"
     for argv, word in (
@@ -67,10 +72,26 @@ def test_a_home_of_many_tasks_starts_at_once_and_everything_is_found(
         assert took_s < COMMAND_S, argv
     aged.run("new", "true")
     aged.until_ended("new")
+    aged.kill()
+    aged.start()
+    assert_little_was_read(aged)
     aged.stop()
     sizes = {path.name: path.stat().st_size for path in aged.paths.documents}
     assert all(size < HOT_BYTES[name] for name, size in sizes.items()), sizes
     assert aged.paths.checkpoint.stat().st_size < CHECKPOINT_BYTES
+
+
+def assert_little_was_read(home: LiveHome) -> None:
+    """As the daemon tells of its start, and as the kernel counts it: neither depends on load."""
+    assert home.daemon is not None
+    told = [json.loads(line) for line in home.log().splitlines()]
+    *_, replayed = (row["lines_replayed"] for row in told if "lines_replayed" in row)
+    counters = Path(f"/proc/{home.daemon.pid}/io").read_text()
+    read_bytes = int(counters.removeprefix("rchar: ").partition("\n")[0])
+    assert replayed < LINES_REPLAYED, replayed
+    assert read_bytes < READ_BYTES, read_bytes
+    journal_bytes = sum(path.stat().st_size for path in home.paths.journal.iterdir())
+    assert journal_bytes / 2 > READ_BYTES, "so reading all of it could not pass"
 
 
 def moment(days_ago: float) -> str:
