@@ -249,3 +249,30 @@ def test_a_key_that_is_known_is_said_to_make_nothing_new(fleet: Fleet) -> None:
     assert again.returncode == 0
     assert again.stdout.strip() == first
     assert f"nothing new: build-1 is {first} (" in again.stderr
+
+
+def test_following_a_task_that_asks_prints_the_question_and_both_answers(fleet: Fleet) -> None:
+    fleet.start()
+    following = fleet.popen("submit", "--command", "echo did it", "--approval", "--follow")
+    fleet.until(lambda: bool(fleet.home.approvals()))
+    name = fleet.home.approvals()[0]["approval_id"]
+    assert following.stdout is not None
+    printed = []
+    for line in following.stdout:
+        printed.append(line.strip())
+        if line.strip() == f"cortex deny {name}":
+            break
+    assert f"cortex approve {name}" in printed
+    assert any(f"asks for a yes or no ({name})" in line for line in printed)
+    assert fleet.run("approve", name).returncode == 0
+    rest, errors = following.communicate(timeout=DEADLINE_S)
+    assert following.returncode == 0, errors
+    assert "did it" in rest
+
+
+def test_a_command_that_fails_in_its_own_empty_folder_gets_a_hint(fleet: Fleet) -> None:
+    fleet.start()
+    ident = fleet.submit("--command", "ls Makefile", "--retries", "0")
+    fleet.run("wait", ident)
+    for command in ("why", "describe"):
+        assert "empty folder of its own" in fleet.run(command, ident).stdout

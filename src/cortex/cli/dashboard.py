@@ -11,14 +11,16 @@ from rich.text import Text
 
 from cortex.cli.ages import age, elapsed_s, short
 from cortex.cli.budget import budget_rows
-from cortex.cli.kinds import worker_time, worker_tokens
+from cortex.cli.kinds import waits_for, worker_time, worker_tokens
 from cortex.cli.table import Row, status_colour
 from cortex.cli.terminal import one_line
+from cortex.home.health import health_of
 from cortex.home.waiting import has_ended
 from cortex.model.times import format_time
 
 if TYPE_CHECKING:
     from cortex.home import Home
+    from cortex.home.health import Health
 
 __all__ = ["picture"]
 
@@ -30,8 +32,9 @@ def picture(home: Home, width: int, height: int | None) -> RenderableType:
     open_tasks = [row for row in tasks if not has_ended(str(row.get("status")))]
     active = [row for row in pool.get("active_workers") or [] if isinstance(row, dict)]
     waiting = [row for row in pool.get("queued_workers") or [] if isinstance(row, dict)]
-    amiss = _conditions(home, queue)
-    parts: list[RenderableType] = [_head(home, queue, width), *amiss]
+    health = health_of(home)
+    amiss = _conditions(health)
+    parts: list[RenderableType] = [_head(home, health, width), *amiss]
     parts.append(_counts(tasks, open_tasks, active, waiting, pool))
     parts += [Text(), _budget(budget, width), _metrics(budget)]
     taken = 12 + len(amiss) + len(budget.get("masters") or {})
@@ -41,19 +44,14 @@ def picture(home: Home, width: int, height: int | None) -> RenderableType:
     return Group(*parts)
 
 
-def _head(home: Home, queue: Row, width: int) -> Text:
-    daemon = home.daemon()
-    told = queue.get("daemon") if isinstance(queue.get("daemon"), dict) else {}
+def _head(home: Home, health: Health, width: int) -> Text:
     text = Text("cortex ", style="bold")
-    if not daemon.running:
+    if not health.daemon.running:
         text.append("no daemon runs", style="red")
     else:
-        status = one_line((told or {}).get("status", "running"))
-        text.append(status, style="green" if status == "running" else "bold red")
-        text.append(f" (pid {daemon.pid})" if daemon.pid else "")
-    if (told or {}).get("draining"):
-        text.append("  draining", style="yellow")
-    if (told or {}).get("paused"):
+        text.append(health.status, style="green" if health.is_well else "bold red")
+        text.append(f" (pid {health.daemon.pid})" if health.daemon.pid else "")
+    if health.head.get("paused"):
         text.append("  paused", style="yellow")
     text.append(f"  {one_line(home.root)}")  # last, for it may be cut
     now = f"{datetime.now(UTC):%H:%M:%S}Z"
@@ -62,22 +60,17 @@ def _head(home: Home, queue: Row, width: int) -> Text:
     return text
 
 
-def _conditions(home: Home, queue: Row) -> list[Text]:
-    """A line for each thing that is amiss."""
-    told = queue.get("daemon") if isinstance(queue.get("daemon"), dict) else {}
-    rows = (told or {}).get("conditions") or []
-    if not home.daemon().running:
-        return []
-    return [
-        Text(
+def _conditions(health: Health) -> list[Text]:
+    """A line for each thing that is amiss: what the daemon says, and what is seen without it."""
+    told = [
+        (
             f"{one_line(row.get('cause'))} (for {age(row.get('since'))})",
-            style="bold red" if row.get("degrading") else "yellow",
-            no_wrap=True,
-            overflow="ellipsis",
+            "bold red" if row.get("degrading") else "yellow",
         )
-        for row in rows
-        if isinstance(row, dict)
+        for row in health.conditions
     ]
+    told += [(one_line(text), "bold red") for text in health.seen]
+    return [Text(text, style=style, no_wrap=True, overflow="ellipsis") for text, style in told]
 
 
 def _counts(
@@ -119,6 +112,8 @@ def _budget(document: Row, width: int) -> Table:
 
 
 def _metrics(document: Row) -> Text:
+    if not document:
+        return Text("no budget yet; the first daemon writes it", style="dim")
     metrics = document.get("usage_metrics") or {}
     import time
 
@@ -187,7 +182,7 @@ def _waiting(open_tasks: list[Row], waiting: list[Row], most: int) -> Table:
     table.add_column("STATUS", no_wrap=True)
     table.add_column("FOR", no_wrap=True, overflow="ellipsis", ratio=1)
     still = [row for row in open_tasks if row.get("status") not in ("in_progress", "aggregating")]
-    rows = [(row.get("id"), row, row.get("blocked_on") or row.get("waiting_for")) for row in still]
+    rows = [(row.get("id"), row, waits_for(row)) for row in still]
     rows += [(row.get("id"), row, row.get("waiting_for")) for row in waiting]
     for ident, row, reason in rows[:most]:
         table.add_row(

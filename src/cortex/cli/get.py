@@ -78,7 +78,9 @@ def get(
     sort: Annotated[
         str | None, typer.Option("--sort", metavar="FIELD", help="By this field; -FIELD reverses.")
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", "-A", help="What was archived too.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", "-A", help="Also what was archived, and answered approvals.")
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Then a line for each row that changes.")
     ] = False,
@@ -167,6 +169,8 @@ class _Selection:
             ]
         if self.ids:
             return self._by_ids(home, rows)
+        if self.kind.name == "approvals" and not (self._everything or self.statuses):
+            rows = [row for row in rows if row.get("status") == "pending"]
         rows = [row for row in rows if self._wanted(row)]
         return self._sorted(rows)
 

@@ -17,7 +17,7 @@ from cortex.cli.table import Column, Row, status_colour
 if TYPE_CHECKING:
     from cortex.home import Home
 
-__all__ = ["KINDS", "Kind", "find_kind", "worker_time", "worker_tokens"]
+__all__ = ["KINDS", "Kind", "find_kind", "waits_for", "worker_time", "worker_tokens"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,16 @@ def _findings(row: Row) -> str:
 def _waiting(row: Row) -> object:
     if row.get("status") in ("failed", "cancelled", "completed"):
         return row.get("reason") or row.get("summary")
-    return row.get("blocked_on") or row.get("waiting_for")
+    return waits_for(row)
+
+
+def waits_for(row: Row) -> object:
+    """What an open task or worker waits for, in words; None where nothing is told."""
+    told = row.get("blocked_on") or row.get("waiting_for")
+    if told or not (row.get("hold") or row.get("status") == "paused"):
+        return told
+    word = "paused" if row.get("status") == "paused" else "held"
+    return f"{word}: `cortex resume {row.get('id')}`"
 
 
 def _task_title(row: Row) -> str:

@@ -144,7 +144,7 @@ _START = """\b
 First steps:
   cortex init ~/fleet && cd ~/fleet
   cortexd &
-  cortex submit --title "Run the tests" --command "make test" --follow
+  cortex submit --command "make test" -r ~/src/app --follow
   cortex get tasks
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 time limit, 4 no daemon runs."""

@@ -160,7 +160,13 @@ def phrase(event: Event) -> str:
 def line_text(line: Line) -> tuple[str, str, str]:
     """Time, who, and what with why, each on one line."""
     why = one_line(line.why)
-    said = [text for event in line.events if (text := phrase(event)) and text not in why]
+    ended = {event.get("worker_id") for event in line.events if event["event"] == "worker_ended"}
+    told = [
+        event
+        for event in line.events
+        if event["event"] != "worker_running" or event.get("worker_id") not in ended
+    ]
+    said = [text for event in told if (text := phrase(event)) and text not in why]
     what = "; ".join(dict.fromkeys(said))
     text = f"{what}: {why}" if what and why and why not in what else what or why
     return clock(line.at), one_line(line.by), text

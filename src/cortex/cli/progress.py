@@ -70,6 +70,7 @@ def follow_tasks(
     two seconds.
     """
     view = _view(console)
+    asked: set[str] = set()
     start = present = open_at = time.monotonic()
     # Closed here: left to the garbage collector, its end would swallow a Ctrl-C that arrives in it.
     changes: Any = home.follow(every_s=_TICK_S)
@@ -77,6 +78,10 @@ def follow_tasks(
         for _ in changes:
             seen = _look(home, task_ids)
             view.show(seen)
+            for text in _asks(home, seen):
+                if text not in asked:
+                    asked.add(text)
+                    view.note(text)
             now = time.monotonic()
             open_at = open_at if seen.ended else now
             # The documents are published one after another: the workers' may be a moment behind.
@@ -102,6 +107,28 @@ def _look(home: Home, task_ids: Sequence[str]) -> _Seen:
     workers.sort(key=lambda row: str(row.get("worker_id")))
     missing = tuple(ident for ident, row in rows.items() if row is None)
     return _Seen(tasks, workers, missing)
+
+
+def _asks(home: Home, seen: _Seen) -> list[str]:
+    """What only a person can end, with the commands that end it; one text for each."""
+    pending = [row for row in home.approvals() if row.get("status") == "pending"]
+    texts = []
+    for row in pending:
+        if row.get("task_id") in seen.tasks:
+            name, asks = one_line(row.get("approval_id")), one_line(row.get("reason"))
+            texts.append(
+                f"{row['task_id']} asks for a yes or no ({name}): {asks}\n"
+                f"  cortex approve {name}\n  cortex deny {name}"
+            )
+    for ident, row in seen.tasks.items():
+        status = row.get("status")
+        if status == "blocked":
+            waits = one_line(row.get("blocked_on") or "it lacks something")
+            texts.append(f"{ident} goes on when that is there: {waits}\n  cortex cancel {ident}")
+        elif status == "paused" or (row.get("hold") and status not in _ENDED_TASK):
+            word = "paused" if status == "paused" else "held"
+            texts.append(f"{ident} is {word} until a person lets it go\n  cortex resume {ident}")
+    return texts
 
 
 def _view(console: Console) -> _Screen | _Lines:
@@ -207,7 +234,7 @@ class _Lines:
         state = (status, *more)
         if self._said.get(key) != state:
             self._said[key] = state
-            self.note(f"{ident:<16} {status!s:<12} {text}".rstrip())
+            self.note(f"{ident:<16} {status!s:<17} {text}".rstrip())
 
 
 # --- a terminal

@@ -21,7 +21,7 @@ __all__ = ["EXAMPLES", "published_schedule", "schedule"]
 EXAMPLES = """
   cortex schedule daily@09:00 --type security-scan -r ../app -r ../site
   cortex schedule "weekly@mon 06:30" -w scan -r ../app -z Europe/Berlin
-  cortex schedule "*/30 8-18 * * 1-5" --command "make smoke-test" --id smoke
+  cortex schedule "*/30 8-18 * * 1-5" -c "make smoke" -r ../app --id smoke
   cortex get schedules
   cortex pause smoke; cortex resume smoke; cortex cancel smoke
 

@@ -12,7 +12,7 @@ from cortex.cli.events import print_line
 from cortex.cli.kinds import worker_time, worker_tokens
 from cortex.cli.table import Column, Row, Table, status_colour
 from cortex.cli.terminal import clean, colours, one_line, paint
-from cortex.cli.why import print_wait
+from cortex.cli.why import print_hint, print_wait
 
 if TYPE_CHECKING:
     from cortex.home import Home
@@ -87,6 +87,7 @@ def task(home: Home, row: Row, explanation: Explanation) -> None:
             ("handoff", row.get("handoff_id")),
         ]
     )
+    print_hint(row)
     steps = [step for step in row.get("steps") or [] if isinstance(step, dict)]
     if steps:
         _head("Plan")

@@ -105,7 +105,10 @@ def _show(health: Health, facts: Row) -> None:
     print(f"home     {one_line(facts['home'])}")
     print(f"workers  {workers['live']} live, {workers['waiting']} waiting")
     print(f"tasks    {tasks['open']} open, {waiting}")
-    print(f"budget   {budget['free']:,} of {budget['total']:,} free, reset in {left}")
+    if facts["resets_at"] is None:
+        print("budget   none yet; the first daemon writes it")
+    else:
+        print(f"budget   {budget['free']:,} of {budget['total']:,} free, reset in {left}")
 
 
 def _condition(row: Row, on: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,15 +23,18 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLES", "local_paths", "submit"]
 
 EXAMPLES = """
-  cortex submit --title "Run the tests" --command "make test"
+  cortex submit --title "Run the tests" --command "make test" -r ../app
   cortex submit --type security-scan --repository . --follow
   cortex submit --type security-scan -r ../app -r ../site --priority high
   cortex submit task.json more.yaml many.jsonl
   echo '{"title": "Hello", "command": "echo hi"}' | cortex submit -
-  id=$(cortex submit --command "make" -o name) && cortex wait "$id"
+  id=$(cortex submit --command "make" -r . -o name) && cortex wait "$id"
 
 It is the same as writing the file into coordination/inbox/ yourself.
 """
+
+#: A URL, or the HOST:PATH of ssh.
+_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[^/]+:")
 
 
 def submit(
@@ -49,6 +53,7 @@ def submit(
     runtime: opts.Runtime = None,
     deadline: opts.Deadline = None,
     hold: opts.Hold = False,
+    approval: opts.Approval = False,
     follow: opts.Follow = False,
     output: opts.Form = None,
     home: HomeOption = None,
@@ -73,6 +78,7 @@ def submit(
         "runtime": runtime,
         "deadline": deadline,
         "hold": hold or None,
+        "approval": approval or None,
     }
     options = {name: value for name, value in options.items() if value is not None}
     if output in (Output.yaml, Output.wide):
@@ -96,11 +102,16 @@ def _scope(repositories: list[str] | None) -> dict[str, Any] | None:
 
 
 def local_paths(repositories: list[str]) -> list[str]:
-    """Repositories as the daemon can find them: what is a folder here, by its full path."""
-    return [
-        str(Path(text).expanduser().resolve()) if Path(text).expanduser().exists() else text
-        for text in repositories
-    ]
+    """Repositories as the daemon can find them: local ones by their full path, for it stands
+    elsewhere. Warns of those that are not there; they may come until the work starts."""
+    return [text if _REMOTE.match(text) else _full_path(text) for text in repositories]
+
+
+def _full_path(text: str) -> str:
+    path = Path(text).expanduser().resolve()
+    if not path.exists():
+        note(f"--repository: there is no folder {path}; handed in as it is")
+    return str(path)
 
 
 def _drop_options(home: Home, options: dict[str, Any]) -> Receipt:

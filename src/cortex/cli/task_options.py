@@ -26,7 +26,13 @@ TypeName = Annotated[
 ]
 CommandLine = Annotated[
     str | None,
-    typer.Option("--command", "-c", metavar="LINE", help="A shell line that is the whole task."),
+    typer.Option(
+        "--command",
+        "-c",
+        metavar="LINE",
+        help="A shell line that is the whole task; runs in the repository of -r, else in an empty "
+        "folder of its own.",
+    ),
 ]
 Repositories = Annotated[
     _Many, typer.Option("--repository", "-r", metavar="PATH", help="Its scope; repeatable.")
@@ -55,13 +61,16 @@ Retries = Annotated[
     typer.Option("--retries", metavar="N", min=0, help="Further attempts after a failed one."),
 ]
 Runtime = Annotated[
-    str | None, typer.Option("--runtime", metavar="NAME", help="auto, tools, command, agent, …")
+    str | None, typer.Option("--runtime", metavar="NAME", help="auto, tools or command.")
 ]
 Deadline = Annotated[
     str | None,
     typer.Option("--deadline", metavar="TIME", help="RFC 3339: 2025-11-01T12:00:00Z."),
 ]
 Hold = Annotated[bool, typer.Option("--hold", help="Start nothing before `resume`.")]
+Approval = Annotated[
+    bool, typer.Option("--approval", help="Start nothing before a person's `cortex approve`.")
+]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show the progress until it ends.")]
 Form = Annotated[
     Output | None,

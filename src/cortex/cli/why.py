@@ -16,11 +16,11 @@ from cortex.cli.terminal import colours, note, one_line, paint, width
 from cortex.model.errors import HomeError
 
 if TYPE_CHECKING:
-    from cortex.home import Home
+    from cortex.home import Home, Row
     from cortex.home.causes import Explanation
     from cortex.home.drops import Dropped
 
-__all__ = ["EXAMPLES", "print_wait", "why"]
+__all__ = ["EXAMPLES", "print_hint", "print_wait", "why"]
 
 EXAMPLES = """
   cortex why task-010               how it came to be, what it waits for
@@ -147,7 +147,17 @@ def _print(explanation: Explanation, everything: bool) -> None:
     reason = row.get("reason") or row.get("error") or row.get("summary")
     if ended and reason:
         print(f"  {one_line(reason)}")
+    print_hint(row)
     print_wait(explanation)
+
+
+def print_hint(row: Row) -> None:
+    """What a command that failed in an empty folder perhaps lacked."""
+    scope = row.get("scope")
+    named = isinstance(scope, dict) and (scope.get("repository") or scope.get("repositories"))
+    if row.get("status") == "failed" and row.get("command") and not named:
+        hint = "it ran in an empty folder of its own; `cortex submit … -r PATH` names a repository"
+        _told("hint", hint)
 
 
 def print_wait(explanation: Explanation) -> None:

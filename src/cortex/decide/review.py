@@ -20,6 +20,8 @@ __all__ = ["Observed", "review"]
 
 Event = dict[str, Any]
 
+_SUMMARY_LENGTH = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Observed:
@@ -150,7 +152,7 @@ def _by_results(observed: Observed, settings: Settings) -> Verdict:
     if results is None:
         if observed.deliverables or observed.has_schema:
             return Verdict("failed", "exit 0, but it wrote no results.json, as its type demands")
-        return Verdict("completed", summary=observed.tail.strip()[-500:] or None, accepted=True)
+        return Verdict("completed", summary=_last_words(observed.tail) or None, accepted=True)
     if results.get("status") == "failed":
         reason = str(results.get("error") or results.get("summary") or "it says that it failed")
         return Verdict("failed", reason[:500], permanent=bool(results.get("permanent")))
@@ -160,8 +162,18 @@ def _by_results(observed: Observed, settings: Settings) -> Verdict:
     partial = results.get("status") == "partial"
     if partial and not settings.workers.accept_partial:
         return Verdict("failed", "only partial, and partial results are not accepted here")
-    summary = str(results.get("summary") or observed.tail.strip()[-500:] or "") or None
+    summary = str(results.get("summary") or _last_words(observed.tail) or "") or None
     return Verdict("completed", summary=summary, partial=partial, accepted=True)
+
+
+def _last_words(tail: str) -> str:
+    """The end of what was printed, from the beginning of a line; `…` before a line that is cut."""
+    text = tail.strip()
+    if len(text) <= _SUMMARY_LENGTH:
+        return text
+    cut = text[-(_SUMMARY_LENGTH - 1) :]
+    _, newline, whole = cut.partition("\n")
+    return whole if newline else f"…{cut}"
 
 
 def _tokens(worker: Worker, observed: Observed) -> tuple[int, int]:

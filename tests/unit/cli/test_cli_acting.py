@@ -237,3 +237,23 @@ def test_init_says_what_it_kept(cortex: Any, tmp_path: Path) -> None:
     mine.write_text("mine\n")
     ran = cortex("init", str(tmp_path / "new"))
     assert "kept      agents/masters/security-master.md (yours)" in ran.out
+
+
+def test_local_folders_are_handed_in_by_their_full_path_and_missing_ones_are_told(
+    cortex: Any, sample: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    url = "https://forge.example/shop.git"
+    ran = cortex(
+        "submit", "-c", "make", "-r", "here", "-r", "../shop", "-r", url, "-r", "git@forge:shop",
+        "--approval",
+    )  # fmt: skip
+    assert ran.code == 0
+    (payload,) = dropped(sample)
+    missing = str(tmp_path.parent / "shop")
+    scope = [str(tmp_path / "here"), missing, url, "git@forge:shop"]
+    assert payload["scope"]["repositories"] == scope
+    assert payload["approval"] is True
+    assert f"there is no folder {missing}" in ran.err
+    assert "here;" not in ran.err

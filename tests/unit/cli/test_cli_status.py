@@ -95,3 +95,24 @@ def test_forms_that_are_for_lists_are_refused(cortex: Any, sample: Any) -> None:
     ran = cortex("status", "-o", "wide")
     assert ran.code == 2
     assert "json" in ran.err
+
+
+def test_top_tells_what_is_seen_of_a_hung_daemon_as_status_does(
+    cortex: Any, sample: Any, run_daemon: RunDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_daemon(sample.root)
+    (sample.paths.inbox / "task.json").write_text("{}")
+    later = time.time() + 60
+    monkeypatch.setattr(time, "time", lambda: later)
+    out = cortex("top", "--once").out
+    assert "cortex degraded" in out
+    assert "inbox/task.json" in out
+    (sample.paths.inbox / "task.json").unlink()
+
+
+def test_a_new_home_has_no_budget_yet_rather_than_none_left(cortex: Any, tmp_path: Path) -> None:
+    assert cortex("init", str(tmp_path / "new")).code == 0
+    for command in (("status",), ("top", "--once")):
+        out = cortex("--home", str(tmp_path / "new"), *command).out
+        assert "none yet" in out or "no budget yet" in out
+        assert "reset in" not in out

@@ -282,3 +282,12 @@ def test_unspent_tokens_of_a_start_that_is_put_back_return_in_full() -> None:
     fleet.admit()
     assert worker.status == "approved"
     assert fleet.state.budget.pool_available == 64_000
+
+
+def test_the_summary_of_a_long_output_begins_at_a_line_or_says_that_it_is_cut() -> None:
+    lines = "\n".join(f"line {number}" for number in range(500))
+    summary = str(ended(code=0, tail=lines)[1])
+    assert summary.startswith("line ")
+    assert summary.endswith("line 499")
+    assert len(summary) <= 500
+    assert ended(code=0, tail="x" * 900) == ("completed", "…" + "x" * 499)
