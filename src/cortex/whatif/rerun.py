@@ -172,6 +172,7 @@ class _Rerun:
         log = _Log(self._result.faults)
         no_effects = cast(Effects, None)
         self._context = Context(engine, no_effects, paths, settings, catalog, log)
+        self._context.inbox_seen = True  # what is replayed here comes from no inbox
         self._context.cores = cores
         gathering = cast(Gathering, _Gathering(self._gather))
         self._masters = MastersController(self._context, gathering)
