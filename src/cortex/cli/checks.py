@@ -31,6 +31,8 @@ class Problem:
     line: int | None = None
     field: str | None = None
     hint: str | None = None
+    #: It can be used as it is, but is perhaps not meant so.
+    is_warning: bool = False
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
@@ -174,15 +176,18 @@ def _drop(path: Path, data: bytes) -> list[Problem]:
         payloads = read_payloads(path, data)
     except JsonProblem as problem:
         return [Problem(str(path), problem.message, problem.line, problem.field)]
-    from cortex.cli.unknown_fields import warn_unknown_fields
+    from cortex.cli.unknown_fields import unknown_fields
 
-    warn_unknown_fields(str(path), data)
-    problems = []
+    text = data.decode("utf-8", "replace")
+    problems = [
+        Problem(str(path), said, line_of_field(text, field), is_warning=True)
+        for field, said in unknown_fields(str(path), data)
+    ]
     for first_line, payload in payloads:
         try:
             parse_request(payload)
         except RequestError as error:
-            line = first_line or line_of_field(data.decode("utf-8", "replace"), error.field)
+            line = first_line or line_of_field(text, error.field)
             problems.append(Problem(str(path), error.message, line, error.field, error.hint))
     return problems
 

@@ -88,6 +88,7 @@ def task(home: Home, row: Row, explanation: Explanation) -> None:
         ]
     )
     print_hint(row)
+    _unknown(row)
     steps = [step for step in row.get("steps") or [] if isinstance(step, dict)]
     if steps:
         _head("Plan")
@@ -97,6 +98,16 @@ def task(home: Home, row: Row, explanation: Explanation) -> None:
         _head("Workers")
         _table(_WORKER_COLUMNS, workers)
     _files(home, row.get("result_location"), [one.get("result_location") for one in workers])
+
+
+def _unknown(row: Row) -> None:
+    """Fields that came with the task and mean nothing here: perhaps slips of the pen."""
+    from cortex.model.owners import TASK_OWNERS
+
+    strange = {name: value for name, value in row.items() if name not in TASK_OWNERS}
+    if strange:
+        _head("Fields that mean nothing here")
+        _fields((f"{name} ", value) for name, value in strange.items())
 
 
 def _tokens(row: Row) -> str:

@@ -1,4 +1,4 @@
-"""Warns of task fields that no one knows: they are allowed and kept, but often a slip of the pen.
+"""Tells of task fields that no one knows: they are allowed and kept, but often a slip of the pen.
 
 What is wrong with a task is said by `checks` and by the daemon, not here.
 """
@@ -6,26 +6,51 @@ What is wrong with a task is said by `checks` and by the daemon, not here.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
 from cortex.cli.terminal import note
 
-__all__ = ["warn_unknown_fields"]
+__all__ = ["unknown_fields", "warn_unknown_fields"]
 
 
 def warn_unknown_fields(name: str, data: bytes) -> None:
     """One line on stderr for each unknown field of the tasks in this file; none if unreadable."""
+    for _, text in unknown_fields(name, data):
+        note(f"{name}: {text}")
+
+
+def unknown_fields(name: str, data: bytes) -> list[tuple[str, str]]:
+    """(field, a sentence about it) for each unknown field of the tasks in this file.
+
+    A scope may have keys of one's own, so only those that are nearly a known one are told of.
+    """
     from cortex.cli.checks import read_payloads
-    from cortex.model.requests import TaskRequest
+    from cortex.model.requests import Scope, TaskRequest
     from cortex.model.strict_json import JsonProblem
 
     try:
         payloads = [payload for _, payload in read_payloads(Path(name), data)]
     except JsonProblem:
-        return
-    known = TaskRequest.model_fields
+        return []
     tasks = [one for one in payloads if isinstance(one, dict) and one.get("kind", "task") == "task"]
-    for field in dict.fromkeys(str(key) for task in tasks for key in task if key not in known):
-        near = difflib.get_close_matches(field, known, 1)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
-        note(f"{name}: unknown field {field!r}, kept as it is{meant}")
+    found = {}
+    for task in tasks:
+        for field, near in _strange(task, TaskRequest.model_fields):
+            found[field] = f"unknown field {field!r}, kept as it is{_meant(near)}"
+        scope = task.get("scope")
+        for field, near in _strange(scope, Scope.model_fields) if isinstance(scope, dict) else ():
+            if near is not None:
+                found[f"scope.{field}"] = f"unknown field 'scope.{field}', kept{_meant(near)}"
+    return list(found.items())
+
+
+def _strange(value: dict[str, object], known: Iterable[str]) -> list[tuple[str, str | None]]:
+    """The fields that are not known, each with the known one that it resembles most, or None."""
+    names = list(known)
+    strange = [str(field) for field in value if field not in names]
+    return [(one, next(iter(difflib.get_close_matches(one, names, 1)), None)) for one in strange]
+
+
+def _meant(near: str | None) -> str:
+    return f"; did you mean {near!r}?" if near else ""

@@ -45,16 +45,23 @@ def validate(
         problems, count = [problem for path in files for problem in check_file(path)], len(files)
     else:
         problems, count = check_home(open_home(home).paths)
+    wrong = [problem for problem in problems if not problem.is_warning]
     if output is Output.json:
         print_json([asdict(problem) for problem in problems])
     else:
         for problem in problems:
             print(clean(problem))
-        looked = f"{count} file{'s' if count != 1 else ''} looked at"
-        if problems:
-            number = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
-            print(f"{looked}, {paint(number, 'red', on=colours())}")
-        else:
-            print(f"{looked}, {paint('nothing wrong', 'green', on=colours())}")
-    if problems:
+        _sum_up(count, len(wrong), len(problems) - len(wrong))
+    if wrong:
         raise typer.Exit(exits.FAILED)
+
+
+def _sum_up(files: int, problems: int, warnings: int) -> None:
+    """The last line: how many files, and how much of each is amiss."""
+    counted = [
+        paint(f"{count} {word}{'s' if count != 1 else ''}", colour, on=colours())
+        for count, word, colour in ((problems, "problem", "red"), (warnings, "warning", "yellow"))
+        if count
+    ]
+    said = ", ".join(counted or [paint("nothing wrong", "green", on=colours())])
+    print(f"{files} file{'s' if files != 1 else ''} looked at, {said}")

@@ -81,7 +81,7 @@ def test_an_unknown_field_is_kept_and_warned_of(cortex: Any, tmp_path: Path, com
     ran = cortex(command, str(tmp_path / "t.json"))
     assert ran.code == 0
     said = "unknown field 'pririty', kept as it is; did you mean 'priority'?"
-    assert ran.err.count(said) == 1
+    assert (ran.out if command == "validate" else ran.err).count(said) == 1
 
 
 def test_following_a_submission_needs_a_daemon(cortex: Any, sample: Any) -> None:
@@ -257,3 +257,27 @@ def test_local_folders_are_handed_in_by_their_full_path_and_missing_ones_are_tol
     assert payload["approval"] is True
     assert f"there is no folder {missing}" in ran.err
     assert "here;" not in ran.err
+
+
+def test_what_is_perhaps_a_slip_of_the_pen_is_a_warning_and_not_nothing(
+    cortex: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "task.json"
+    scope = '{"repository": "/a", "workspce": "clone", "colour": 1}'
+    path.write_text('{\n"title": "x",\n"scope":\n' + scope + ',\n"piority": "high"}')
+    ran = cortex("validate", str(path))
+    assert ran.code == 0
+    assert f"{path}:4: unknown field 'scope.workspce', kept; did you mean 'workspace'?" in ran.out
+    assert f"{path}:5: unknown field 'piority', kept as it is; did you mean" in ran.out
+    assert "colour" not in ran.out
+    assert "nothing wrong" not in ran.out
+    assert "1 file looked at, 2 warnings" in ran.out
+
+
+def test_describe_shows_the_fields_of_a_drop_that_mean_nothing(cortex: Any, sample: Any) -> None:
+    assert "mean nothing" not in cortex("describe", "task-001").out
+    sample.state.tasks["task-001"].extra = {"piority": "high"}
+    sample.publish()
+    out = cortex("describe", "task-001").out
+    assert "Fields that mean nothing here" in out
+    assert "piority" in out
