@@ -12,9 +12,7 @@ from namespaces import mount_namespace, scenario_program
 
 SIZE = "12m"
 #: Mounts the tmpfs in a namespace of its own, and runs the scenario of this file there.
-IN_NAMESPACE = (
-    'mount -t tmpfs -o size="$1" tmpfs "$2" && cd / && exec "$3" -c "$4"'
-)
+IN_NAMESPACE = 'mount -t tmpfs -o size="$1" tmpfs "$2" && cd / && exec "$3" -c "$4"'
 KB = 1024
 
 
