@@ -194,6 +194,8 @@ def test_without_file_events_drops_and_edits_are_found_by_looking_and_that_is_sa
 ) -> None:
     script = f'echo 0 > /proc/sys/user/{limit} && exec "$@"'
     alone = ("unshare", "--user", "--map-root-user", "sh", "-c", script, "sh")
+    if subprocess.run([*alone, "true"], capture_output=True).returncode != 0:
+        pytest.skip("no user namespace can be made here, as in a chroot")
     cortexd = str(Path(sys.executable).parent / "cortexd")
     home = make_home(settings=SETTINGS, program=(*alone, cortexd))
     home.start()

@@ -113,7 +113,7 @@ def test_the_program_holds_only_its_stdio_and_the_lock(home: ShimHome) -> None:
     for line in record.tail.splitlines():
         number, target = line.split(" ", 1)
         held[int(number)] = target
-    assert held.pop(0) == "/dev/null"
+    assert held.pop(0).endswith("/dev/null")  # seen from outside of a chroot, where there is one
     assert held.pop(1) == held.pop(2)
     assert [Path(target).name for target in held.values()] == ["lock"]
 

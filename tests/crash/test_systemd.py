@@ -42,6 +42,8 @@ def nothing_to_boot() -> str | None:
         return "only root can boot a container"
     if shutil.which("systemd-nspawn") is None or not Path("/usr/lib/systemd/systemd").exists():
         return "systemd-nspawn is not installed: apt-get install systemd-container"
+    if not Path("/sys/fs/cgroup").is_mount():
+        return "no control groups are mounted here, as in a chroot"
     return None
 
 

@@ -260,6 +260,7 @@ def test_a_test_command_of_the_task_goes_before_what_the_files_say(
     assert results["verdict"] == "passed"
 
 
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
 def test_nothing_of_cortexs_own_environment_leads_the_path_of_the_tests(
     run: Run, repository: Repository
 ) -> None:
@@ -270,6 +271,7 @@ def test_nothing_of_cortexs_own_environment_leads_the_path_of_the_tests(
     assert answer.artifact("make.log") == "PATH is /usr/bin:/bin\n"
 
 
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
 def test_clones_and_caches_are_cleared_away_unless_the_task_keeps_them(
     run: Run, repository: Repository
 ) -> None:
