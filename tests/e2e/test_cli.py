@@ -216,7 +216,7 @@ def test_watching_prints_a_line_for_each_change(fleet: Fleet) -> None:
     fleet.stop()
     out, _ = watcher.communicate(timeout=DEADLINE_S)
     assert watcher.returncode == 4
-    last = json.loads(out.splitlines()[-1])
+    last = json.loads([line for line in out.splitlines() if line.startswith("{")][-1])
     assert (last["id"], last["status"]) == (ident, "completed")
     fleet.start()
 
