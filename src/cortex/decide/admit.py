@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from cortex.decide import budget as budgets
@@ -21,98 +20,15 @@ from cortex.decide.claims import WHOLE, in_the_way, overlap
 from cortex.decide.entry import Entry, Now, due_at
 from cortex.decide.escalate import close_escalations, is_escalated, raise_escalation
 from cortex.decide.queue import AdmissionQueue, Source, paying_fund
+from cortex.decide.slots import Slots
 from cortex.model.ids import master_key
 from cortex.model.settings import Settings
 from cortex.model.state import OPEN_TASK, State, Worker
 
-__all__ = ["Slots", "needed_tokens", "next_admission", "pool_short", "waiting_reason"]
+__all__ = ["needed_tokens", "next_admission", "pool_short", "waiting_reason"]
 
 #: How many workers behind one that does not fit are tried in its stead.
 _BACKFILL = 16
-
-
-@dataclass(slots=True)
-class Slots:
-    """How many live workers there are, by everything that a limit can name."""
-
-    settings: Settings
-    cores: int
-    counts: Counter[str] = field(default_factory=Counter)
-    writers: dict[str, Worker] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, state: State, settings: Settings, cores: int) -> Slots:
-        """The slots that the live workers of a state hold."""
-        slots = cls(settings, cores)
-        for ident in state.live:
-            worker = state.workers[ident]
-            slots.counts.update(_keys(worker))
-            if worker.claims:
-                slots.writers[ident] = worker
-        return slots
-
-    def lane_limit(self, lane: str, depth: int) -> int:
-        """How many workers of a lane may live at once, given how many wait or run."""
-        limits = self.settings.limits
-        most = limits.agents if lane == "agent" else self.settings.tools_limit(self.cores)
-        if self.settings.spawn.policy == "adaptive":
-            most = min(most, adaptive_count(self.settings, depth))
-        return most
-
-    def full(self, limit: str) -> bool:
-        """Whether a limit (one of `_keys`, or a claim by its holder) has no room now."""
-        if limit.startswith("claim:"):
-            return limit.removeprefix("claim:") in self.writers
-        most = self._most(limit)
-        return most is not None and self.counts[limit] >= most
-
-    def _most(self, limit: str) -> int | None:
-        kind, _, name = limit.partition(":")
-        limits = self.settings.limits
-        if kind == "agents-of":
-            return limits.agents_per_task
-        if kind == "critical-of":
-            return limits.agents
-        if kind == "plan-of":
-            return int(name.rpartition("/")[2])
-        if kind == "master":
-            return limits.per_master.get(name)
-        if kind == "type":
-            return limits.per_type.get(name)
-        if kind == "repository":
-            return limits.per_repository or None
-        return None
-
-    def held_by(self, worker: Worker) -> str | None:
-        """The first narrow limit that has no room for this worker, or None."""
-        other = in_the_way(worker, self.writers.values())
-        if other is not None:
-            return f"claim:{other.id}"
-        return next((limit for limit in _keys(worker)[1:] if self.full(limit)), None)
-
-
-def _keys(worker: Worker) -> list[str]:
-    keys = [
-        f"lane:{worker.lane}",
-        f"master:{master_key(worker.master)}",
-        f"type:{worker.worker_type}",
-    ]
-    if worker.lane == "agent":
-        kind = "critical-of" if worker.priority == "critical" else "agents-of"
-        keys.append(f"{kind}:{worker.task_id}")
-    if worker.max_parallel:
-        keys.append(f"plan-of:{worker.task_id}/{worker.max_parallel}")
-    if worker.repository:
-        keys.append(f"repository:{worker.repository}")
-    return keys
-
-
-def adaptive_count(settings: Settings, depth: int) -> int:
-    """S3: how many workers at once for a queue of this depth."""
-    for below, count in settings.spawn.adaptive_steps:
-        if depth < below:
-            return count
-    return min(settings.spawn.adaptive_max, depth)
 
 
 def needed_tokens(worker: Worker) -> int:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from cortex.decide.admit import adaptive_count, waiting_reason
+from cortex.decide.admit import waiting_reason
 from cortex.decide.project import task_row
 from cortex.decide.queue import AdmissionQueue
+from cortex.decide.slots import adaptive_count
 from cortex.model.state import Task, Worker
 from tests.unit.decide.fleet import Fleet, settings
 
