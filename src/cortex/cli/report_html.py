@@ -7,17 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from cortex.cli.ages import age
 from cortex.cli.narrate import line_text
 from cortex.cli.report_drawings import plan_svg, timeline_svg
-from cortex.cli.report_markdown import (
-    answer_told,
-    lasted,
-    quote_told,
-    tokens_told,
-    what_became,
-    why_of,
-)
+from cortex.cli.report_words import answer_told, facts_of, lasted, what_became, why_of
 from cortex.cli.terminal import one_line
 from cortex.home.story import Story
 from cortex.model.findings import SEVERITIES
@@ -108,21 +100,8 @@ def _head(story: Story, title: str) -> str:
     task = story.task
     status = _text(task.get("status"))
     why = why_of(story)
-    facts = [
-        ("type", task.get("type")),
-        ("priority", task.get("priority")),
-        ("master", task.get("assigned_to")),
-        ("asked for by", task.get("source") or task.get("caused_by")),
-        ("began", task.get("started_at")),
-        ("ended", task.get("ended_at")),
-        ("took", age(task.get("started_at"), task["ended_at"]) if task.get("ended_at") else None),
-        ("tokens", tokens_told(story)),
-        ("quoted before", quote_told(story)),
-        ("deadline", task.get("deadline")),
-        ("files", task.get("result_location")),
-    ]
     told = "".join(
-        f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>" for name, value in facts if value
+        f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>" for name, value in facts_of(story)
     )
     text = "".join(
         f'<p class="why {status}">{_text(line)}</p>' for line in (why, task.get("summary")) if line

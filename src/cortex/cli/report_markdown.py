@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cortex.cli.ages import age
 from cortex.cli.narrate import line_text
+from cortex.cli.report_words import answer_told, facts_of, lasted, what_became, why_of
 from cortex.cli.terminal import one_line
-from cortex.home.documents import Row
-from cortex.home.story import Attempt, Story
+from cortex.home.story import Story
 from cortex.model.findings import SEVERITIES
-from cortex.model.times import format_duration, format_time
+from cortex.model.times import format_time
 
-__all__ = [
-    "answer_told",
-    "lasted",
-    "quote_told",
-    "story_markdown",
-    "tokens_told",
-    "what_became",
-    "why_of",
-]
+__all__ = ["story_markdown"]
 
 _FINDINGS = 50
 _DECISIONS = 200
@@ -63,56 +54,9 @@ def _facts(story: Story) -> str:
         ("why", why_of(story)),
         ("result", task.get("summary")),
         ("id", task["id"]),
-        ("type", task.get("type")),
-        ("priority", task.get("priority")),
-        ("master", task.get("assigned_to")),
-        ("asked for by", task.get("source") or task.get("caused_by")),
-        ("began", task.get("started_at")),
-        ("ended", task.get("ended_at")),
-        ("took", age(task.get("started_at"), task["ended_at"]) if task.get("ended_at") else None),
-        ("tokens", tokens_told(story)),
-        ("quoted before", quote_told(story)),
+        *facts_of(story),
     ]
     return "\n".join(f"- **{name}**: {_text(value)}" for name, value in facts if value)
-
-
-def tokens_told(story: Story) -> str:
-    """What its workers used."""
-    return f"{sum(attempt.tokens_used for attempt in story.attempts):,} used"
-
-
-def quote_told(story: Story) -> str:
-    """The price that was told when the task was planned; empty where it was nothing."""
-    quote = story.task.get("quote") or {}
-    if not quote.get("budget"):
-        return ""
-    low, high = quote.get("p50") or 0, quote.get("p90") or 0
-    span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-    return f"{span} tokens, of a budget of {quote['budget']:,}"
-
-
-def why_of(story: Story) -> str:
-    """Why it is as it is, or what it waits for; of a person's answer that is waited for, which."""
-    task = story.task
-    told = task.get("reason") or task.get("blocked_on") or task.get("waiting_for")
-    if told:
-        return str(told)
-    pending = (row for row in story.asked if row.get("status") == "pending")
-    return next((f"{row.get('approval_id')}: {row.get('reason')}" for row in pending), "")
-
-
-def answer_told(row: Row) -> str:
-    """When an approval was answered or an escalation closed, and what the person said."""
-    at = row.get("answered_at") or row.get("ended_at")
-    return " ".join(str(part) for part in (at, row.get("comment")) if part)
-
-
-def what_became(row: Row) -> str:
-    """In words, how a task that followed ended, or what it waits for."""
-    for name in ("reason", "blocked_on", "waiting_for", "summary"):
-        if row.get(name):
-            return str(row[name])
-    return ""
 
 
 def _plan(story: Story) -> str:
@@ -156,13 +100,6 @@ def _workers(story: Story) -> str:
 
 def _moment(at: float | None) -> str:
     return "" if at is None else format_time(at)
-
-
-def lasted(attempt: Attempt) -> str:
-    """How long it ran; empty for one that never did or still does."""
-    if attempt.started is None or attempt.ended is None:
-        return ""
-    return format_duration(max(0.0, attempt.ended - attempt.started))
 
 
 def _findings(story: Story) -> str:

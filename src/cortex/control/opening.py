@@ -46,18 +46,7 @@ def only_daemon(paths: HomePaths) -> Iterator[HomeLock]:
 
 def make_folders(paths: HomePaths) -> None:
     """Every folder that the daemon writes into, made where it is missing."""
-    for folder in (
-        paths.inbox,
-        paths.intake,
-        paths.rejected,
-        paths.journal,
-        paths.archive,
-        paths.out,
-        paths.attempts,
-        paths.worker_specs,
-        paths.worker_logs,
-        paths.task_logs,
-    ):
+    for folder in (*paths.own_folders, paths.worker_logs, paths.task_logs):
         folder.mkdir(parents=True, exist_ok=True)
     paths.state.chmod(0o700)
 

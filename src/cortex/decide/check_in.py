@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from cortex.decide.catalog import Catalog
-from cortex.decide.entry import Entry, Now
+from cortex.decide.entry import Entry, Now, was_set_back
 from cortex.decide.escalate import raise_escalation
 from cortex.model.calendar import next_after
 from cortex.model.state import OPEN_TASK, State, Task
@@ -22,7 +22,6 @@ ON_DEMAND = "on demand"
 HANGS_S = 86400.0
 _STUCK = frozenset({"blocked", "awaiting_approval"})
 _NAMED = 5
-_SET_BACK_S = 86400.0
 
 
 def next_check_in(state: State, catalog: Catalog, now: Now) -> Entry | None:
@@ -37,7 +36,7 @@ def next_check_in(state: State, catalog: Catalog, now: Now) -> Entry | None:
         known = state.check_ins.get(name)
         if known is None or known["words"] != master.check_in:
             return _plan(state, name, master.check_in, now, f"checks in {master.check_in}")
-        if now.wall < known["set_at"] - _SET_BACK_S:
+        if was_set_back(now, known["set_at"]):
             return _plan(state, name, master.check_in, now, "the clock was set back")
         if now.wall >= known["next_at"]:
             return _check_in(state, name, master.check_in, now)

@@ -7,7 +7,10 @@ from typing import Any
 
 from cortex.model.state import Due
 
-__all__ = ["Entry", "Now", "due_after", "due_at", "seconds_left"]
+__all__ = ["Entry", "Now", "due_after", "due_at", "seconds_left", "was_set_back"]
+
+#: A wall clock that stands this much before an instant that was its present was set back.
+_SET_BACK_S = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +52,11 @@ def seconds_left(due: Due, now: Now) -> float:
         return max(0.0, due.boottime - now.boottime)
     left = due.wall - now.wall
     return left if 0.0 < left <= due.length_s else 0.0
+
+
+def was_set_back(now: Now, since: float) -> bool:
+    """Whether the wall clock stands a day or more before `since`, which was its time once.
+
+    What recurs is then counted anew from now; a smaller step leaves it where it was.
+    """
+    return now.wall < since - _SET_BACK_S

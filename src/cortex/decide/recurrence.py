@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from cortex.decide.accept import accept_all
-from cortex.decide.entry import Entry, Now
+from cortex.decide.entry import Entry, Now, was_set_back
 from cortex.decide.schedules import request_of
 from cortex.model.calendar import next_after
 from cortex.model.state import OPEN_TASK, Schedule, State
@@ -19,8 +19,6 @@ from cortex.model.times import format_duration, format_time
 __all__ = ["next_run"]
 
 BY = "coordinator-master"
-#: A wall clock that stands this much before the instant at which a schedule was set was set back.
-_SET_BACK_S = 86400.0
 _LATE_S = 60.0
 
 
@@ -29,7 +27,7 @@ def next_run(state: State, now: Now) -> Entry | None:
     for schedule in state.schedules.values():
         if schedule.paused:
             continue
-        if now.wall < schedule.set_at - _SET_BACK_S:
+        if was_set_back(now, schedule.set_at):
             event = {"event": "schedule_moved", **_moved(schedule, now.wall, now)}
             return Entry(BY, "the clock was set back", [event])
         if now.wall >= schedule.next_at:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cortex.home.documents import Row
 from cortex.home.waiting import has_ended
 from cortex.model.ids import PRIORITIES
-from cortex.model.times import parse_time
+from cortex.model.times import time_in
 
 if TYPE_CHECKING:
     from cortex.home.client import Home
@@ -86,15 +86,15 @@ def _tasks(home: Home, since: float | None) -> Iterable[Row]:
     seen = {row.get("id") for row in published}
     rows = [*published, *(row for row in home.archived("task") if row.get("id") not in seen)]
     for row in rows:
-        created = _instant(row.get("created_at"))
+        created = time_in(row.get("created_at"))
         if since is None or (created is not None and created >= since):
             yield row
 
 
 def _count(level: Level, row: Row, now: float) -> None:
     status = str(row.get("status"))
-    created, started = _instant(row.get("created_at")), _instant(row.get("started_at"))
-    ended, deadline = _instant(row.get("ended_at")), _instant(row.get("deadline"))
+    created, started = time_in(row.get("created_at")), time_in(row.get("started_at"))
+    ended, deadline = time_in(row.get("ended_at")), time_in(row.get("deadline"))
     over = has_ended(status)
     level.tasks += 1
     level.completed += status == "completed"
@@ -112,10 +112,3 @@ def _count(level: Level, row: Row, now: float) -> None:
         level.missed += 1
         if not over:
             level.late.append(str(row.get("id")))
-
-
-def _instant(value: Any) -> float | None:
-    try:
-        return parse_time(value) if isinstance(value, str) else None
-    except ValueError:
-        return None

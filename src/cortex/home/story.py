@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cortex.home.causes import Explanation, explain
 from cortex.home.documents import Row
 from cortex.model.errors import HomeError
-from cortex.model.times import parse_time
+from cortex.model.times import parse_time, time_in
 
 if TYPE_CHECKING:
     from cortex.home.client import Home
@@ -136,20 +136,13 @@ def _attempt(row: Row, told: dict[tuple[str, str], float]) -> Attempt:
         str(row.get("step") or ""),
         str(row.get("status")),
         told.get(("worker_requested", ident)),
-        told.get(("worker_running", ident), _instant(row.get("spawned_at"))),
-        told.get(("worker_ended", ident), _instant(ended)),
+        told.get(("worker_running", ident), time_in(row.get("spawned_at"))),
+        told.get(("worker_ended", ident), time_in(ended)),
         _count(row.get("tokens_used")),
         _count(row.get("token_budget", row.get("estimated_tokens"))),
         str(row.get("error") or row.get("summary") or row.get("waiting_for") or ""),
         row["result_location"] if isinstance(row.get("result_location"), str) else None,
     )
-
-
-def _instant(value: Any) -> float | None:
-    try:
-        return parse_time(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
 
 
 def _count(value: Any) -> int:

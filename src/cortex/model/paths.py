@@ -117,6 +117,20 @@ class HomePaths:
         return self.root / "worker-specs"
 
     @cached_property
+    def own_folders(self) -> tuple[Path, ...]:
+        """The folders that the daemon itself writes into, but for the dated logs."""
+        return (
+            self.inbox,
+            self.intake,
+            self.rejected,
+            self.journal,
+            self.archive,
+            self.out,
+            self.attempts,
+            self.worker_specs,
+        )
+
+    @cached_property
     def agents(self) -> Path:
         return self.root / "agents"
 

@@ -7,8 +7,16 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import Any
 
-__all__ = ["format_duration", "format_time", "parse_duration", "parse_time", "write_duration"]
+__all__ = [
+    "format_duration",
+    "format_time",
+    "parse_duration",
+    "parse_time",
+    "time_in",
+    "write_duration",
+]
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
@@ -35,6 +43,14 @@ def parse_time(text: str) -> float:
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone; end it with Z for UTC")
     return moment.timestamp()
+
+
+def time_in(value: Any) -> float | None:
+    """Seconds since 1970 of a time in somebody's file; None for anything that is no time."""
+    try:
+        return parse_time(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def parse_duration(text: str | int | float) -> float:

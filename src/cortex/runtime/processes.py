@@ -26,6 +26,15 @@ def read_proc(path: str, size: int = 65536) -> bytes:
         os.close(descriptor)
 
 
+def write_proc(path: str, text: str) -> None:
+    """One write(2) of ASCII text to a file of the kernel's, which must exist; raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode("ascii"))
+    finally:
+        os.close(descriptor)
+
+
 def boot_id() -> str:
     """The kernel's id of this boot (random(4))."""
     return read_proc("/proc/sys/kernel/random/boot_id").decode("ascii").strip()

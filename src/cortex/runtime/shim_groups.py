@@ -13,6 +13,8 @@ import signal
 import time
 from contextlib import suppress
 
+from cortex.runtime.processes import write_proc
+
 PREFIX = "cortex-"
 _SYSTEMD = "/run/systemd/system"  # sd_booted(3)
 _DELEGATED = ("user.delegate", "trusted.delegate")  # systemd.resource-control(5)
@@ -153,14 +155,14 @@ class Group:
                 _pass_on(folder, [self._place.pids == folder, self._place.memory == folder])
             with suppress(FileExistsError):
                 os.mkdir(f"{folder}/{self._name}")
-            _write(f"{folder}/{self._name}/cgroup.procs", "0")
+            write_proc(f"{folder}/{self._name}/cgroup.procs", "0")
 
     def leave(self) -> None:
         """Go back to where the daemon is, and remove the group; it stays where that fails."""
         for folder in self._place.folders:
             back = self._place.own if folder == self._place.unified else folder
             with suppress(OSError):
-                _write(f"{back}/cgroup.procs", "0")
+                write_proc(f"{back}/cgroup.procs", "0")
         remove(self.folders)
 
     def limit(self, processes: int | None, memory_bytes: int | None) -> None:
@@ -172,13 +174,13 @@ class Group:
             return
         if self._place.pids:
             room = "max" if processes is None else str(processes + 1)
-            _write(f"{self._place.pids}/{self._name}/pids.max", room)
+            write_proc(f"{self._place.pids}/{self._name}/pids.max", room)
         if self._place.memory:
             folder = f"{self._place.memory}/{self._name}"
             is_v2 = self._place.memory == self._place.unified
             none = "max" if is_v2 else "-1"
             name = "memory.max" if is_v2 else "memory.limit_in_bytes"
-            _write(f"{folder}/{name}", none if memory_bytes is None else str(memory_bytes))
+            write_proc(f"{folder}/{name}", none if memory_bytes is None else str(memory_bytes))
         self._limits = wanted
 
     def limits_met(self) -> list[str]:
@@ -210,7 +212,7 @@ class Group:
 def _pass_on(folder: str, wanted: list[bool]) -> None:
     for name, is_wanted in zip(("pids", "memory"), wanted, strict=True):
         if is_wanted and name not in read_whole(f"{folder}/cgroup.subtree_control").split():
-            _write(f"{folder}/cgroup.subtree_control", f"+{name}")
+            write_proc(f"{folder}/cgroup.subtree_control", f"+{name}")
 
 
 def members(folders: list[str]) -> set[int]:
@@ -240,10 +242,10 @@ def end_all(folders: list[str]) -> int:
 def _kill_once(folders: list[str], living: set[int]) -> None:
     for folder in folders:
         with suppress(OSError):
-            _write(f"{folder}/cgroup.kill", "1")
+            write_proc(f"{folder}/cgroup.kill", "1")
             return
         with suppress(OSError):
-            _write(f"{folder}/pids.max", "0")
+            write_proc(f"{folder}/pids.max", "0")
     for pid in living:
         with suppress(OSError):
             os.kill(pid, signal.SIGKILL)
@@ -290,11 +292,3 @@ def read_whole(path: str) -> str:
             return file.read()
     except OSError:
         return ""
-
-
-def _write(path: str, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, text.encode("ascii"))
-    finally:
-        os.close(descriptor)

@@ -12,7 +12,7 @@ import os
 import signal
 from contextlib import suppress
 
-from cortex.runtime.processes import Stat, pid_namespace
+from cortex.runtime.processes import Stat, pid_namespace, write_proc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,9 +125,9 @@ def _unshare(own_user: bool) -> None:
     _check(_libc.unshare(flags), "unshare")
     if own_user:
         # The same ids inside: files look as they do outside (user_namespaces(7)).
-        _write("/proc/self/setgroups", "deny")
-        _write("/proc/self/uid_map", f"{uid} {uid} 1")
-        _write("/proc/self/gid_map", f"{gid} {gid} 1")
+        write_proc("/proc/self/setgroups", "deny")
+        write_proc("/proc/self/uid_map", f"{uid} {uid} 1")
+        write_proc("/proc/self/gid_map", f"{gid} {gid} 1")
 
 
 def _mount_proc() -> None:
@@ -145,14 +145,6 @@ def _check(result: int, step: str) -> None:
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), step)
-
-
-def _write(path: str, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, text.encode("ascii"))
-    finally:
-        os.close(descriptor)
 
 
 def is_intact() -> bool:

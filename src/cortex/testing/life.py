@@ -36,7 +36,6 @@ __all__ = [
     "Log",
     "any_behaviour",
     "any_settings",
-    "folders",
     "line_text",
     "needs_a_person",
     "real_home",
@@ -137,20 +136,6 @@ def line_text(line: Line) -> str:
     )
     crc = zlib.crc32(repr(line.events).encode("utf-8", "backslashreplace"))
     return f"{line.seq} {line.at} {line.by}: {line.why} [{events}] {crc:08x}"
-
-
-def folders(paths: HomePaths) -> tuple[Path, ...]:
-    """The folders of a home that lie on the simulated disk."""
-    return (
-        paths.inbox,
-        paths.intake,
-        paths.rejected,
-        paths.journal,
-        paths.archive,
-        paths.out,
-        paths.attempts,
-        paths.worker_specs,
-    )
 
 
 @contextmanager

@@ -37,7 +37,6 @@ from cortex.testing.life import (
     Log,
     any_behaviour,
     any_settings,
-    folders,
     line_text,
     real_home,
 )
@@ -228,7 +227,7 @@ class Simulation:
         before = len(self.disk.fired)
         try:
             seams = self._seams(effects)
-            for folder in folders(self.paths):
+            for folder in self.paths.own_folders:
                 seams.disk.mkdir(folder)
             daemon = Daemon(self.paths, self._settings, log, seams)
             self.life = Life(daemon, made[0], log, before)

@@ -1,0 +1,75 @@
+"""What a report says of a task in words, whichever form it is written in."""
+
+from __future__ import annotations
+
+from cortex.cli.ages import age
+from cortex.home.documents import Row
+from cortex.home.story import Attempt, Story
+from cortex.model.times import format_duration
+
+__all__ = ["answer_told", "facts_of", "lasted", "what_became", "why_of"]
+
+
+def facts_of(story: Story) -> list[tuple[str, object]]:
+    """(name, value) of what stands at a report's head; those that are not known are left out."""
+    task = story.task
+    facts = [
+        ("type", task.get("type")),
+        ("priority", task.get("priority")),
+        ("master", task.get("assigned_to")),
+        ("asked for by", task.get("source") or task.get("caused_by")),
+        ("began", task.get("started_at")),
+        ("ended", task.get("ended_at")),
+        ("took", age(task.get("started_at"), task["ended_at"]) if task.get("ended_at") else None),
+        ("tokens", _tokens(story)),
+        ("quoted before", _quote(story)),
+        ("deadline", task.get("deadline")),
+        ("files", task.get("result_location")),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _tokens(story: Story) -> str:
+    """What its workers used."""
+    return f"{sum(attempt.tokens_used for attempt in story.attempts):,} used"
+
+
+def _quote(story: Story) -> str:
+    """The price that was told when the task was planned; empty where it was nothing."""
+    quote = story.task.get("quote") or {}
+    if not quote.get("budget"):
+        return ""
+    low, high = quote.get("p50") or 0, quote.get("p90") or 0
+    span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return f"{span} tokens, of a budget of {quote['budget']:,}"
+
+
+def why_of(story: Story) -> str:
+    """Why it is as it is, or what it waits for; of a person's answer that is waited for, which."""
+    task = story.task
+    told = task.get("reason") or task.get("blocked_on") or task.get("waiting_for")
+    if told:
+        return str(told)
+    pending = (row for row in story.asked if row.get("status") == "pending")
+    return next((f"{row.get('approval_id')}: {row.get('reason')}" for row in pending), "")
+
+
+def answer_told(row: Row) -> str:
+    """When an approval was answered or an escalation closed, and what the person said."""
+    at = row.get("answered_at") or row.get("ended_at")
+    return " ".join(str(part) for part in (at, row.get("comment")) if part)
+
+
+def what_became(row: Row) -> str:
+    """In words, how a task that followed ended, or what it waits for."""
+    for name in ("reason", "blocked_on", "waiting_for", "summary"):
+        if row.get(name):
+            return str(row[name])
+    return ""
+
+
+def lasted(attempt: Attempt) -> str:
+    """How long it ran; empty for one that never did or still does."""
+    if attempt.started is None or attempt.ended is None:
+        return ""
+    return format_duration(max(0.0, attempt.ended - attempt.started))
