@@ -18,10 +18,10 @@ from cortex.cli.options import (
     open_home,
 )
 from cortex.cli.printing import print_json, print_json_line, print_names, print_yaml
-from cortex.cli.statuses import known_statuses
 from cortex.cli.table import Row, Table
 from cortex.cli.terminal import note
 from cortex.model.errors import HomeError
+from cortex.model.statuses import known_statuses
 
 if TYPE_CHECKING:
     from cortex.home import Home

@@ -9,9 +9,9 @@ import typer
 
 from cortex.cli import exits
 from cortex.cli.options import HomeOption, fail_usage, open_home, parse_timeout
-from cortex.cli.statuses import STATUSES, known_statuses
 from cortex.cli.terminal import note
 from cortex.cli.verbs import complete_tasks
+from cortex.model.statuses import STATUSES, known_statuses
 
 if TYPE_CHECKING:
     from cortex.home import Home, Waited

@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING
 
 from cortex.home.documents import Row
 from cortex.model.errors import CortexError, HomeError
+from cortex.model.statuses import TERMINAL_TASK, TERMINAL_WORKER
 
 if TYPE_CHECKING:
     from cortex.home.client import Home
@@ -22,6 +22,7 @@ __all__ = ["DaemonAbsentError", "DaemonWatch", "Waited", "has_ended", "wait_for"
 
 #: A daemon may be away so long before waiting on it is given up: a restart.
 ABSENCE_S = 5.0
+_ENDED = TERMINAL_TASK | TERMINAL_WORKER | {"closed", "denied", "withdrawn"}
 
 
 class DaemonAbsentError(CortexError):
@@ -57,17 +58,9 @@ class Waited:
     missed: tuple[str, ...] = ()
 
 
-@cache
-def _ended() -> frozenset[str]:
-    # Not at the top: the records beside these two sets take longer to import than to read a home.
-    from cortex.model.state import TERMINAL_TASK, TERMINAL_WORKER
-
-    return TERMINAL_TASK | TERMINAL_WORKER | {"closed", "denied", "withdrawn"}
-
-
 def has_ended(status: str) -> bool:
     """Whether a task, worker, handoff or escalation in this status moves no more by itself."""
-    return status in _ended()
+    return status in _ENDED
 
 
 def wait_for(

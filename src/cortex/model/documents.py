@@ -11,6 +11,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cortex.model.statuses import (
+    ApprovalStatus,
+    EscalationStatus,
+    FailedStatus,
+    HandoffStatus,
+    LiveStatus,
+    StepStatus,
+    TaskStatus,
+    WaitingStatus,
+)
+
 __all__ = [
     "HandoffsDocument",
     "JournalLineDocument",
@@ -35,20 +46,6 @@ Time = Annotated[
 Tokens = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Priority = Literal["low", "medium", "high", "critical"]
-TaskStatus = Literal[
-    "pending",
-    "blocked",
-    "awaiting_approval",
-    "assigned",
-    "planning",
-    "in_progress",
-    "aggregating",
-    "paused",
-    "completed",
-    "failed",
-    "cancelled",
-]
-StepStatus = Literal["waiting", "ready", "active", "done", "failed", "cancelled"]
 
 
 class Open(BaseModel):
@@ -206,7 +203,7 @@ class QueuedWorker(Open):
     priority: Priority
     justification: str | None
     timeout: str
-    status: Literal["requested", "queued", "blocked"]
+    status: WaitingStatus
     task_id: str
     step: str
     requested_at: Time
@@ -221,7 +218,7 @@ class ActiveWorker(Open):
     worker_type: str
     spawned_by: str
     spawned_at: Time | None
-    status: Literal["approved", "spawning", "running"]
+    status: LiveStatus
     task_id: str
     token_budget: Tokens
     tokens_used: Tokens
@@ -263,7 +260,7 @@ class FailedWorker(Open):
     """A worker that ended in any other way."""
 
     worker_id: str
-    status: Literal["failed", "timeout", "budget_exhausted", "cancelled", "rejected", "lost"]
+    status: FailedStatus
     tokens_used: Tokens
     error: str | None
     failed_at: Time | None
@@ -358,7 +355,7 @@ class HandoffRow(Open):
     to_agent: str
     task_id: str = Field(description="The task that the receiver gets.")
     context: HandoffContext
-    status: Literal["pending", "accepted", "completed", "rejected"]
+    status: HandoffStatus
     created_at: Time
     source_task: str | None = None
     accepted_at: Time | None = None
@@ -372,7 +369,7 @@ class EscalationRow(Open):
     escalation_id: str
     subject: str
     reason: str
-    status: Literal["open", "closed"]
+    status: EscalationStatus
     created_at: Time
     task_id: str | None = None
     ended_at: Time | None = None
@@ -383,7 +380,7 @@ class ApprovalRow(Open):
 
     approval_id: str
     task_id: str
-    status: Literal["pending", "approved", "denied", "withdrawn"]
+    status: ApprovalStatus
     reason: str
     created_at: Time
     step: str | None = Field(None, description="The step that waits; without it, the whole task.")

@@ -10,6 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cortex.model.record import Record
+from cortex.model.statuses import (
+    LIVE,
+    OPEN_TASK,
+    TERMINAL_TASK,
+    TERMINAL_WORKER,
+    WAITING_WORKER,
+)
 
 __all__ = [
     "LIVE",
@@ -30,26 +37,6 @@ __all__ = [
     "Task",
     "Worker",
 ]
-
-TERMINAL_TASK = frozenset({"completed", "failed", "cancelled"})
-OPEN_TASK = frozenset(
-    {
-        "pending",
-        "blocked",
-        "awaiting_approval",
-        "assigned",
-        "planning",
-        "in_progress",
-        "aggregating",
-        "paused",
-    }
-)
-TERMINAL_WORKER = frozenset(
-    {"completed", "failed", "timeout", "budget_exhausted", "cancelled", "rejected", "lost"}
-)
-WAITING_WORKER = frozenset({"requested", "queued", "blocked"})
-#: Statuses in which a worker holds tokens.
-LIVE = frozenset({"approved", "spawning", "running", "ending", "collecting"})
 
 
 @dataclass(slots=True)
