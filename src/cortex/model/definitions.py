@@ -7,11 +7,9 @@ or DefinitionError with file, line and field. What a plan means is decided elsew
 
 from __future__ import annotations
 
-import difflib
-import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -19,11 +17,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
 
-from cortex.model.errors import DefinitionError
+from cortex.model.front_matter import read_front_matter, validate
 from cortex.model.ids import is_user_id, master_name, short_type, worker_type_name
 from cortex.model.times import parse_duration
 
@@ -40,7 +37,6 @@ __all__ = [
 
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_PLAIN = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_-]*):[ \t]+(?P<text>\S.*)")
 
 
 def _seconds(value: Any) -> Any:
@@ -229,106 +225,15 @@ class WorkerTypeDefinition(BaseModel):
         return self.short_type or short_type(self.name)
 
 
-def read_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
-    """The YAML mapping between the first two `---` lines, and the text after them.
-
-    Raises DefinitionError with file and line where there is none or it is not a mapping.
-    """
-    import yaml
-
-    lines = text.removeprefix("\ufeff").splitlines()
-    if not lines or lines[0].strip() != "---":
-        raise DefinitionError(f"{path}:1: starts without a front matter; the first line is ---")
-    try:
-        end = next(n for n, line in enumerate(lines[1:], 1) if line.strip() == "---")
-    except StopIteration:
-        raise DefinitionError(f"{path}:1: the front matter has no closing --- line") from None
-    try:
-        data = yaml.safe_load("\n".join(lines[1:end]))
-    except yaml.YAMLError as error:
-        data = _with_plain_text(lines[1:end])
-        if data is None:
-            mark = getattr(error, "problem_mark", None)
-            line = mark.line + 2 if mark else 1
-            problem = getattr(error, "problem", None) or "not valid YAML"
-            raise DefinitionError(f"{path}:{line}: {problem}") from None
-    if not isinstance(data, dict):
-        raise DefinitionError(f"{path}:2: the front matter is not a list of `key: value`")
-    said = {key: value for key, value in data.items() if value is not None}
-    return said, "\n".join(lines[end + 1 :]).strip() + "\n"
-
-
-def _with_plain_text(lines: list[str]) -> Any:
-    """The same front matter with unquoted text taken as text; None where that does not help.
-
-    Agent programs read `description: use it when: …` to the end of the line, which YAML does not
-    allow. What looks like a list or object stays YAML, except where only text can stand.
-    """
-    import yaml
-
-    quoted: list[str] = []
-    for line in lines:
-        found = _PLAIN.fullmatch(line)
-        if found is None or (found["text"][0] in "[{" and found["key"] != "description"):
-            quoted.append(line)
-            continue
-        try:
-            yaml.safe_load(line)
-            quoted.append(line)
-        except yaml.YAMLError:
-            quoted.append(f"{found['key']}: {json.dumps(found['text'].rstrip())}")
-    try:
-        return yaml.safe_load("\n".join(quoted))
-    except yaml.YAMLError:
-        return None
-
-
 def read_master(text: str, path: Path) -> MasterDefinition:
     """The master that a file under agents/masters/ describes; DefinitionError if it cannot be."""
     data, body = read_front_matter(text, path)
     data.setdefault("name", path.stem)
-    return _validate(MasterDefinition, {**data, "prompt": body}, text, path)
+    return validate(MasterDefinition, {**data, "prompt": body}, text, path)
 
 
 def read_worker_type(text: str, path: Path) -> WorkerTypeDefinition:
     """The worker type that a file under agents/prompts/workers/ describes."""
     data, body = read_front_matter(text, path)
     data.setdefault("name", path.stem)
-    return _validate(WorkerTypeDefinition, {**data, "prompt": body, "path": str(path)}, text, path)
-
-
-_Model = TypeVar("_Model", bound=BaseModel)
-
-
-def _validate(model: type[_Model], data: dict[str, Any], text: str, path: Path) -> _Model:
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = [str(part) for part in first["loc"]]
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(place[-1], _fields_at(model, place), 1)
-            message = "unknown field" + (f"; did you mean {near[0]!r}?" if near else "")
-        if first["type"] == "missing":
-            message = "is missing"
-        line = _line_of(place[0], text) if place else 2
-        raise DefinitionError(f"{path}:{line}: {'.'.join(place)}: {message}") from None
-
-
-def _fields_at(model: type[BaseModel], place: list[str]) -> list[str]:
-    """The names that are known where a wrong one stands."""
-    inner: dict[str, type[BaseModel]] = {
-        "budget": MasterBudget,
-        "follow_ups": FollowUps,
-        "plans": PlanStep if "steps" in place else MasterPlan,
-    }
-    return list((inner.get(place[0], model) if len(place) > 1 else model).model_fields)
-
-
-def _line_of(key: str, text: str) -> int:
-    """The line where a top key of the front matter stands; 2, its first, where it does not."""
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.startswith(f"{key}:"):
-            return number
-    return 2
+    return validate(WorkerTypeDefinition, {**data, "prompt": body, "path": str(path)}, text, path)

@@ -165,7 +165,7 @@ def test_a_file_without_a_usable_front_matter_says_where(text: str, says: str) -
         ("name: a\nplans: [{types: [x], steps: []}]", "m.md:3: plans.0.steps: "),
         (
             "name: a\nplans:\n  - types: [x]\n    steps: [{name: s, worker_type: scan, need: b}]",
-            "m.md:3: plans.0.steps.0.need: unknown field; did you mean 'needs'?",
+            "m.md:5: plans.0.steps.0.need: unknown field; did you mean 'needs'?",
         ),
         (
             "name: a\nplans: [{types: [x], steps: [{name: s, worker_type: w, needs: [t]}]}]",
