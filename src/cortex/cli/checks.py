@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cortex.model.definitions import MasterDefinition, WorkerTypeDefinition
 
-__all__ = ["Problem", "check_file", "check_home", "read_payloads"]
+__all__ = ["Problem", "check_file", "check_home"]
 
 _MOST = 20
 
@@ -170,10 +170,10 @@ def _field_problem(path: Path, text: str, found: Any) -> Problem:
 
 def _drop(path: Path, data: bytes) -> list[Problem]:
     from cortex.model.requests import parse_request
-    from cortex.model.strict_json import JsonProblem
+    from cortex.model.strict_json import JsonProblem, parse_file
 
     try:
-        payloads = read_payloads(path, data)
+        payloads = parse_file(path.name, data)
     except JsonProblem as problem:
         return [Problem(str(path), problem.message, problem.line, problem.field)]
     from cortex.cli.unknown_fields import unknown_fields
@@ -190,17 +190,6 @@ def _drop(path: Path, data: bytes) -> list[Problem]:
             line = first_line or line_of_field(text, error.field)
             problems.append(Problem(str(path), error.message, line, error.field, error.hint))
     return problems
-
-
-def read_payloads(path: Path, data: bytes) -> list[tuple[int | None, object]]:
-    """The requests in a dropped file, with their lines in JSON Lines. JsonProblem if unreadable."""
-    from cortex.model.strict_json import parse, parse_many, parse_yaml
-
-    if path.suffix in (".jsonl", ".ndjson"):
-        return list(parse_many(data))
-    if path.suffix in (".yaml", ".yml"):
-        return [(None, parse_yaml(data))]
-    return [(None, parse(data))]
 
 
 def _between_definitions(paths: HomePaths) -> Iterator[Problem]:

@@ -9,7 +9,6 @@ import typer
 from cortex.cli import task_options as opts
 from cortex.cli.options import HomeOption, fail_usage, open_home
 from cortex.cli.requesting import await_outcome
-from cortex.cli.submit import local_paths
 from cortex.cli.terminal import note
 from cortex.model.errors import RequestError
 
@@ -83,7 +82,7 @@ def schedule(
         "type": type,
         "title": title,
         "count": count,
-        "repositories": local_paths(repository) if repository else None,
+        "repositories": opts.local_paths(repository) if repository else None,
         "command": command,
         "priority": priority,
         "token_budget": token_budget,

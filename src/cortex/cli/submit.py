@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from cortex.model.errors import CortexError, HomeError
 if TYPE_CHECKING:
     from cortex.home import Home, Outcome, Receipt
 
-__all__ = ["EXAMPLES", "local_paths", "submit"]
+__all__ = ["EXAMPLES", "submit"]
 
 EXAMPLES = """
   cortex submit --title "Run the tests" --command "make test" -r ../app
@@ -32,9 +31,6 @@ EXAMPLES = """
 
 It is the same as writing the file into coordination/inbox/ yourself.
 """
-
-#: A URL, or the HOST:PATH of ssh.
-_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[^/]+:")
 
 
 def submit(
@@ -97,21 +93,8 @@ def _scope(repositories: list[str] | None) -> dict[str, Any] | None:
     """The scope; local folders by their full path, because the daemon stands elsewhere."""
     if not repositories:
         return None
-    paths = local_paths(repositories)
+    paths = opts.local_paths(repositories)
     return {"repository": paths[0]} if len(paths) == 1 else {"repositories": paths}
-
-
-def local_paths(repositories: list[str]) -> list[str]:
-    """Repositories as the daemon can find them: local ones by their full path, for it stands
-    elsewhere. Warns of those that are not there; they may come until the work starts."""
-    return [text if _REMOTE.match(text) else _full_path(text) for text in repositories]
-
-
-def _full_path(text: str) -> str:
-    path = Path(text).expanduser().resolve()
-    if not path.exists():
-        note(f"--repository: there is no folder {path}; handed in as it is")
-    return str(path)
 
 
 def _drop_options(home: Home, options: dict[str, Any]) -> Receipt:

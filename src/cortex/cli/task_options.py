@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cortex.cli.options import Output
+from cortex.cli.terminal import note
+
+#: A URL, or the HOST:PATH of ssh.
+_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[^/]+:")
 
 _Many = list[str] | None
 
@@ -76,3 +82,16 @@ Form = Annotated[
     Output | None,
     typer.Option("--output", "-o", metavar="FORM", help="json, or name: the ids alone."),
 ]
+
+
+def local_paths(repositories: list[str]) -> list[str]:
+    """Repositories as the daemon can find them: local ones by their full path, for it stands
+    elsewhere. Warns of those that are not there; they may come until the work starts."""
+    return [text if _REMOTE.match(text) else _full_path(text) for text in repositories]
+
+
+def _full_path(text: str) -> str:
+    path = Path(text).expanduser().resolve()
+    if not path.exists():
+        note(f"--repository: there is no folder {path}; handed in as it is")
+    return str(path)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from pathlib import Path
 
 from cortex.cli.terminal import note
 
@@ -25,12 +24,11 @@ def unknown_fields(name: str, data: bytes) -> list[tuple[str, str]]:
 
     A scope may have keys of one's own, so only those that are nearly a known one are told of.
     """
-    from cortex.cli.checks import read_payloads
     from cortex.model.requests import Scope, TaskRequest
-    from cortex.model.strict_json import JsonProblem
+    from cortex.model.strict_json import JsonProblem, parse_file
 
     try:
-        payloads = [payload for _, payload in read_payloads(Path(name), data)]
+        payloads = [payload for _, payload in parse_file(name, data)]
     except JsonProblem:
         return []
     tasks = [one for one in payloads if isinstance(one, dict) and one.get("kind", "task") == "task"]

@@ -12,9 +12,11 @@ from typing import Any, NoReturn
 
 from cortex.model.json_place import JsonProblem, Rules, find_problem
 
-__all__ = ["MAX_BYTES", "JsonProblem", "parse", "parse_many", "parse_yaml"]
+__all__ = ["MAX_BYTES", "JsonProblem", "parse", "parse_file", "parse_many", "parse_yaml"]
 
 MAX_BYTES = 4 * 1024 * 1024
+_JSON_LINES = (".jsonl", ".ndjson")
+_YAML = (".yaml", ".yml")
 MAX_DEPTH = 64
 MAX_DIGITS = 400
 MAX_LINES = 10_000
@@ -101,6 +103,21 @@ def parse_yaml(data: bytes, *, max_depth: int = MAX_DEPTH, max_bytes: int = 1024
     from cortex.model import strict_yaml
 
     return strict_yaml.parse_text(decode_text(data, max_bytes=max_bytes), max_depth=max_depth)
+
+
+def parse_file(
+    name: str, data: bytes, *, max_bytes: int = MAX_BYTES
+) -> list[tuple[int | None, object]]:
+    """The values in a file of that name: of YAML, JSON Lines (each with its line) or JSON.
+
+    The line is None where the file is one value. Raises JsonProblem.
+    """
+    lowered = name.lower()
+    if lowered.endswith(_JSON_LINES):
+        return list(parse_many(data, max_bytes=max_bytes))
+    if lowered.endswith(_YAML):
+        return [(None, parse_yaml(data))]
+    return [(None, parse(data, max_bytes=max_bytes))]
 
 
 def decode_text(data: bytes, *, max_bytes: int) -> str:

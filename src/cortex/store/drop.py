@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cortex.model.strict_json import JsonProblem, parse, parse_many, parse_yaml
+from cortex.model.strict_json import JsonProblem, parse_file
 
 __all__ = [
     "MAX_DROP_BYTES",
@@ -26,8 +26,6 @@ _NUMBER_LENGTH = 10
 _SHORT_NAME_BYTES = _NAME_BYTES - _NUMBER_LENGTH - 1
 
 _IGNORED_ENDINGS = ("~", ".swp", ".swo", ".swx", ".tmp", ".part", ".partial", ".crdownload")
-_JSON_LINES = (".jsonl", ".ndjson")
-_YAML = (".yaml", ".yml")
 #: Characters at the beginning and at the end of a sentence that quotes what strangers wrote.
 _TOLD = 350, 150
 
@@ -130,7 +128,9 @@ def read_payloads(
 ) -> tuple[tuple[dict[str, Any], ...], tuple[int, ...]] | Problem:
     """The objects in the file's bytes with their lines, by the name's ending; or the problem."""
     try:
-        values = _values(name, data)
+        values = [
+            (line or 1, value) for line, value in parse_file(name, data, max_bytes=MAX_DROP_BYTES)
+        ]
     except JsonProblem as problem:
         return Problem(problem.message, problem.line, problem.field, _hint(problem))
     for line, value in values:
@@ -147,15 +147,6 @@ def read_payloads(
 def content_hash(data: bytes) -> str:
     """SHA-256 of the file's bytes, in hex."""
     return hashlib.sha256(data).hexdigest()
-
-
-def _values(name: str, data: bytes) -> list[tuple[int, object]]:
-    lowered = name.lower()
-    if lowered.endswith(_JSON_LINES):
-        return parse_many(data, max_bytes=MAX_DROP_BYTES)
-    if lowered.endswith(_YAML):
-        return [(1, parse_yaml(data))]
-    return [(1, parse(data, max_bytes=MAX_DROP_BYTES))]
 
 
 def _hint(problem: JsonProblem) -> str:
