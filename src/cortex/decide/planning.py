@@ -1,0 +1,116 @@
+"""When a master asks a model for a plan, with what, and what becomes of the answer's worker.
+
+Planning is a worker like any other, of the type that the master's file names as its `planner`, paid
+from the master's own tokens. Here stands when it is worth its price; how an answer is judged is
+`decide.proposals`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from cortex.decide.catalog import Catalog, Missing
+from cortex.decide.plan import make_steps, missing_for
+from cortex.decide.proposals import offered_types, steps_at_most
+from cortex.model.settings import Settings
+from cortex.model.state import PLANNER, Step, Task, Worker
+from cortex.model.times import write_duration
+
+__all__ = ["plan_context", "planner_step", "proposal_events"]
+
+Event = dict[str, Any]
+#: Of what a planner says, this much is kept in the journal; plans are a few kB.
+_PROPOSAL_CHARACTERS = 100_000
+
+
+def planner_step(task: Task, catalog: Catalog, settings: Settings) -> Step | None:
+    """The step that asks a model for the plan of a task; None where nobody should be asked.
+
+    A model is asked where nothing else says how the task is to be done, and its planner can run
+    here: not for a task with a plan, command or direct mode, not where its master has a plan for
+    its type or a worker of that name can do it, and not for a type that nobody knows, which is
+    perhaps a slip of the pen.
+    """
+    master = catalog.masters.get(task.assigned_to or "")
+    if master is None or master.planner is None or not _is_open(task, catalog):
+        return None
+    if catalog.plan_for(master.name, task.type) is not None:
+        return None
+    whole = make_steps(task, catalog, settings)
+    named = whole[0].worker_type.removesuffix("-worker") == task.type.removesuffix("-worker")
+    if named and missing_for(whole, catalog) is None:
+        return None
+    kind = catalog.types.get(master.planner)
+    retries = kind.retries if kind is not None else None
+    step = Step(
+        name=PLANNER,
+        worker_type=master.planner,
+        scope=_scope(task.scope),
+        retries=settings.workers.retries if retries is None else retries,
+    )
+    return None if isinstance(catalog.runtime_for(step), Missing) else step
+
+
+def _is_open(task: Task, catalog: Catalog) -> bool:
+    """Whether nothing but its type says how the task is to be done."""
+    said = task.plan or task.command is not None or task.steps or task.children
+    if said or task.planning is not None or task.execution_mode != "workers":
+        return False
+    return catalog.nobody_takes(task.type) is None
+
+
+def _scope(scope: dict[str, Any]) -> dict[str, Any]:
+    """Where a planner may look: what lies here. The whole scope stands in what it is asked."""
+    local = dict(scope)
+    repository = local.get("repository")
+    if isinstance(repository, str) and ("://" in repository or "@" in repository):
+        del local["repository"]
+    return {name: local[name] for name in ("repository", "repositories", "paths") if name in local}
+
+
+def plan_context(task: Task, catalog: Catalog, settings: Settings) -> dict[str, Any]:
+    """What the planner's spec says beside the usual: the task, the limits, the schema of a plan."""
+    from cortex.model.schemas import plan_schema
+
+    master = catalog.masters.get(task.assigned_to or "")
+    types = [catalog.types[name] for name in offered_types(task, catalog)]
+    asked: dict[str, Any] = {
+        "task": {
+            "id": task.id,
+            "title": task.title,
+            "type": task.type,
+            "priority": task.priority,
+            "deadline": task.deadline,
+            "scope": task.scope,
+        },
+        "master": task.assigned_to,
+        "master_prompt": master.prompt if master else "",
+        "worker_types": [
+            {
+                "worker_type": kind.name,
+                "description": kind.description,
+                "token_budget": kind.token_budget,
+                "timeout": write_duration(kind.timeout),
+            }
+            for kind in types
+        ],
+        "steps_at_most": steps_at_most(task, catalog, settings),
+        "commands": bool(master and master.plan_commands),
+        "schema": plan_schema(),
+    }
+    refused = task.planning.refused if task.planning is not None else []
+    return {"plan": asked, **({"refused": refused} if refused else {})}
+
+
+def proposal_events(task: Task, worker: Worker, results: dict[str, Any] | None) -> list[Event]:
+    """What a planner that succeeded said, for its master to judge."""
+    event: Event = {"event": "plan_proposed", "task_id": task.id, "worker_id": worker.id}
+    proposal = (results or {}).get("plan")
+    if results is None:
+        return [{**event, "problem": "plan: the planner wrote no results.json"}]
+    if proposal is None:
+        return [{**event, "problem": "plan: results.json has no `plan`"}]
+    if len(json.dumps(proposal)) > _PROPOSAL_CHARACTERS:
+        return [{**event, "problem": f"plan: has more than {_PROPOSAL_CHARACTERS:,} characters"}]
+    return [{**event, "proposal": proposal}]

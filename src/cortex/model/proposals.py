@@ -1,0 +1,94 @@
+"""The plan that a model may propose for a task: its shape, and what is wrong with it in words.
+
+A stranger's words: anything that is not asked for is refused with its place. Whether a plan of the
+right shape may be carried out here is decided in `decide.proposals`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from cortex.model.requests import Command, Flag, Id, Timeout, TokenCount, WorkerType
+
+__all__ = ["ProposedPlan", "ProposedScope", "ProposedStep", "read_proposal"]
+
+#: So many problems of one plan are told to whoever proposed it.
+PROBLEMS_AT_MOST = 20
+
+
+def _inside(value: list[str]) -> list[str]:
+    for path in value:
+        if not path or path.startswith("/") or ".." in path.split("/") or "\0" in path:
+            raise ValueError(f"path {path!r} leaves the repository; write it relative to it")
+    return value
+
+
+class ProposedScope(BaseModel):
+    """What a step looks at. What it leaves out is as the task says."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    repository: str | None = Field(
+        None, min_length=1, max_length=4096, description="one of the task's, as it is written there"
+    )
+    paths: Annotated[list[str], AfterValidator(_inside)] | None = Field(
+        None, min_length=1, max_length=1000, description="inside the task's paths, if it names some"
+    )
+    instructions: str | None = Field(
+        None, min_length=1, max_length=8000, description="what this worker is to do, and what not"
+    )
+
+
+class ProposedStep(BaseModel):
+    """One worker of the plan."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Id = Field(description="unique in the plan, as in `api`")
+    worker_type: WorkerType = Field(description="one of the offered types")
+    needs: list[Id] = Field(
+        default_factory=list,
+        max_length=1000,
+        description="names of the steps whose results this one starts from",
+    )
+    optional: Flag = Field(False, description="true: the task succeeds without it too")
+    scope: ProposedScope = Field(default_factory=ProposedScope)
+    token_budget: TokenCount | None = Field(None, description="at most that of its type")
+    timeout: Timeout | None = Field(None, description="at most that of its type, as in `15m`")
+    approval: Flag = Field(False, description="true: it waits for a person's yes")
+    command: Command | None = Field(None, description="only where commands are offered")
+
+
+class ProposedPlan(BaseModel):
+    """A plan for one task: a graph of workers, each with what it needs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field("", max_length=2000, description="why this plan, in a sentence or two")
+    workers: list[ProposedStep] = Field(min_length=1, max_length=1000)
+
+
+def read_proposal(proposal: object) -> tuple[ProposedPlan | None, list[str]]:
+    """(the plan, nothing) or (None, what is wrong with it, each with its place in the plan)."""
+    if not isinstance(proposal, dict):
+        kinds = {str: "a text", list: "a list", bool: "true or false", type(None): "missing"}
+        what = kinds.get(type(proposal), "a number")
+        return None, [f"plan: is {what}; answer with one JSON object that fits the schema"]
+    try:
+        return ProposedPlan.model_validate(proposal), []
+    except ValidationError as error:
+        problems = error.errors(include_url=False)[:PROBLEMS_AT_MOST]
+        return None, [_sentence(problem) for problem in problems]
+
+
+def _sentence(problem: Any) -> str:
+    """One problem in words. The type's own name for a choice (`list[str]`) is no place."""
+    place = ".".join(str(part) for part in problem["loc"] if "[" not in str(part))
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        message = "is not known here; leave it out"
+    if problem["type"] == "missing":
+        message = "is missing"
+    return f"{place or 'plan'}: {message}"[:300]
