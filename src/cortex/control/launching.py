@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from cortex.control.context import Context
+from cortex.decide.planning import plan_context
 from cortex.decide.spec import worker_spec
-from cortex.model.state import Task, Worker
+from cortex.model.state import PLANNER, Task, Worker
 from cortex.runtime.environment import worker_environment
 from cortex.runtime.executor import Launch, Limits
 from cortex.runtime.table import RUNTIMES
@@ -52,6 +53,11 @@ def make_launch(context: Context, task: Task, worker: Worker) -> Launch:
     spec = worker_spec(task, worker, context.catalog)
     spec["scope"] = _local_scope(context.paths.root, spec["scope"])
     spec["context"] |= _scan_context(context)
+    if worker.step == PLANNER:
+        spec["context"] |= plan_context(task, context.catalog, context.settings)
+    if spec["scope"].get("repository"):
+        since_s = round(context.engine.now().wall, 3)
+        spec["context"]["mirrors"] = {"folder": str(context.paths.mirrors), "since": since_s}
     program = RUNTIMES[worker.runtime].program(spec)
     env = worker_environment(
         worker_id=worker.id,

@@ -117,6 +117,11 @@ class HomePaths:
         return self.root / "worker-specs"
 
     @cached_property
+    def mirrors(self) -> Path:
+        """Bare repositories, one for each that workers use; made by the workers that need them."""
+        return self.root / "mirrors"
+
+    @cached_property
     def own_folders(self) -> tuple[Path, ...]:
         """The folders that the daemon itself writes into, but for the dated logs."""
         return (

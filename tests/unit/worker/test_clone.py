@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from cortex.model.branches import is_url, without_credentials
 from cortex.worker.contract import Worker, read_worker
 from cortex.worker.tools.branches import branch_name, commit_files, export_branch, incoming
-from cortex.worker.tools.clone import Clone, CloneError, clone_repository, is_url, resolve
-from cortex.worker.tools.git import without_credentials
+from cortex.worker.tools.clone import Clone, CloneError, clone_repository, resolve
 from cortex.worker.tools.outcomes import NotRunError
 from tool_worker import Repository
 

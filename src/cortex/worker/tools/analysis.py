@@ -15,7 +15,8 @@ from cortex.worker.tools.analysis_report import analysis_markdown
 from cortex.worker.tools.churn import read_churn
 from cortex.worker.tools.complexity import measure_complexity
 from cortex.worker.tools.import_graph import read_import_graph
-from cortex.worker.tools.source_files import SourceTree, read_tree
+from cortex.worker.tools.reading import tree_to_read
+from cortex.worker.tools.source_files import SourceTree
 
 __all__ = ["ARTIFACTS", "analyze"]
 
@@ -26,12 +27,11 @@ _TOP = 20
 def analyze(worker: Worker) -> None:
     """Analyse the spec's repository and write both artifacts and results.json.
 
-    Raises RepositoryError where the repository cannot be read.
+    Raises what `tree_to_read` raises where the repository cannot be read.
     """
     beat = worker.heartbeat.beat
     beat(0.0, "reading the repository", now=True)
-    paths = [str(path) for path in worker.scope.get("paths") or []]
-    tree = read_tree(str(worker.scope.get("repository") or ""), paths)
+    tree = tree_to_read(worker)
     beat(0.1, f"inventory: {len(tree.files)} files", now=True)
     inventory, lines_by_file = _inventory(tree)
     beat(0.3, "reading imports", now=True)
@@ -42,7 +42,7 @@ def analyze(worker: Worker) -> None:
     churn = read_churn(tree)
     analysis: dict[str, Any] = {
         "version": 1,
-        "repository": str(tree.root),
+        "repository": tree.repository,
         "inventory": inventory,
         "dependencies": graph,
         "complexity": complexity,
@@ -51,7 +51,7 @@ def analyze(worker: Worker) -> None:
     }
     analysis["summary"] = _summary(tree, analysis, lines_by_file)
     worker.write_artifact("analysis.json", analysis)
-    worker.write_artifact("analysis_report.md", analysis_markdown(analysis, tree.root.name))
+    worker.write_artifact("analysis_report.md", analysis_markdown(analysis, tree.name))
     worker.write_results("completed", analysis["summary"], artifacts=list(ARTIFACTS))
     beat(1.0, "done", now=True)
 
@@ -117,7 +117,7 @@ def _summary(tree: SourceTree, analysis: dict[str, Any], lines_by_file: dict[str
         if entry["language"] not in ("other", "text", "markdown", "restructuredtext", "json")
     ]
     main = code[0]["language"] if code else "no code"
-    words = f"{tree.root.name}: {len(tree.files)} files, {sum(lines_by_file.values()):,} lines, "
+    words = f"{tree.name}: {len(tree.files)} files, {sum(lines_by_file.values()):,} lines, "
     words += f"mostly {main}" if code else main
     functions = analysis["complexity"]["functions"]
     words += f"; {functions} functions"

@@ -8,23 +8,20 @@ many lie between. What another worker wrote is a stranger's and is checked befor
 from __future__ import annotations
 
 import os
-import re
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cortex.worker.contract import Worker
+from cortex.model import branches as names
+from cortex.worker.contract import Needed, Worker
+from cortex.worker.tools.bundles import BundleRow, fetch_bundle, read_row
 from cortex.worker.tools.clone import Clone
 from cortex.worker.tools.git import GitError
+from cortex.worker.tools.options import time_left_s
 from cortex.worker.tools.outcomes import ConflictError
 
 __all__ = ["Incoming", "branch_name", "commit_files", "export_branch", "incoming", "merge_incoming"]
-
-_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_BUNDLE_LIMIT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ class Incoming:
 def branch_name(worker: Worker) -> str:
     """`cortex/TASK/STEP`, of characters that git takes in a name."""
     step = str(worker.context.get("step") or worker.worker_type.removesuffix("-worker") or "work")
-    return f"cortex/{_part(worker.task_id or 'task')}/{_part(step)}"
+    return names.branch_name(worker.task_id, step)
 
 
 def commit_files(clone: Clone, files: Sequence[str], message: str) -> str | None:
@@ -87,7 +84,7 @@ def incoming(worker: Worker, clone: Clone) -> list[Incoming]:
         for row in rows if isinstance(rows, list) else []:
             ref = f"refs/needed/{len(found) + 1}"
             try:
-                found.append(_fetch(clone, needed.name, needed.artifacts_dir, row, ref))
+                found.append(_fetch(worker, clone, needed, row, ref))
             except (ValueError, OSError, GitError) as problem:
                 clone.notes.append(f"a branch of {needed.name} was left out: {problem}")
     return found
@@ -111,35 +108,20 @@ def merge_incoming(clone: Clone, branches: Sequence[Incoming]) -> None:
         raise ConflictError(f"{branch.name} and {earlier} change the same lines", files)
 
 
-def _fetch(clone: Clone, worker: str, artifacts: Path, row: Any, ref: str) -> Incoming:
-    if not isinstance(row, dict):
-        raise ValueError("its row is no object")
-    name, base, head = (str(row.get(key) or "") for key in ("name", "base", "head"))
-    bundle = _bundle(artifacts, row.get("bundle"))
-    if clone.git.run("check-ref-format", f"refs/heads/{name}").returncode != 0:
-        raise ValueError(f"{name[:80]!r} is no branch")
-    if not (_COMMIT.match(base) and _COMMIT.match(head)):
-        raise ValueError("its base or head is no commit")
-    if clone.git.commit_of(base) is None:
-        raise ValueError("it starts from a commit that this repository does not have")
-    checked = ("-c", "fetch.fsckObjects=true", "fetch", "--quiet", "--no-tags")
-    clone.git.text(*checked, str(bundle), f"refs/heads/{name}:{ref}")
-    if clone.git.commit_of(ref) != head:
-        raise ValueError("its bundle ends in another commit than its row says")
-    return Incoming(name, worker, ref, head, bundle)
+def _fetch(worker: Worker, clone: Clone, needed: Needed, row: Any, ref: str) -> Incoming:
+    told = read_row(clone.git, row)
+    limit_s = time_left_s(worker)
+    try:
+        bundle = fetch_bundle(clone.git, needed.artifacts_dir, told, ref, limit_s)
+    except FileNotFoundError:
+        bundle = _from_mirror(clone, told, ref)
+    return Incoming(told.name, needed.name, ref, told.head, bundle)
 
 
-def _bundle(artifacts: Path, name: object) -> Path:
-    if not isinstance(name, str) or "/" in name or name in ("", ".", "..") or "\0" in name:
-        raise ValueError("its bundle is no name of a file in artifacts/")
-    path = artifacts / name
-    status = os.lstat(path)
-    if not stat.S_ISREG(status.st_mode) or status.st_size > _BUNDLE_LIMIT_BYTES:
-        raise ValueError("its bundle is no regular file of at most 1 GiB")
-    return path
-
-
-def _part(text: str) -> str:
-    """One part of a ref's name: no `..`, no `.lock` or dot at an end (git-check-ref-format)."""
-    part = re.sub(r"\.{2,}", ".", _UNSAFE.sub("-", text)).strip(".-")
-    return f"{part}-" if part.endswith(".lock") else part or "work"
+def _from_mirror(clone: Clone, row: BundleRow, ref: str) -> Path:
+    """The branch as the mirror keeps it, where the worker's folder is gone; the mirror's path."""
+    mirror = clone.mirror
+    if mirror is None or clone.git.at(mirror).commit_of(f"refs/{row.name}") != row.head:
+        raise ValueError(f"{row.bundle} is gone, and no mirror has {row.name}")
+    clone.fetch_kept(f"refs/{row.name}", ref)
+    return mirror

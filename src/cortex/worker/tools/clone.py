@@ -1,8 +1,9 @@
 """A repository of the worker's own: cloned from a path or URL, and never written back to.
 
-A path is cloned with `--shared`, so that nothing is copied and the source is only read; hooks,
-filters and submodules stay off (see `git`). What the needed steps made comes in as bundles and is
-merged, what this worker makes goes out as a bundle: see `branches`.
+A path is cloned with `--shared`, so that nothing is copied and the source is only read; a URL
+from its mirror in the same way (see `mirrors`). Hooks, filters and submodules stay off (see
+`git`). What the needed steps made comes in as bundles and is merged, what this worker makes goes
+out as a bundle: see `branches`.
 """
 
 from __future__ import annotations
@@ -10,25 +11,29 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cortex.model.branches import is_url, mirror_name, without_credentials
+from cortex.model.times import parse_time
 from cortex.worker.contract import Worker
+from cortex.worker.tools import mirrors
 from cortex.worker.tools.credentials import token_for
-from cortex.worker.tools.git import Git, GitError, make_git, without_credentials
+from cortex.worker.tools.git import Git, GitError, make_git
 from cortex.worker.tools.options import option, text, time_left_s
 from cortex.worker.tools.outcomes import NotRunError
 
-__all__ = ["Clone", "CloneError", "clear_away", "clone_repository", "is_url", "resolve"]
+__all__ = ["Clone", "CloneError", "clear_away", "clone_repository", "resolve"]
 
-_URL = re.compile(r"(?:file|https?|ssh)://[^\s-]\S*\Z")
-_SCP_LIKE = re.compile(r"[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:[^\s:]\S*\Z")
 _ANY_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*::?")
 _DEFAULT_BRANCHES = ("main", "master", "trunk", "develop")
 _OWN_FOLDERS = ("repository", "before", "after", "runs", "lint", "git", "home")
 _ASKS = ("askpass", "could not read Username", "could not read Password")
 _FOR_GOOD = ("not found", "does not exist", "authentication failed", "permission denied",
-             "does not appear to be", "not allowed")  # fmt: skip
+             "does not appear to be", "not allowed", "verification failed",
+             "returned error: 403", "unable to find remote helper")  # fmt: skip
+_NEVER_FOR_GOOD = ("could not resolve",)
 
 
 class CloneError(Exception):
@@ -41,7 +46,11 @@ class CloneError(Exception):
 
 @dataclass(slots=True)
 class Clone:
-    """A clone at a detached commit. `base` is the source's commit that it began at."""
+    """A clone at a detached commit. `base` is the source's commit that it began at.
+
+    `source` is for people and has no credentials in it; `address` is the URL as it was given, None
+    for a path. `mirror` is where the home keeps the branches of this repository, if it does.
+    """
 
     root: Path
     git: Git
@@ -51,10 +60,17 @@ class Clone:
     branch: str | None
     default_branch: str | None
     notes: list[str] = field(default_factory=list)
+    address: str | None = None
+    mirror: Path | None = None
 
     def head(self) -> str:
         """The commit that stands checked out."""
         return self.git.text("rev-parse", "HEAD")
+
+    def fetch_kept(self, ref: str, into: str) -> None:
+        """Take a worker's branch out of the mirror. Raises GitError."""
+        if self.mirror is not None:
+            self.git.text("fetch", "--quiet", "--no-tags", str(self.mirror), f"+{ref}:{into}")
 
     def copy_at(self, commit: str, folder: Path) -> Clone:
         """Another clone, of this one, at a commit: for runs that may leave files behind."""
@@ -67,11 +83,6 @@ class Clone:
 _QUIETLY = ("--quiet", "--no-checkout", "--template=", "--no-recurse-submodules")
 
 
-def is_url(repository: str) -> bool:
-    """Whether a repository is named by a URL (file, http, https, ssh, or `user@host:path`)."""
-    return bool(_URL.match(repository) or _SCP_LIKE.match(repository))
-
-
 def clone_repository(worker: Worker, ref: str | None = None) -> Clone:
     """Clone the scope's repository into the worker's folder, at `ref`, `scope.ref`, or its HEAD.
 
@@ -80,34 +91,89 @@ def clone_repository(worker: Worker, ref: str | None = None) -> Clone:
     """
     repository = str(worker.scope.get("repository") or "")
     git = make_git(worker.dir / "git")
-    if is_url(repository):
-        git = git.with_token(token_for(worker, repository))
+    address = repository if is_url(repository) else None
+    if address:
+        git = git.with_token(token_for(worker, address))
     target = worker.dir / "repository"
-    path = None if is_url(repository) else _local(git, repository)
-    source = without_credentials(repository)
-    shared = ["--shared"] if path else []
+    path = None if address else _local(git, repository)
+    mirror, notes = _mirror(worker, git, path or address)
+    source = str(path or (mirror if address else None) or address)
+    shared = ["--shared"] if path or mirror else []
     try:
         git.text(
-            "clone", *_QUIETLY, *shared, "--", str(path or repository), str(target),
-            limit_s=time_left_s(worker),
-        )  # fmt: skip
+            "clone", *_QUIETLY, *shared, "--", source, str(target), limit_s=time_left_s(worker)
+        )
     except GitError as problem:
-        words = str(problem)
-        if any(part in words for part in _ASKS):
-            words = "authentication failed: it asks for a password, and none is named for its host"
-        permanent = bool(path) or any(part in words.lower() for part in _FOR_GOOD)
-        raise CloneError(
-            f"{source} cannot be cloned: {words}; correct scope.repository, or give this worker "
-            "access to it (scope.credentials)",
-            permanent=permanent,
-        ) from None
+        raise _refused(repository, str(problem), is_local=bool(path)) from None
+    shown = without_credentials(repository)
     inside = git.at(target)
+    if address:
+        inside.text("remote", "set-url", "origin", shown)
     branch, default = _branches(inside, git.at(path) if path else None)
-    clone = Clone(target, inside.with_token(None), source, path, "", branch, default)
+    clone = Clone(
+        target, inside.with_token(None), shown, path, "", branch, default, notes, address, mirror
+    )
     clone.base = _start(clone, ref or text(worker, "ref"))
-    inside.text("checkout", "--quiet", "--detach", clone.base)
+    try:
+        inside.text("checkout", "--quiet", "--detach", clone.base)
+    except GitError:
+        if address and mirror:
+            mirrors.suspect(mirror)
+        raise
     clone.notes += _notes(clone)
     return clone
+
+
+def _mirror(
+    worker: Worker, git: Git, repository: Path | str | None
+) -> tuple[Path | None, list[str]]:
+    """The mirror of the repository, and notes. That of a URL is brought up to date, and is None
+    where no home keeps mirrors; that of a path need not be there.
+    """
+    told = worker.context.get("mirrors")
+    folder = told.get("folder") if isinstance(told, dict) else None
+    if not isinstance(told, dict) or not isinstance(folder, str):
+        return None, []
+    if not isinstance(repository, str):
+        path = Path(folder) / mirror_name(str(repository))
+        if path.is_dir():
+            mirrors.hold(path)
+        return (path if path.is_dir() else None), []
+    order = mirrors.MirrorOrder(Path(folder), _fresh_since_s(worker, told.get("since")))
+    worker.heartbeat.beat(0.0, "updating the mirror", now=True)
+    try:
+        found, note = mirrors.updated_mirror(git, repository, order, time_left_s(worker))
+    except GitError as problem:
+        raise _refused(repository, str(problem), is_local=False) from None
+    except mirrors.MirrorBusyError as problem:
+        raise CloneError(str(problem), permanent=False) from None
+    return found, [note] if note else []
+
+
+def _fresh_since_s(worker: Worker, launched_s: object) -> float:
+    """From when on a fetch saw all that was there as this worker was asked for. Its request is told
+    in whole seconds, its start is exact.
+    """
+    started_s = launched_s if isinstance(launched_s, int | float) else time.time()
+    try:
+        return min(started_s, parse_time(str(worker.spec.get("created_at"))) + 1.0)
+    except ValueError:
+        return started_s
+
+
+def _refused(repository: str, words: str, *, is_local: bool) -> CloneError:
+    """The error for a source that git cannot have; for good where it will be the same again."""
+    if any(part in words for part in _ASKS):
+        words = "authentication failed: it asks for a password, and none is named for its host"
+    low = words.lower()
+    permanent = any(part in low for part in _FOR_GOOD) and not any(
+        part in low for part in _NEVER_FOR_GOOD
+    )
+    return CloneError(
+        f"{without_credentials(repository)} cannot be cloned: {words}; correct scope.repository, "
+        "or give this worker access to it (scope.credentials)",
+        permanent=is_local or permanent,
+    )
 
 
 def clear_away(worker: Worker) -> None:
@@ -128,6 +194,10 @@ def resolve(clone: Clone, name: str) -> str | None:
     if found is None and clone.source_path is not None:
         # Its objects are shared, so that a commit which no branch leads to is here as well.
         found = clone.git.at(clone.source_path).commit_of(name)
+    if found is None and clone.mirror is not None and name.startswith("cortex/"):
+        found = clone.git.at(clone.mirror).commit_of(f"refs/{name}")
+        if found is not None:
+            clone.fetch_kept(f"refs/{name}", "refs/kept/start")
     return found
 
 

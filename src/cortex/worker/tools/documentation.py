@@ -12,13 +12,11 @@ from typing import Any
 
 from cortex.worker.contract import Worker
 from cortex.worker.tools.api_inventory import Module, read_inventory
-from cortex.worker.tools.branches import incoming, merge_incoming
-from cortex.worker.tools.clone import clone_repository, is_url
 from cortex.worker.tools.markdown import bullets, code, plain, table
 from cortex.worker.tools.markdown_links import Links, check_links
-from cortex.worker.tools.options import text
 from cortex.worker.tools.outcomes import NotRunError
-from cortex.worker.tools.source_files import SourceTree, read_tree
+from cortex.worker.tools.reading import tree_to_read
+from cortex.worker.tools.source_files import SourceTree
 
 __all__ = ["document"]
 
@@ -46,7 +44,8 @@ def document(worker: Worker) -> None:
     for a repository that cannot be read.
     """
     worker.heartbeat.beat(0.0, "reading the repository", now=True)
-    tree, source, notes = _tree(worker)
+    tree = tree_to_read(worker)
+    source, notes = tree.repository, tree.notes
     modules = read_inventory(tree)
     worker.heartbeat.beat(0.5, "checking links", now=True)
     links = check_links(tree)
@@ -78,18 +77,6 @@ def document(worker: Worker) -> None:
         documentation=numbers,
     )
     worker.heartbeat.beat(1.0, "done", now=True)
-
-
-def _tree(worker: Worker) -> tuple[SourceTree, str, list[str]]:
-    """The files to read: of the folder itself, or of a clone where a commit or branch is meant."""
-    repository = str(worker.scope.get("repository") or "")
-    paths = [str(path) for path in worker.scope.get("paths") or []]
-    handed_over = any(needed.results.get("branches") for needed in worker.needed())
-    if not (is_url(repository) or text(worker, "ref") or handed_over):
-        return read_tree(repository, paths), repository, []
-    clone = clone_repository(worker)
-    merge_incoming(clone, incoming(worker, clone))
-    return read_tree(str(clone.root), paths), clone.source, list(clone.notes)
 
 
 def _about_readme(tree: SourceTree) -> list[dict[str, Any]]:

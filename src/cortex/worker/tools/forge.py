@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from cortex.model.branches import is_url, without_credentials
 from cortex.worker.tools import processes
 from cortex.worker.tools.analyzers import program
-from cortex.worker.tools.clone import Clone, is_url
+from cortex.worker.tools.clone import Clone
 from cortex.worker.tools.credentials import host_of
-from cortex.worker.tools.git import GitError, without_credentials
+from cortex.worker.tools.git import GitError
 from cortex.worker.tools.outcomes import ConflictError, NotRunError
 
 __all__ = ["Remote", "Request", "find_remote", "open_request", "push"]
@@ -64,7 +65,7 @@ def find_remote(clone: Clone, named: str | None) -> Remote:
         if address and not is_url(address):
             address = str((clone.source_path / address).resolve())
     elif address is None:
-        address = clone.git.text("config", "--get", "remote.origin.url")
+        address = clone.address
     if not address or not (is_url(address) or Path(address).is_absolute()):
         raise NotRunError(
             f"{clone.source} has no remote to push to",

@@ -8,20 +8,23 @@ command line and nothing of what a worker does with it.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cortex.model.branches import without_credentials
 from cortex.worker.tools import processes
 from cortex.worker.tools.analyzers import program
 from cortex.worker.tools.outcomes import NotRunError
 
-__all__ = ["Git", "GitError", "make_git", "without_credentials"]
+__all__ = ["Git", "GitError", "make_git"]
 
 _PROTOCOLS = "file:http:https:ssh"
 _LIMIT_S = 300.0
-_URL_USER = re.compile(r"(?<=://)[^/@\s]+@")
+_SSH = "ssh -oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=15"
+_TELLING = ("fatal:", "error:", "ERROR:")
+#: What git says whenever an ssh child has ended; the line before it has the cause.
+_BY_ANOTHER = "Could not read from remote repository"
 _ASKPASS = """\
 #!/bin/sh
 case "$1" in
@@ -58,6 +61,17 @@ _SETTINGS = """\
 	detachedHead = false
 [init]
 	defaultBranch = main
+[transfer]
+	fsckObjects = true
+[fetch]
+	unpackLimit = 1
+[fetch "fsck"]
+	badTimezone = ignore
+	missingSpaceBeforeDate = ignore
+	zeroPaddedFilemode = ignore
+[http]
+	lowSpeedLimit = 1000
+	lowSpeedTime = 60
 [diff]
 	noprefix = false
 	mnemonicPrefix = false
@@ -66,11 +80,6 @@ _SETTINGS = """\
 
 class GitError(Exception):
     """A git command that did not succeed, with the end of what git said, without credentials."""
-
-
-def without_credentials(text: str) -> str:
-    """The same text with user and password taken out of each URL."""
-    return _URL_USER.sub("", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +157,8 @@ def make_git(folder: Path) -> Git:
         GIT_TERMINAL_PROMPT="0",
         GIT_ASKPASS="/bin/false",
         SSH_ASKPASS="/bin/false",
-        GIT_SSH_COMMAND="ssh -oBatchMode=yes",
+        # Another one is there only where the task's env or the type's credentials name it.
+        GIT_SSH_COMMAND=os.environ.get("GIT_SSH_COMMAND") or _SSH,
         GIT_ATTR_NOSYSTEM="1",
         GIT_LFS_SKIP_SMUDGE="1",
         LC_ALL="C",
@@ -160,7 +170,9 @@ def _words(arguments: tuple[str, ...], outcome: processes.Outcome) -> str:
     verb = next((word for word in arguments if not word.startswith("-")), "git")
     if outcome.problem:
         return f"git {verb} {outcome.problem}"
-    said = outcome.stderr.decode("utf-8", "replace").strip().splitlines()
-    telling = [line for line in said if line.startswith(("fatal:", "error:", "ERROR:"))] or said
-    last = telling[0] if telling else f"ended with status {outcome.returncode}"
-    return without_credentials(f"git {verb}: {last.removeprefix('fatal: ')}")[:500]
+    said = [line for line in outcome.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+    told = next((n for n, line in enumerate(said) if line.startswith(_TELLING)), None)
+    if told is not None and told > 0 and _BY_ANOTHER in said[told]:
+        told -= 1
+    found = said[told or 0] if said else f"ended with status {outcome.returncode}"
+    return without_credentials(f"git {verb}: {found.strip().removeprefix('fatal: ')}")[:500]

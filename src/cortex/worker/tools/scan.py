@@ -25,9 +25,10 @@ from cortex.worker.tools import processes
 from cortex.worker.tools.analyzers import ANALYZERS, Analyzer, program
 from cortex.worker.tools.dependency_audit import AUDIT_NAME, Audit, audit_dependencies
 from cortex.worker.tools.readers import RawFinding
+from cortex.worker.tools.reading import tree_to_read
 from cortex.worker.tools.scan_findings import Harvest, harvest
 from cortex.worker.tools.scan_report import write_report
-from cortex.worker.tools.source_files import SourceFile, SourceTree, read_tree
+from cortex.worker.tools.source_files import SourceFile, SourceTree
 
 __all__ = ["SCAN_TYPES", "Analysis", "analyze_tree", "scan", "settle_states"]
 
@@ -60,14 +61,13 @@ class Analysis:
 def scan(worker: Worker) -> None:
     """Scan the spec's repository and write the artifacts and results.json.
 
-    Raises RepositoryError where the repository cannot be read, ValueError where the scope is not
-    one that a scan understands.
+    Raises ValueError where the scope is not one that a scan understands, and what `tree_to_read`
+    raises where the repository cannot be read.
     """
     scan_types = _scan_types(worker)
     depth = _depth(worker)
     worker.heartbeat.beat(0.0, "reading the repository", now=True)
-    paths = worker.scope.get("paths") or []
-    tree = read_tree(str(worker.scope.get("repository") or ""), [str(path) for path in paths])
+    tree = tree_to_read(worker)
     worker.heartbeat.beat(0.05, f"{len(tree.files)} files", now=True)
     found = analyze_tree(worker, tree, scan_types, depth)
     worker.heartbeat.beat(0.9, "merging findings", now=True)

@@ -86,10 +86,10 @@ def harvest(tree: SourceTree, raw: Sequence[RawFinding], *, include_tests: bool)
         finding["family"] = finding.get("family") or family_of_cwe(finding.get("cwe"))
         finding["family"] = finding["family"] or finding["rule"]
     shown, hidden = _sort_by_place(tree, kept, include_tests=include_tests)
-    _describe(shown, lines, secrets, str(tree.root))
+    _describe(shown, lines, secrets, tree.repository)
     merged = merge(secrets.blot(shown))
     by_tool = Counter(tool for finding in merged for tool in finding["tools"])
-    return Harvest(merged, _not_shown(hidden, str(tree.root)), by_tool, secrets)
+    return Harvest(merged, _not_shown(hidden, tree.repository), by_tool, secrets)
 
 
 def _is_meant(finding: RawFinding, lines: _Lines, secrets: SecretsSeen) -> bool:

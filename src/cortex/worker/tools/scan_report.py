@@ -43,17 +43,17 @@ def write_report(
     more.
     """
     findings = harvested.findings
-    notes = harvested.not_shown_words()
+    notes = [*tree.notes, *harvested.not_shown_words()]
     for reason, count in sorted(tree.left_out.items()):
         notes.append(f"{count} left out: {reason}")
     if len(findings) > _RESULT_LIMIT:
         notes.append(f"only the first {_RESULT_LIMIT:,} of {len(findings):,} findings are listed")
     kept = findings[:_RESULT_LIMIT]
-    name = tree.root.name or str(tree.root)
+    name = tree.name
     summary = _summary(name, tree, harvested, tool_runs)
     results: dict[str, Any] = {
         "version": 1,
-        "repository": str(tree.root),
+        "repository": tree.repository,
         "scope": dict(worker.scope),
         "summary": summary,
         "analyzers": list(tool_runs),

@@ -13,7 +13,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 __all__ = ["RepositoryError", "SourceFile", "SourceTree", "read_tree"]
 
@@ -74,12 +74,22 @@ class SourceFile:
 
 @dataclass(slots=True)
 class SourceTree:
-    """The files found, in path order, and how many were left out for which reason."""
+    """The files found, in path order, and how many were left out for which reason.
+
+    `repository` is what they are of, for people: the root, or the address that was cloned there.
+    """
 
     root: Path
     files: list[SourceFile] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     limited_to: tuple[str, ...] = ()
+    repository: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The repository's short name."""
+        return PurePosixPath(self.repository).name.removesuffix(".git") or self.repository
 
     def of(self, *languages: str, places: Sequence[str] = ()) -> list[SourceFile]:
         """Files of these languages (all, if none is named), in these places (all, if none is
@@ -105,7 +115,7 @@ def read_tree(repository: str, paths: Sequence[str] = ()) -> SourceTree:
     outside.
     """
     root = _readable_root(repository)
-    tree = SourceTree(root, limited_to=tuple(paths))
+    tree = SourceTree(root, limited_to=tuple(paths), repository=str(root))
     starts = [_start(root, path) for path in paths] or [root]
     seen: set[str] = set()
     for start in starts:
@@ -133,7 +143,8 @@ def _readable_root(repository: str) -> Path:
     root = Path(repository)
     if not root.is_absolute():
         raise RepositoryError(
-            f"scope.repository {repository!r} is not absolute; write its full path"
+            f"scope.repository {repository!r} is not absolute; write its full path, or a URL with "
+            "file, http, https or ssh"
         )
     try:
         root = root.resolve(strict=True)

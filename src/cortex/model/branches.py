@@ -1,0 +1,74 @@
+"""Names of what workers commit: branches, and the mirrors in which they are kept.
+
+A branch of a step is `cortex/TASK/STEP`. A mirror is a bare repository in the home's `mirrors/`,
+named after the repository that it stands for. Names only: nothing here runs git.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+__all__ = ["KEPT_REFS", "branch_name", "is_url", "kept_ref", "mirror_name", "without_credentials"]
+
+#: Where a mirror keeps the branches of workers: apart from those of the repository itself, and
+#: still found by git under the short name `cortex/TASK/STEP` (gitrevisions(7), `refs/NAME`).
+KEPT_REFS = "refs/cortex"
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_URL = re.compile(r"(?:file|https?|ssh)://[^\s-]\S*\Z")
+_SCP_LIKE = re.compile(r"[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:[^\s:]\S*\Z")
+_URL_USER = re.compile(r"(?<=://)[^/@\s]+@")
+_NAME_LENGTH = 60
+_HASH_LENGTH = 8
+
+
+def is_url(repository: str) -> bool:
+    """Whether a repository is named by a URL (file, http, https, ssh, or `user@host:path`)."""
+    return bool(_URL.match(repository) or _SCP_LIKE.match(repository))
+
+
+def without_credentials(text: str) -> str:
+    """The same text with user and password taken out of each URL."""
+    return _URL_USER.sub("", text)
+
+
+def branch_name(task_id: str, step: str) -> str:
+    """`cortex/TASK/STEP`, of characters that git takes in a name."""
+    return f"cortex/{_part(task_id or 'task')}/{_part(step)}"
+
+
+def kept_ref(task_id: str, step: str, number: int = 1) -> str:
+    """The ref of a mirror that holds the branch which a step handed over as its `number`th."""
+    more = f".{number}" if number > 1 else ""
+    return f"refs/{branch_name(task_id, f'{step}{more}')}"
+
+
+def mirror_name(repository: str) -> str:
+    """The folder's name of a repository's mirror: readable, and with a hash of the whole address.
+
+    `repository` is a URL, or the absolute path of a folder. User, password and a slash at the end
+    make no other mirror.
+    """
+    address = without_credentials(repository).rstrip("/")
+    digest = hashlib.sha256(address.encode("utf-8", "surrogateescape")).hexdigest()
+    words = _UNSAFE.sub("-", _readable(address)).strip(".-")[-_NAME_LENGTH:].lstrip(".-")
+    return f"{words or 'repository'}-{digest[:_HASH_LENGTH]}.git"
+
+
+def _readable(address: str) -> str:
+    if "://" in address:
+        parts = urlsplit(address)
+        place = f"{parts.hostname or ''}{parts.path}"
+    else:
+        place = address.rpartition("@")[2].replace(":", "/")
+    named = PurePosixPath(place)
+    return str(named.with_suffix("") if named.suffix == ".git" else named)
+
+
+def _part(text: str) -> str:
+    """One part of a ref's name: no `..`, no `.lock` or dot at an end (git-check-ref-format)."""
+    part = re.sub(r"\.{2,}", ".", _UNSAFE.sub("-", text)).strip(".-")
+    return f"{part}-" if part.endswith(".lock") else part or "work"
