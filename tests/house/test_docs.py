@@ -31,7 +31,7 @@ from cortex.model.definitions import (
 )
 from cortex.model.documents import TokenBudgetDocument
 from cortex.model.paths import HomePaths
-from cortex.model.requests import KINDS, PLANNED_KINDS, StepRequest, TaskRequest, parse_request
+from cortex.model.requests import KINDS, StepRequest, TaskRequest, parse_request
 from cortex.model.settings import MasterSettings, Settings
 from cortex.model.worker_files import ResultsDocument
 from cortex.runtime.environment import worker_environment
@@ -186,7 +186,7 @@ def test_commands_that_pages_name_exist() -> None:
 
 
 def test_every_kind_of_request_and_every_field_of_a_task_is_described() -> None:
-    assert not missing([*KINDS, *PLANNED_KINDS], "docs/files.md")
+    assert not missing([*KINDS], "docs/files.md")
     fields = {*TaskRequest.model_fields, *StepRequest.model_fields} - {"kind", "fallback"}
     assert not missing(fields, "docs/files.md")
 

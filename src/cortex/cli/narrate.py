@@ -54,6 +54,11 @@ def _step_changed(event: Event) -> str:
     return f"{event.get('task_id')} step {event.get('step')} {event.get('status')}"
 
 
+def _step_added(event: Event) -> str:
+    before = f" before {event['before']}" if event.get("before") else ""
+    return f"{event.get('task_id')} gets step {(event.get('step') or {}).get('name')}{before}"
+
+
 def _task_planned(event: Event) -> str:
     steps = len(event.get("steps") or [])
     return f"{event.get('task_id')} planned as {steps} step{'s' if steps != 1 else ''}"
@@ -80,10 +85,8 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
         f"half of its kind used {_tokens(event, 'median')} or less"
     ),
     "deadline_missed": lambda event: f"{event.get('task_id')} missed its deadline",
-    "step_added": lambda event: (
-        f"{event.get('task_id')} gets step {(event.get('step') or {}).get('name')} "
-        f"before {event.get('before')}"
-    ),
+    "step_added": _step_added,
+    "step_removed": lambda _event: "",  # its worker's rejection stands in the same line
     "step_changed": _step_changed,
     "worker_collecting": lambda _event: "",  # its end stands in the same line
     "file_edited": lambda event: (

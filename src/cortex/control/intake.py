@@ -213,7 +213,8 @@ class Intake:
             "file": drop.receipt,
         }
         if problem is None:
-            outcome = entry_of(state, read, context.engine.now())
+            now = context.engine.now()
+            outcome = entry_of(state, read, now, context.catalog, context.settings)
             if isinstance(outcome, Entry):
                 context.engine.apply(Entry(outcome.by, outcome.why, [receipt, *outcome.events]))
                 return None

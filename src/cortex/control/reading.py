@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cortex.decide.accept import accept_all
+from cortex.decide.catalog import Catalog
 from cortex.decide.edit import Edit
 from cortex.decide.entry import Entry, Now
 from cortex.decide.merge import merge
@@ -18,6 +19,7 @@ from cortex.decide.refusals import problem_parts
 from cortex.model.errors import CortexError, RequestError
 from cortex.model.paths import HomePaths
 from cortex.model.seams import Disk
+from cortex.model.settings import Settings
 from cortex.model.state import State
 from cortex.store.archive import Archive
 from cortex.store.drop import Drop, Problem, quoted
@@ -40,7 +42,7 @@ class ReadDrop:
 
 def read_drop(disk: Disk, paths: HomePaths, drop: Drop, archive: Archive) -> ReadDrop:
     """The requests of a drop, and what the archive knows of the names in them."""
-    from cortex.model.requests import EditRequest, TaskRequest, parse_request
+    from cortex.model.requests import EditRequest, TaskRequest, WorkerRequest, parse_request
 
     if drop.problem is not None or drop.payloads is None:
         return ReadDrop(drop, [], {}, drop.problem)
@@ -56,6 +58,8 @@ def read_drop(disk: Disk, paths: HomePaths, drop: Drop, archive: Archive) -> Rea
         if isinstance(request, TaskRequest):
             idents += [ident for ident in (request.id, *request.needs) if ident is not None]
             keys += [request.key] if request.key is not None else []
+        elif isinstance(request, WorkerRequest) and request.task_id is None:
+            idents += [request.id] if request.id is not None else []
     if len(requests) == 1 and isinstance(requests[0], EditRequest):
         return _read_edit(disk, paths, drop, requests[0], archive)
     return ReadDrop(drop, requests, archived_names(archive, idents, keys), None)
@@ -77,11 +81,14 @@ def _read_edit(
     return ReadDrop(drop, [request], {}, None, partial)
 
 
-def entry_of(state: State, read: ReadDrop, now: Now) -> Entry | Problem:
+def entry_of(
+    state: State, read: ReadDrop, now: Now, catalog: Catalog, settings: Settings
+) -> Entry | Problem:
     """The line of a drop's requests, without its receipt, or why it is refused."""
     try:
         if read.edit is None:
-            return accept_all(state, read.requests, quoted(read.drop.name), now, read.archived)
+            name, retries = quoted(read.drop.name), settings.workers.retries
+            return accept_all(state, read.requests, name, now, read.archived, catalog, retries)
         merged = merge(state, read.edit, now)
     except RequestError as error:
         return _problem(error, read.drop)

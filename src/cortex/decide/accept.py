@@ -7,16 +7,26 @@ work are given by the caller, because the state holds only what is open or recen
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cortex.decide import budget
 from cortex.decide.answers import answer
+from cortex.decide.catalog import Catalog
 from cortex.decide.ending import cancel_task, reopen_task
 from cortex.decide.entry import Entry, Now
 from cortex.decide.handoffs import accept_handoff, reject_handoff
 from cortex.decide.schedules import change_schedule, set_schedule
+from cortex.decide.worker_requests import (
+    check_asker,
+    further_step,
+    own_task,
+    refusal,
+    refused,
+    step_of,
+)
 from cortex.model.errors import RequestError
 from cortex.model.requests import (
     Answer,
@@ -27,6 +37,7 @@ from cortex.model.requests import (
     ScheduleRequest,
     TaskRequest,
     VerbRequest,
+    WorkerRequest,
 )
 from cortex.model.state import TERMINAL_TASK, State, Task
 
@@ -49,9 +60,14 @@ class _File:
     source: str
     archived: Mapping[str, str]
     ids: dict[str, str] = field(default_factory=dict)
+    catalog: Catalog = field(default_factory=Catalog)
+    retries: int = 2
     keys: dict[str, str] = field(default_factory=dict)
     named: frozenset[str] = frozenset()
     made: int = 0
+    #: Steps that it adds, by task, and how many workers of a kind it has refused.
+    steps: dict[str, set[str]] = field(default_factory=dict)
+    refused: Counter[str] = field(default_factory=Counter)
 
 
 def accept_all(
@@ -60,28 +76,32 @@ def accept_all(
     source: str,
     now: Now,
     archived: Mapping[str, str],
+    catalog: Catalog | None = None,
+    retries: int = 2,
 ) -> Entry:
     """The one journal line of a file's requests, without its receipt.
 
     A file is taken whole or not at all: RequestError names the request that is refused.
     `archived` maps ids (and `key:…`) of archived tasks that the requests name to their status or,
-    for a key, to the task's id.
+    for a key, to the task's id. `catalog` says which masters may ask for which workers,
+    `retries` how often their steps are tried again unless somebody says.
     """
-    named = (request.id for request in requests if isinstance(request, TaskRequest))
-    file = _File(source, archived, named=frozenset(ident for ident in named if ident))
+    named = frozenset(ident for request in requests if (ident := _names_task(request)))
+    file = _File(source, archived, catalog=catalog or Catalog(), retries=retries, named=named)
     entries = []
     for position, request in enumerate(requests):
         try:
-            if len(requests) > 1 and not isinstance(request, TaskRequest):
+            if len(requests) > 1 and not isinstance(request, TaskRequest | WorkerRequest):
                 raise RequestError(
-                    "only tasks may stand together in one file", hint="drop it as a file of its own"
+                    "only tasks and worker requests may stand together in one file",
+                    hint="drop it as a file of its own",
                 )
             entries.append(_accept(state, request, file, now))
         except RequestError as error:
             if len(requests) > 1:
                 error.message = f"entry {position + 1}: {error.message}"
             raise
-    why = entries[0].why if len(entries) == 1 else f"{source} asks for {len(entries)} tasks"
+    why = entries[0].why if len(entries) == 1 else f"{source} asks for {_many(requests)}"
     return Entry(entries[0].by, why, [event for entry in entries for event in entry.events])
 
 
@@ -104,9 +124,24 @@ def accept_each(
     return outcomes
 
 
+def _names_task(request: Request) -> str | None:
+    """The id that a request wants for a task of its own."""
+    if isinstance(request, WorkerRequest):
+        return request.id if request.task_id is None else None
+    return request.id if isinstance(request, TaskRequest) else None
+
+
+def _many(requests: Sequence[Request]) -> str:
+    workers = sum(isinstance(request, WorkerRequest) for request in requests)
+    counts = ((len(requests) - workers, "tasks"), (workers, "workers"))
+    return " and ".join(f"{number} {name}" for number, name in counts if number)
+
+
 def _accept(state: State, request: Request, file: _File, now: Now) -> Entry:
     if isinstance(request, TaskRequest):
         return _task(state, request, file, now)
+    if isinstance(request, WorkerRequest):
+        return _worker(state, request, file, now)
     if isinstance(request, HandoffAnswer):
         return _handoff(state, request, now)
     if isinstance(request, ScheduleRequest):
@@ -138,6 +173,32 @@ def _task(state: State, request: TaskRequest, file: _File, now: Now) -> Entry:
         file.keys[task.key] = task.id
     accepted: Event = {"event": "task_accepted", "task": task.to_json()}
     return Entry(BY, f"{file.source} asks for it", [accepted])
+
+
+def _worker(state: State, request: WorkerRequest, file: _File, now: Now) -> Entry:
+    """A further step of a task, or a task of one step; one that is refused has ended already."""
+    check_asker(request, file.catalog)
+    if request.task_id is not None:
+        task = _open(state, request.task_id, request.kind)
+        names = file.steps.setdefault(task.id, set())
+        step = further_step(task, request, names, file.catalog, file.retries)
+        names.add(step.name)
+        events: list[Event] = [{"event": "step_added", "task_id": task.id, "step": step.to_json()}]
+    else:
+        asked = own_task(request)
+        _check_names(state, asked, file)
+        task = _record(state, asked, file, now)
+        task.assigned_to = request.master_agent
+        task.plan[0]["justification"] = request.justification
+        file.ids[task.id] = task.status
+        step = step_of(request, asked.workers[0].name, task, file.retries)
+        events = [{"event": "task_accepted", "task": task.to_json()}]
+    problem = refusal(request, file.catalog)
+    if problem is None:
+        why = request.justification or f"{file.source} asks for a {request.worker_type}"
+        return Entry(request.master_agent, why, events)
+    events += refused(state, request, task, step, problem, file.refused, now)
+    return Entry("coordinator-master", problem, events)
 
 
 def _check_names(state: State, request: TaskRequest, file: _File) -> None:

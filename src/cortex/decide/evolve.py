@@ -188,11 +188,21 @@ def _task_reopened(state: State, event: Event, _at: str) -> None:
 
 
 def _step_added(state: State, event: Event, _at: str) -> None:
-    """A step that another one needs from now on, in place of what it needed before."""
+    """A further step; `before` needs it from now on, in place of what that needed before."""
     task = state.tasks[event["task_id"]]
     added = Step.from_json(event["step"])
-    task.steps.insert(task.steps.index(task.step(event["before"])), added)
-    task.step(event["before"]).needs = [added.name]
+    if "before" in event:
+        task.steps.insert(task.steps.index(task.step(event["before"])), added)
+        task.step(event["before"]).needs = [added.name]
+    else:
+        task.steps.append(added)
+    state.touch("task", task.id)
+
+
+def _step_removed(state: State, event: Event, _at: str) -> None:
+    """A step that was asked for and refused; its rejected worker stays as the answer."""
+    task = state.tasks[event["task_id"]]
+    task.steps.remove(task.step(event["step"]))
     state.touch("task", task.id)
 
 
@@ -394,6 +404,7 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "task_reopened": _task_reopened,
     "step_changed": _step_changed,
     "step_added": _step_added,
+    "step_removed": _step_removed,
     "worker_requested": _worker_requested,
     "worker_queued": _worker_queued,
     "worker_blocked": _worker_blocked,

@@ -125,6 +125,7 @@ def _own_step(task: Task, row: dict[str, Any], retries: Retries) -> Step:
         timeout_s=row.get("timeout", task.timeout_s),
         retries=row["retries"] if "retries" in row else retries(row["worker_type"]),
         approval=row.get("approval", False),
+        justification=row.get("justification"),
     )
 
 
@@ -289,7 +290,7 @@ def _worker(
         step=step.name,
         master=master,
         attempt=step.attempt + 1,
-        priority=task.priority,
+        priority=step.priority or task.priority,
         requested_at=now.at,
         runtime=runtime.name,
         lane=runtime.lane,
@@ -305,6 +306,6 @@ def _worker(
         if kind.writes and "repository" in step.scope
         else [],
         max_parallel=task.max_parallel or (plan.max_parallel if plan else None),
-        justification=f"step {step.name} of {task.title}"[:200],
+        justification=step.justification or f"step {step.name} of {task.title}"[:200],
         queued_wall=now.wall,
     )

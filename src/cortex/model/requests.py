@@ -23,7 +23,7 @@ from pydantic import (
 
 from cortex.model.calendar import check_schedule, check_timezone
 from cortex.model.errors import RequestError
-from cortex.model.ids import is_user_id, priority_of, worker_type_name
+from cortex.model.ids import is_user_id, master_name, priority_of, worker_type_name
 from cortex.model.times import format_time, parse_duration, parse_time
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "StepRequest",
     "TaskRequest",
     "VerbRequest",
+    "WorkerRequest",
     "parse_request",
 ]
 
@@ -99,6 +100,7 @@ Environment = Annotated[dict[str, str], AfterValidator(_environment)]
 Command = Annotated[list[str] | str, AfterValidator(_argv)]
 TokenCount = Annotated[int, Field(ge=0, le=10**9, strict=True)]
 WorkerType = Annotated[str, AfterValidator(_worker_type)]
+Master = Annotated[Id, AfterValidator(master_name)]
 Retries = Annotated[int, Field(ge=0, le=100, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 
@@ -246,6 +248,38 @@ class ScheduleRequest(BaseModel):
         return self
 
 
+class WorkerRequest(BaseModel):
+    """A master asks for one worker; the coordinator grants, queues or refuses it.
+
+    With `task_id` it is a further step of that task, else a small task of its own; `id` is the name
+    of what is made. Without a priority it has its task's.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["worker_request"]
+    id: Id | None = None
+    master_agent: Master
+    worker_type: WorkerType
+    estimated_tokens: TokenCount | None = None
+    priority: Priority | None = None
+    justification: Line | None = None
+    timeout: Timeout | None = None
+    task_id: Id | None = None
+    needs: list[Id] = Field(default_factory=list, max_length=1000)
+    scope: Scope = Field(default_factory=Scope)
+    command: Command | None = None
+    env: Environment = Field(default_factory=dict)
+    runtime: Name = "auto"
+    retries: Retries | None = None
+
+    @model_validator(mode="after")
+    def _sound(self) -> WorkerRequest:
+        if self.needs and self.task_id is None:
+            raise ValueError("has needs, which are steps of a task, and no task_id")
+        return self
+
+
 class VerbRequest(BaseModel):
     """cancel, retry, pause or resume one task; pause and resume without one: the fleet. drain:
     nothing new starts, and the daemon leaves once what runs has ended.
@@ -348,6 +382,7 @@ Request = (
     | ScheduleRequest
     | Answer
     | EditRequest
+    | WorkerRequest
 )
 
 KINDS: dict[str, type[BaseModel]] = {
@@ -363,10 +398,8 @@ KINDS: dict[str, type[BaseModel]] = {
     "budget": BudgetRequest,
     "schedule": ScheduleRequest,
     "edit": EditRequest,
+    "worker_request": WorkerRequest,
 }
-
-#: Part of the format, and refused by name until they are built.
-PLANNED_KINDS = ("worker_request",)
 
 
 def parse_request(payload: object) -> Request:
@@ -378,12 +411,6 @@ def parse_request(payload: object) -> Request:
         )
     kind = payload.get("kind", "task")
     model = KINDS.get(kind) if isinstance(kind, str) else None
-    if kind in PLANNED_KINDS:
-        raise RequestError(
-            f"{kind} is not supported by this version",
-            field="kind",
-            hint=f"known kinds: {', '.join(KINDS)}",
-        )
     if model is None:
         near = difflib.get_close_matches(str(kind)[:80], KINDS, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"known kinds: {', '.join(KINDS)}"

@@ -65,6 +65,8 @@ class Step(Record):
     timeout_s: float | None = None
     retries: int = 2
     approval: bool = False
+    priority: str | None = None
+    justification: str | None = None
     status: str = "waiting"
     attempt: int = 0
     worker_id: str | None = None

@@ -64,7 +64,8 @@ class Fleet(World):
         before = set(self.state.tasks)
         self.names += 1
         requests = [parse_request(payload) for payload in payloads or (fields,)]
-        entry = accept_all(self.state, requests, f"drop-{self.names}.json", self.now, {})
+        name = f"drop-{self.names}.json"
+        entry = accept_all(self.state, requests, name, self.now, {}, self.catalog)
         if entry.events:
             self.apply(entry)
         self.reconcile()

@@ -113,10 +113,10 @@ def test_a_file_is_taken_whole_or_not_at_all() -> None:
     assert not fleet.state.tasks
 
 
-def test_only_tasks_stand_together_in_a_file() -> None:
+def test_only_tasks_and_worker_requests_stand_together_in_a_file() -> None:
     fleet = Fleet()
     error = refused(fleet, {"command": "a"}, {"kind": "pause"})
-    assert "only tasks may stand together" in error.message
+    assert "only tasks and worker requests may stand together" in error.message
 
 
 def test_a_need_on_an_archived_task_counts_only_if_that_was_completed() -> None:

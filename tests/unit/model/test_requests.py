@@ -18,6 +18,7 @@ from cortex.model.requests import (
     ScheduleRequest,
     TaskRequest,
     VerbRequest,
+    WorkerRequest,
     parse_request,
 )
 
@@ -170,9 +171,18 @@ def test_a_misspelt_name_is_answered_with_the_right_one(
         assert error.field == "task"
 
 
-@pytest.mark.parametrize("kind", ["worker_request"])
-def test_kinds_that_are_not_built_yet_are_refused_by_name(kind: str) -> None:
-    assert refusal({"kind": kind}).message == f"{kind} is not supported by this version"
+def test_a_worker_request_names_master_and_worker_type_in_any_of_their_forms() -> None:
+    names = {"kind": "worker_request", "master_agent": "security", "worker_type": "impl"}
+    asked = parse_request({**names, "timeout": "4m"})
+    assert isinstance(asked, WorkerRequest)
+    assert asked.master_agent == "security-master"
+    assert asked.worker_type == "implementation-worker"
+    assert asked.timeout == 240
+    assert refusal({"kind": "worker_request", "worker_type": "scan"}).field == "master_agent"
+    error = refusal(
+        {"kind": "worker_request", "master_agent": "a", "worker_type": "b", "needs": ["c"]}
+    )
+    assert "no task_id" in error.message
 
 
 def test_other_wrong_fields_are_named_too() -> None:
@@ -201,11 +211,12 @@ def test_every_kind_can_be_asked_for() -> None:
         "approve": {"task_id": "task-001"},
         "deny": {"approval_id": "approval-001", "reason": "no"},
         "schedule": {"schedule": "daily@09:00", "command": "true"},
+        "worker_request": {"master_agent": "security", "worker_type": "scan"},
     }
     assert set(right) == set(KINDS)
     made = [type(parse_request({"kind": kind, **fields})) for kind, fields in right.items()]
     kinds = {TaskRequest, VerbRequest, HandoffAnswer, BudgetRequest, ScheduleRequest, Answer}
-    kinds.add(EditRequest)
+    kinds |= {EditRequest, WorkerRequest}
     assert set(made) == kinds
 
 
