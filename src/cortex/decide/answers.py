@@ -36,17 +36,26 @@ def answer(state: State, request: Answer) -> Entry:
 def _pending(state: State, request: Answer) -> Approval:
     for approval in state.approvals.values():
         named = request.approval_id == approval.id or request.task_id == approval.task_id
-        if named and approval.status == "pending":
+        if named and approval.status == "pending" and _is_waited_for(state, approval):
             return approval
     field = "approval_id" if request.approval_id is not None else "task_id"
     known = state.approvals.get(request.approval_id or "")
     if known is not None:
-        raise RequestError(f"{known.id} is {known.status} already", field=field)
+        status = f"{known.status} already"
+        if known.status == "pending":
+            status = f"asked no more: {known.task_id} is {state.tasks[known.task_id].status}"
+        raise RequestError(f"{known.id} is {status}", field=field)
     raise RequestError(
         f"nothing of {request.approval_id or request.task_id} waits for a yes or no",
         field=field,
         hint="`cortex get approvals` lists what does",
     )
+
+
+def _is_waited_for(state: State, approval: Approval) -> bool:
+    """Whether a yes can let its task go on; not where a version before this one left it behind."""
+    waits = ("awaiting_approval", "paused")
+    return not approval.resume_to or state.tasks[approval.task_id].status in waits
 
 
 def _seen(state: State, request: Answer) -> Entry:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cortex.decide.approvals import withdraw_approvals
 from cortex.decide.edit import Difference, Merged, Refusal
 from cortex.decide.ending import cancel_worker
 from cortex.model.errors import RequestError
@@ -145,6 +146,7 @@ def _plan_anew(state: State, task: Task, type_changed: bool) -> list[Event]:
         worker = state.workers[ident]
         if worker.status not in TERMINAL_WORKER:
             events += cancel_worker(worker, "its task was changed before it started")
+    events += withdraw_approvals(state, task.id)  # the new plan asks anew
     keeps = task.assigned_to if task.handoff_id or not type_changed else None
     events.append({"event": "task_replanned", "task_id": task.id, "assigned_to": keeps})
     return events
