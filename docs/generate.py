@@ -103,15 +103,16 @@ def states_page() -> str:
         "The tables are data in `src/cortex/decide/lifecycle.py`. Every move is one event in one "
         "line of the journal; an event that asks for another move is an error of the program. A "
         "status that nothing follows is final: another try is a new worker, or the same task with "
-        "a higher `run`. The diagrams leave out pauses and cancels, which the tables have.",
+        "a higher `run`. The diagrams leave out pauses and cancels, which the tables have. A test "
+        "drives each move by the cause that stands beside it (`tests/unit/decide/edges`).",
     ]
-    for title, edges, words in (
-        ("Task", lifecycle.TASK_EDGES, TASK_WORDS),
-        ("Step", lifecycle.STEP_EDGES, STEP_WORDS),
-        ("Worker", lifecycle.WORKER_EDGES, WORKER_WORDS),
-        ("Handoff", lifecycle.HANDOFF_EDGES, HANDOFF_WORDS),
+    for title, moves, words in (
+        ("Task", lifecycle.TASK_MOVES, TASK_WORDS),
+        ("Step", lifecycle.STEP_MOVES, STEP_WORDS),
+        ("Worker", lifecycle.WORKER_MOVES, WORKER_WORDS),
+        ("Handoff", lifecycle.HANDOFF_MOVES, HANDOFF_WORDS),
     ):
-        parts += [f"## {title}", diagram(edges), table_of(edges, words)]
+        parts += [f"## {title}", diagram(moves), table_of(moves, words), causes_of(moves)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -128,12 +129,21 @@ def diagram(edges: Mapping[str, Iterable[str]]) -> str:
     return "\n".join([*lines, "```"])
 
 
-def table_of(edges: Mapping[str, Iterable[str]], words: Mapping[str, str]) -> str:
-    """Every status with its meaning and what may follow it."""
-    lines = ["| status | meaning | may become |", "|---|---|---|"]
-    for status, following in edges.items():
-        after = ", ".join(_in_order(edges, following)) or "nothing: it is final"
-        lines.append(f"| `{status}` | {words[status]} | {after} |")
+def table_of(moves: Mapping[str, Iterable[str]], words: Mapping[str, str]) -> str:
+    """Every status with its meaning."""
+    lines = ["| status | meaning |", "|---|---|"]
+    for status, following in moves.items():
+        final = "" if following else " Final."
+        lines.append(f"| `{status}` | {words[status]}{final} |")
+    return "\n".join(lines)
+
+
+def causes_of(moves: Mapping[str, Mapping[str, str]]) -> str:
+    """Every move with who makes it and on what."""
+    lines = ["| from | to | who, on what |", "|---|---|---|"]
+    for status, following in moves.items():
+        for after in _in_order(moves, following):
+            lines.append(f"| `{status}` | `{after}` | {following[after]} |")
     return "\n".join(lines)
 
 
