@@ -6,15 +6,14 @@ type, else one worker for the whole. Only the shape is decided here; tokens and 
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections.abc import Callable
 from copy import copy
 from typing import Any
 
 from cortex.decide.catalog import Catalog, Missing, RuntimeInfo
 from cortex.decide.claims import claims_of
 from cortex.decide.entry import Now, seconds_left
+from cortex.decide.master_plans import steps_of_plan
+from cortex.decide.steps import Retries
 from cortex.model.definitions import MasterPlan
 from cortex.model.ids import master_key, short_type, worker_type_name
 from cortex.model.settings import Settings
@@ -24,15 +23,11 @@ __all__ = [
     "fallback",
     "make_steps",
     "missing_for",
-    "names_for_each",
     "ready_steps",
     "request_workers",
 ]
 
 Event = dict[str, Any]
-#: How many further attempts workers of a type get by default.
-Retries = Callable[[str], int]
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def make_steps(task: Task, catalog: Catalog, settings: Settings) -> list[Step]:
@@ -50,7 +45,9 @@ def make_steps(task: Task, catalog: Catalog, settings: Settings) -> list[Step]:
         return [_whole(task, "command-worker", retries)]
     plan = catalog.plan_for(task.assigned_to or "", task.type)
     if plan is not None and task.execution_mode == "workers":
-        return _from_plan(task, plan, retries)
+        steps = steps_of_plan(task, plan, catalog, retries)
+        if steps:
+            return steps
     return [_whole(task, _type_for(task, catalog, plan), retries)]
 
 
@@ -89,7 +86,7 @@ def _type_for(task: Task, catalog: Catalog, plan: MasterPlan | None) -> str:
     named = worker_type_name(task.type)
     if named in catalog.types:
         return named
-    return plan.steps[0].worker_type if plan else "coordinator-worker"
+    return plan.steps[0].worker_type if plan and plan.steps else "coordinator-worker"
 
 
 def _whole(task: Task, worker_type: str, retries: Retries) -> Step:
@@ -127,75 +124,6 @@ def _own_step(task: Task, row: dict[str, Any], retries: Retries) -> Step:
         approval=row.get("approval", False),
         justification=row.get("justification"),
     )
-
-
-def _repositories(task: Task) -> list[str]:
-    named = task.scope.get("repositories") or [task.scope.get("repository")]
-    return [repository for repository in named if repository]
-
-
-def _from_plan(task: Task, plan: MasterPlan, retries: Retries) -> list[Step]:
-    """The master's steps; `for_each` makes one per repository, and needs follow all of them."""
-    repositories = _repositories(task)
-    names = _names(plan, repositories)
-    rest = {k: v for k, v in task.scope.items() if k != "repositories"}
-    each = [{**rest, "repository": repository} for repository in repositories]
-    return [
-        Step(
-            name=name,
-            worker_type=template.worker_type,
-            needs=[other for need in template.needs for other in names[need]],
-            optional=template.optional,
-            runtime=template.runtime or task.runtime,
-            env=dict(task.env),
-            scope=scope,
-            token_budget=task.token_budget,
-            timeout_s=task.timeout_s,
-            retries=retries(template.worker_type) if template.retries is None else template.retries,
-            approval=template.approval,
-        )
-        for template in plan.steps
-        for name, scope in zip(
-            names[template.name],
-            each if template.for_each and each else [dict(task.scope)],
-            strict=True,
-        )
-    ]
-
-
-def _names(plan: MasterPlan, repositories: list[str]) -> dict[str, list[str]]:
-    """The names of the steps that each template becomes, unique in the plan.
-
-    One per repository is called after it (`scan-flask`), short and fit for a file name.
-    """
-    taken = {template.name for template in plan.steps}
-    names: dict[str, list[str]] = {}
-    for template in plan.steps:
-        names[template.name] = [template.name]
-        if template.for_each and repositories:
-            names[template.name] = names_for_each(template.name, repositories, taken)
-    return names
-
-
-def names_for_each(prefix: str, repositories: list[str], taken: set[str]) -> list[str]:
-    """One name for each repository, unique among those and `taken`, which takes them in."""
-    names = []
-    for repository in repositories:
-        name = _free(_name(prefix, repository), taken)
-        taken.add(name)
-        names.append(name)
-    return names
-
-
-def _name(prefix: str, repository: str) -> str:
-    last = repository.rstrip("/").rpartition("/")[2].removesuffix(".git")
-    return f"{prefix}-{_UNSAFE.sub('-', last).strip('-.') or 'repository'}"[:58]
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """The name, or it with the first number from 2 that nobody has."""
-    numbered = (f"{name}-{number}" for number in itertools.count(2))
-    return next(found for found in itertools.chain([name], numbered) if found not in taken)
 
 
 def missing_for(steps: list[Step], catalog: Catalog) -> str | None:

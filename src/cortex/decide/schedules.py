@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cortex.decide.entry import Entry, Now
-from cortex.decide.plan import names_for_each
+from cortex.decide.steps import names_for_each
 from cortex.model.calendar import next_after
 from cortex.model.errors import RequestError
 from cortex.model.ids import short_type

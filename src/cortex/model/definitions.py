@@ -7,6 +7,7 @@ or DefinitionError with file, line and field. What a plan means is decided elsew
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,18 +18,22 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationError,
     model_validator,
 )
 
-from cortex.model.front_matter import read_front_matter, validate
+from cortex.model.front_matter import Misplaced, Place, read_front_matter, validate
 from cortex.model.ids import is_user_id, master_name, short_type, worker_type_name
+from cortex.model.requests import Command, Environment, Scope
 from cortex.model.times import parse_duration
 
 __all__ = [
     "FollowUps",
     "MasterDefinition",
+    "MasterLimits",
     "MasterPlan",
     "PlanStep",
+    "ReviewRule",
     "WorkerTypeDefinition",
     "read_front_matter",
     "read_master",
@@ -91,6 +96,7 @@ def _schema(value: dict[str, Any]) -> dict[str, Any]:
 Name = Annotated[str, AfterValidator(_name)]
 TypeName = Annotated[Name, AfterValidator(worker_type_name)]
 MasterName = Annotated[Name, AfterValidator(master_name)]
+Severity = Literal["critical", "high", "medium", "low", "info"]
 
 
 class _Definition(BaseModel):
@@ -100,22 +106,99 @@ class _Definition(BaseModel):
 class PlanStep(_Definition):
     """One step of a master's plan; with `for_each` one step per item of the task's scope."""
 
-    name: Name
+    name: Name = Field(description="Unique in its plan; others name it in `needs`.")
     worker_type: TypeName
-    for_each: Literal["repository"] | None = None
-    needs: Names = Field(default_factory=list)
-    optional: bool = False
-    approval: bool = False
-    retries: int | None = Field(None, ge=0, le=100)
-    runtime: str | None = None
+    for_each: Literal["repository", "path"] | None = Field(
+        None, description="One step for each repository, or each of `paths`, of the task's scope."
+    )
+    needs: Names = Field(
+        default_factory=list, description="Steps that must be done before; their results go along."
+    )
+    optional: bool = Field(False, description="The task does not fail with it.")
+    approval: bool = Field(False, description="Waits for a person's yes once it could start.")
+    retries: int | None = Field(
+        None, ge=0, le=100, description="Further attempts; else the task's or the type's."
+    )
+    accept_partial: bool | None = Field(
+        None, description="Whether `partial` results will do; else workers.accept_partial."
+    )
+    runtime: str | None = Field(None, description="Else the task's.")
+    command: Command | None = Field(
+        None, description="What it runs, as a shell line or a list of arguments."
+    )
+    env: Environment = Field(
+        default_factory=dict, description="Variables for its worker, beside the task's."
+    )
+    scope: dict[str, Any] = Field(
+        default_factory=dict, description="Options for it, beside or instead of the task's scope."
+    )
+    token_budget: int | None = Field(None, ge=0, description="Else the task's or the type's.")
+    timeout: Duration | None = Field(None, description="Else the task's or the type's.")
+
+    @model_validator(mode="after")
+    def _sound(self) -> PlanStep:
+        for key in ("repository", "repositories"):
+            if key in self.scope:
+                raise Misplaced("a plan has no repository of its own; a task has", ("scope", key))
+        try:
+            Scope.model_validate(self.scope)
+            json.dumps(self.scope, allow_nan=False)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise Misplaced(str(first["msg"]), ("scope", *first["loc"])) from None
+        except (TypeError, ValueError):
+            said = "holds what JSON cannot, such as a date; put it in quotes"
+            raise Misplaced(said, ("scope",)) from None
+        return self
+
+
+class ReviewRule(_Definition):
+    """What must look at the work of a plan before it counts as done."""
+
+    by: TypeName | None = Field(
+        None, description="A worker type: one more step on what the steps that write have changed."
+    )
+    at: Severity = Field("medium", description="The severity from which on it requests changes.")
+    person: bool = Field(False, description="The task waits for a person's yes before it is over.")
+
+    @model_validator(mode="after")
+    def _sound(self) -> ReviewRule:
+        if self.by is None and not self.person:
+            raise ValueError("says nobody who reviews; write `by: review-worker` or `person: true`")
+        return self
+
+
+def _review(value: Any) -> Any:
+    """`review: person` and `review: review-worker` are short for objects."""
+    if isinstance(value, str):
+        return {"person": True} if value == "person" else {"by": value}
+    return value
 
 
 class MasterPlan(_Definition):
     """Which steps a task of some types becomes."""
 
-    types: Names
-    steps: list[PlanStep] = Field(min_length=1)
-    max_parallel: int | None = Field(None, ge=1)
+    types: Names = Field(description="The types of tasks that it is for.")
+    steps: list[PlanStep] = Field(default_factory=list)
+    function: Literal["feature"] | None = Field(
+        None, description="A named function of Cortex that makes the steps, instead of a list."
+    )
+    max_parallel: int | None = Field(
+        None, ge=1, description="Most of a task's workers at once; else the task's word."
+    )
+    review: Annotated[ReviewRule, BeforeValidator(_review)] | None = Field(
+        None, description="`person`, a worker type, or an object of `by`, `at` and `person`."
+    )
+
+    @model_validator(mode="after")
+    def _sound(self) -> MasterPlan:
+        if self.function is None:
+            if not self.steps:
+                raise Misplaced("names no step and no function; write one of them", ("steps",))
+            _check_steps(self.steps)
+        elif self.steps:
+            raise Misplaced("the steps are made by the function; keep one of them", ("steps",))
+        return self
 
 
 def _title(value: str) -> str:
@@ -131,13 +214,27 @@ class FollowUps(_Definition):
 
     types: Names
     when: Literal["findings"] = "findings"
-    min_severity: Literal["critical", "high", "medium", "low", "info"] = "medium"
+    min_severity: Severity = "medium"
     title: Annotated[str, AfterValidator(_title)] = "Fix {findings} in {tasks}"
     type: str = "remediation"
     item_type: str = "fix"
     to: MasterName
     max_items: int = Field(10, ge=1, le=100)
     max_depth: int = Field(2, ge=1, le=10)
+
+
+class MasterLimits(_Definition):
+    """How far the work of a master may go."""
+
+    max_parallel: int | None = Field(
+        None, ge=1, description="Its live workers at once; limits.per_master may be lower."
+    )
+    max_steps: int | None = Field(
+        None, ge=1, description="Steps of a plan that it makes; a larger one is blocked."
+    )
+    tokens_per_task: int | None = Field(
+        None, ge=0, description="A task that may use more waits for a person's yes."
+    )
 
 
 class MasterBudget(_Definition):
@@ -156,8 +253,17 @@ class MasterDefinition(_Definition):
     default_route: bool = False
     budget: MasterBudget = MasterBudget()
     check_in: Annotated[str, AfterValidator(_check_in)] = "on demand"
-    spawns: Annotated[list[TypeName], BeforeValidator(_names)] = Field(default_factory=list)
+    spawns: Annotated[list[TypeName] | None, _AsNames] = Field(
+        None, description="The worker types that it may choose; without it every type."
+    )
+    limits: MasterLimits = MasterLimits()
     plans: list[MasterPlan] = Field(default_factory=list)
+    planner: TypeName | None = Field(
+        None, description="The worker type that asks a model for a plan where there is none."
+    )
+    plan_commands: bool = Field(
+        False, description="Whether steps of such a plan may name commands of their own."
+    )
     follow_ups: list[FollowUps] = Field(default_factory=list)
     accept_handoffs: bool = True
     approvals: Names = Field(default_factory=list)
@@ -166,28 +272,43 @@ class MasterDefinition(_Definition):
 
     @model_validator(mode="after")
     def _sound(self) -> MasterDefinition:
-        for plan in self.plans:
-            _check_steps(plan.steps)
+        for number, plan in enumerate(self.plans):
+            place = ("plans", number)
+            for position, step in enumerate(plan.steps):
+                self._check_spawns(step.worker_type, (*place, "steps", position, "worker_type"))
+            if plan.review is not None and plan.review.by is not None:
+                self._check_spawns(plan.review.by, (*place, "review", "by"))
         return self
+
+    def _check_spawns(self, worker_type: str, place: Place) -> None:
+        if not self.may_spawn(worker_type):
+            raise Misplaced(f"{worker_type} is not among its `spawns`; add it there", place)
+
+    def may_spawn(self, worker_type: str) -> bool:
+        """Whether it may choose workers of this type by itself."""
+        return self.spawns is None or worker_type in self.spawns
 
 
 def _check_steps(steps: list[PlanStep]) -> None:
     from graphlib import CycleError, TopologicalSorter
 
     graph: dict[str, list[str]] = {}
-    for step in steps:
+    for number, step in enumerate(steps):
         if step.name in graph:
-            raise ValueError(f"plans: two steps are named {step.name}; names are unique")
+            said = f"two steps are named {step.name}; names are unique"
+            raise Misplaced(said, ("steps", number, "name"))
         graph[step.name] = step.needs
-    for step in steps:
+    for number, step in enumerate(steps):
         unknown = set(step.needs) - graph.keys()
         if unknown:
-            raise ValueError(f"plans: step {step.name} needs unknown {sorted(unknown)[0]}")
+            said = f"step {step.name} needs unknown {sorted(unknown)[0]}"
+            raise Misplaced(said, ("steps", number, "needs"))
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         circle = " → ".join(reversed(error.args[1]))
-        raise ValueError(f"plans: {circle} need each other in a circle; break it") from None
+        said = f"{circle} need each other in a circle; break it"
+        raise Misplaced(said, ("steps",)) from None
 
 
 class WorkerTypeDefinition(BaseModel):
@@ -208,6 +329,9 @@ class WorkerTypeDefinition(BaseModel):
     results_schema: Annotated[dict[str, Any], AfterValidator(_schema)] | None = None
     runtime: str = "auto"
     tools_runtime: bool = False
+    command: Command | None = Field(
+        None, description="What its workers run where neither their step nor task names a command."
+    )
     retries: int | None = Field(None, ge=0, le=100)
     approval: bool = False
     writes: bool = False

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from cortex.model.errors import DefinitionError
 
-__all__ = ["Misplaced", "line_of", "read_front_matter", "validate"]
+__all__ = ["Misplaced", "Place", "line_of", "read_front_matter", "validate"]
 
 _PLAIN = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_-]*):[ \t]+(?P<text>\S.*)")
 _KEY = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_-]*):(?:[ \t].*)?")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -105,6 +106,17 @@ Retries = Annotated[int, Field(ge=0, le=100, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 
 
+class Part(BaseModel):
+    """One part of a feature, for plans that are made of parts; other keys go to its worker."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Id
+    paths: list[str] = Field(default_factory=list, max_length=1000)
+    needs: list[Id] = Field(default_factory=list, max_length=1000)
+    command: Command | None = None
+
+
 class Scope(BaseModel):
     """What a piece of work may look at; other keys are kept and handed to the worker."""
 
@@ -113,6 +125,7 @@ class Scope(BaseModel):
     repository: str | None = Field(None, max_length=4096)
     repositories: list[str] | None = Field(None, min_length=1, max_length=1000)
     paths: list[str] | None = Field(None, max_length=10_000)
+    parts: list[Part] | None = Field(None, min_length=1, max_length=100)
     scan_types: list[Literal["dependencies", "vulnerabilities", "secrets"]] | None = None
     command: Command | None = None
     workspace: Literal["in place", "clone"] | None = None
@@ -126,9 +139,13 @@ class Scope(BaseModel):
                 raise ValueError("has an empty or impossible repository; write a path or URL")
         if self.repositories and len(set(self.repositories)) != len(self.repositories):
             raise ValueError("names a repository twice; name each once")
-        for path in self.paths or []:
+        for path in [
+            *(self.paths or []),
+            *(path for part in self.parts or [] for path in part.paths),
+        ]:
             if path.startswith("/") or ".." in path.split("/") or "\0" in path:
                 raise ValueError(f"path {path!r} leaves the repository; write it relative to it")
+        _check_plan(self.parts or [], "parts")
         return self
 
 
@@ -186,27 +203,27 @@ class TaskRequest(BaseModel):
             raise ValueError("a task needs a title, a type or a command")
         if self.command is not None and self.workers:
             raise ValueError("has both command and workers; put the command into one of them")
-        _check_plan(self.workers)
+        _check_plan(self.workers, "workers")
         return self
 
 
-def _check_plan(steps: list[StepRequest]) -> None:
+def _check_plan(steps: Sequence[Part | StepRequest], where: str) -> None:
     from graphlib import CycleError, TopologicalSorter
 
     graph: dict[str, list[str]] = {}
     for step in steps:
         if step.name in graph:
-            raise ValueError(f"workers: two of them are named {step.name!r}; names are unique")
+            raise ValueError(f"{where}: two of them are named {step.name!r}; names are unique")
         graph[step.name] = step.needs
     for name, needs in graph.items():
         for need in needs:
             if need not in graph:
-                raise ValueError(f"workers: {name!r} needs {need!r}, which is not in the plan")
+                raise ValueError(f"{where}: {name!r} needs {need!r}, which is not in the plan")
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         circle = " → ".join(reversed(error.args[1]))
-        raise ValueError(f"workers: {circle} need each other in a circle; break it") from None
+        raise ValueError(f"{where}: {circle} need each other in a circle; break it") from None
 
 
 class ScheduleRequest(BaseModel):

@@ -65,6 +65,7 @@ class Step(Record):
     timeout_s: float | None = None
     retries: int = 2
     approval: bool = False
+    accept_partial: bool | None = None
     priority: str | None = None
     justification: str | None = None
     status: str = "waiting"
