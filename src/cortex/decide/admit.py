@@ -23,7 +23,7 @@ from cortex.decide.queue import AdmissionQueue, Source, paying_fund
 from cortex.decide.slots import Slots
 from cortex.model.ids import master_key
 from cortex.model.settings import Settings
-from cortex.model.state import OPEN_TASK, State, Worker
+from cortex.model.state import OPEN_TASK, PLANNER, State, Worker
 
 __all__ = ["needed_tokens", "next_admission", "pool_short", "waiting_reason"]
 
@@ -128,7 +128,9 @@ def _grant_or_pass(
         grant = _grant(state, worker, slots.settings)
         if grant is not None:
             return Entry(grant.by, grant.why, [*grant.events, *_relief(state, worker)])
-    if first.priority == "low":
+    if first.step == PLANNER and not _could_free(state, first):
+        return _refuse_planner(state, first)
+    if first.priority == "low" and first.step != PLANNER:
         return _refuse(state, first, now)
     reason = pool_short(state, first)
     if first.status == "requested" or first.reason != reason:
@@ -273,6 +275,25 @@ def _relief(state: State, worker: Worker) -> list[dict[str, Any]]:
         return []
     others = set(state.tasks[worker.task_id].workers) - {worker.id}
     return [] if others & state.waiting.keys() else close_escalations(state, worker.task_id)
+
+
+def _refuse_planner(state: State, worker: Worker) -> Entry:
+    """A plan that its master cannot pay for is not waited for: the task goes on without one."""
+    reason = pool_short(state, worker)
+    ended = {
+        "event": "worker_ended",
+        "worker_id": worker.id,
+        "status": "rejected",
+        "reason": reason,
+    }
+    failed = {
+        "event": "step_changed",
+        "task_id": worker.task_id,
+        "step": worker.step,
+        "status": "failed",
+        "reason": reason,
+    }
+    return Entry("coordinator-master", reason, [ended, failed])
 
 
 def _refuse(state: State, worker: Worker, now: Now) -> Entry:

@@ -71,11 +71,16 @@ class Catalog:
                 return plan
         return None
 
+    def command_of(self, step: Step) -> list[str] | str | None:
+        """What a step runs on the command runtime: its own command, else that of its type."""
+        kind = self.types.get(step.worker_type)
+        return step.command if step.command is not None or kind is None else kind.command
+
     def runtime_for(self, step: Step) -> RuntimeInfo | Missing:
         """The runtime that a step runs on, or what is missing (spec W5).
 
-        `auto` takes a command where the step has one, tools where the type has them, else the
-        built-in agent where there is one.
+        `auto` takes a command where the step or its type has one, tools where the type has them,
+        else the built-in agent where there is one.
         """
         kind = self.types.get(step.worker_type)
         if kind is None:
@@ -86,7 +91,7 @@ class Catalog:
             return Missing(f"worker type {step.worker_type} has no file; {hint}")
         wanted = step.runtime if step.runtime != "auto" else kind.runtime
         if wanted == "auto":
-            if step.command is not None:
+            if self.command_of(step) is not None:
                 wanted = "command"
             elif kind.tools_runtime:
                 wanted = "tools"
@@ -101,7 +106,7 @@ class Catalog:
         if found is None:
             known = ", ".join(sorted(self.runtimes))
             return Missing(f"runtime {wanted!r} is not configured here; known: {known}")
-        if wanted == "command" and step.command is None:
+        if wanted == "command" and self.command_of(step) is None:
             return Missing(f"step {step.name} is to run a command, and names none")
         if wanted == "tools" and not kind.tools_runtime:
             return Missing(f"{step.worker_type} has no tools runtime; name another runtime")

@@ -75,7 +75,7 @@ def cancel_work(state: State, task: Task, reason: str) -> list[Event]:
         worker = state.workers.get(ident)
         if worker is not None and worker.status not in TERMINAL_WORKER:
             events += cancel_worker(worker, reason)
-    for step in task.steps:
+    for step in task.every_step():
         if step.status in ("waiting", "ready", "active"):
             events.append(
                 {

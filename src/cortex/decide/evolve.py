@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cortex.decide import evolve_edits, evolve_people, ledger
+from cortex.decide import evolve_edits, evolve_people, evolve_planning, ledger
 from cortex.decide.evidence import learn
 from cortex.decide.lifecycle import (
     STEP_EDGES,
@@ -180,6 +180,8 @@ def _task_reopened(state: State, event: Event, _at: str) -> None:
     task.reason = task.ended_at = None
     task.hold = False
     task.approved = []
+    if not task.steps:
+        task.planning = None
     for step in task.steps:
         if step.status not in ("done",):
             step.status, step.attempt, step.worker_id = "waiting", 0, None
@@ -430,4 +432,5 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     **evolve_edits.EVENTS,
     **ledger.EVENTS,
     **evolve_people.EVENTS,
+    **evolve_planning.EVENTS,
 }

@@ -36,7 +36,7 @@ def _task_edited(state: State, event: Event, _at: str) -> None:
 def _task_replanned(state: State, event: Event, _at: str) -> None:
     """Nothing of it has started and what it is made of has changed: it is planned anew."""
     task = state.tasks[event["task_id"]]
-    task.steps = []
+    task.steps, task.planning = [], None
     task.assigned_to = event["assigned_to"]
     task.blocked_on = task.waiting_for = None
     if task.status == "paused":

@@ -15,7 +15,7 @@ from cortex.decide.ending import cancel_worker
 from cortex.model.errors import RequestError
 from cortex.model.owners import TASK_OWNERS
 from cortex.model.requests import TaskRequest, parse_request
-from cortex.model.state import TERMINAL_TASK, TERMINAL_WORKER, WAITING_WORKER, State, Task
+from cortex.model.state import PLANNER, TERMINAL_TASK, TERMINAL_WORKER, WAITING_WORKER, State, Task
 
 __all__ = ["edit_fields", "is_said_by"]
 
@@ -132,6 +132,8 @@ def _may_change(state: State, task: Task, name: str, verbs: set[str]) -> None:
 
 def _has_started(state: State, worker_id: str) -> bool:
     worker = state.workers.get(worker_id)
+    if worker is not None and worker.step == PLANNER and worker.status in TERMINAL_WORKER:
+        return False  # its plan is made anew with the rest
     if worker is None or worker.spawned_at is not None:
         return True
     return worker.status not in (*WAITING_WORKER, "approved", "rejected", "cancelled")
@@ -139,7 +141,8 @@ def _has_started(state: State, worker_id: str) -> bool:
 
 def _plan_anew(state: State, task: Task, type_changed: bool) -> list[Event]:
     """Takes back what was asked for and has not started, where there is a plan at all."""
-    if not task.steps and task.status in ("pending", "blocked") and not type_changed:
+    planned = bool(task.steps) or task.planning is not None
+    if not planned and task.status in ("pending", "blocked") and not type_changed:
         return []
     events: list[Event] = []
     for ident in task.workers:

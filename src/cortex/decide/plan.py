@@ -1,7 +1,8 @@
 """Which steps a task becomes, and which of them may start.
 
 Sources of a plan, in this order: the task's own `workers`, its command, its master's plan for its
-type, else one worker for the whole. Only the shape is decided here; tokens and slots are `admit`.
+type, the one that a model proposed (`decide.planning`), else one worker for the whole. Only the
+shape is decided here; tokens and slots are `admit`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from cortex.decide.steps import Retries
 from cortex.model.definitions import MasterPlan
 from cortex.model.ids import master_key, short_type, worker_type_name
 from cortex.model.settings import Settings
-from cortex.model.state import State, Step, Task, Worker
+from cortex.model.state import PLANNER, State, Step, Task, Worker
 
 __all__ = [
     "fallback",
@@ -43,6 +44,8 @@ def make_steps(task: Task, catalog: Catalog, settings: Settings) -> list[Step]:
         return [_own_step(task, row, retries) for row in task.plan]
     if task.command is not None:
         return [_whole(task, "command-worker", retries)]
+    if task.planning is not None and task.planning.workers and task.execution_mode == "workers":
+        return [_own_step(task, row, retries) for row in task.planning.workers]
     plan = catalog.plan_for(task.assigned_to or "", task.type)
     if plan is not None and task.execution_mode == "workers":
         steps = steps_of_plan(task, plan, catalog, retries)
@@ -209,8 +212,9 @@ def _worker(
 ) -> Worker:
     kind = catalog.types[step.worker_type]
     master = task.assigned_to or "coordinator-master"
-    direct = task.execution_mode == "direct"
-    plan = catalog.plan_for(master, task.type)
+    plans = step.name == PLANNER
+    own = plans or task.execution_mode == "direct"
+    plan = None if plans else catalog.plan_for(master, task.type)
     return Worker(
         id="",
         worker_type=step.worker_type,
@@ -224,16 +228,16 @@ def _worker(
         lane=runtime.lane,
         uses_tokens=runtime.uses_tokens,
         heartbeats=runtime.heartbeats or kind.heartbeats,
-        fund=f"master:{master_key(master)}" if direct else "pool",
+        fund=f"master:{master_key(master)}" if own else "pool",
         token_budget=kind.token_budget if step.token_budget is None else step.token_budget,
         overhead_tokens=runtime.overhead_tokens,
         timeout_s=step.timeout_s or kind.timeout,
         deadline=task.deadline,
-        repository=step.scope.get("repository"),
+        repository=None if plans else step.scope.get("repository"),
         claims=claims_of(step.scope.get("paths"))
         if kind.writes and "repository" in step.scope
         else [],
-        max_parallel=task.max_parallel or (plan.max_parallel if plan else None),
-        justification=step.justification or f"step {step.name} of {task.title}"[:200],
+        max_parallel=None if plans else task.max_parallel or (plan.max_parallel if plan else None),
+        justification=step.justification or f"{'a plan' if plans else f'step {step.name}'} of {task.title}"[:200],
         queued_wall=now.wall,
     )

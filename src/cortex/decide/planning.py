@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from cortex.decide.catalog import Catalog, Missing
+from cortex.decide.master_plans import steps_of_plan
 from cortex.decide.plan import make_steps, missing_for
 from cortex.decide.proposals import offered_types, steps_at_most
 from cortex.model.settings import Settings
@@ -35,7 +36,8 @@ def planner_step(task: Task, catalog: Catalog, settings: Settings) -> Step | Non
     master = catalog.masters.get(task.assigned_to or "")
     if master is None or master.planner is None or not _is_open(task, catalog):
         return None
-    if catalog.plan_for(master.name, task.type) is not None:
+    plan = catalog.plan_for(master.name, task.type)
+    if plan is not None and steps_of_plan(task, plan, catalog, lambda _: 0):
         return None
     whole = make_steps(task, catalog, settings)
     named = whole[0].worker_type.removesuffix("-worker") == task.type.removesuffix("-worker")

@@ -13,8 +13,9 @@ from typing import Any
 from cortex.decide.conflicts import conflict_events, is_conflict
 from cortex.decide.entry import Entry, Now, due_after
 from cortex.decide.evidence import notice
+from cortex.decide.planning import proposal_events
 from cortex.model.settings import Settings
-from cortex.model.state import State, Step, Task, Worker
+from cortex.model.state import PLANNER, State, Step, Task, Worker
 
 __all__ = ["Observed", "review"]
 
@@ -204,6 +205,8 @@ def _step_events(
     now: Now,
 ) -> list[Event]:
     results = observed.results
+    if step.name == PLANNER and verdict.accepted:
+        return proposal_events(task, worker, results)
     if verdict.status == "failed" and results is not None and is_conflict(results):
         return conflict_events(state, task, step, worker, results, now)
     return [_step_event(task, step, worker, verdict, settings, now)]

@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 def queue_row(state: State, task: Task) -> Row:
     """A task's row, with what it waits for when it is under way and none of its workers lives."""
-    waiting = _waiting_for(state, task) if task.status == "in_progress" else None
+    waiting = _waiting_for(state, task) if task.status in ("in_progress", "planning") else None
     return project.task_row(task, state, waiting)
 
 

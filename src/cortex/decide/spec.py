@@ -45,8 +45,9 @@ def worker_spec(task: Task, worker: Worker, catalog: Catalog) -> dict[str, Any]:
         "runtime": worker.runtime,
         "format": SPEC,
     }
-    if step.command is not None:
-        spec["command"] = step.command
+    command = catalog.command_of(step) if worker.runtime == "command" else step.command
+    if command is not None:
+        spec["command"] = command
     if step.env:
         spec["env"] = step.env
     if worker.retry_of:

@@ -82,7 +82,7 @@ class MastersController:
         worker = state.workers.get(worker_id)
         if worker is not None and worker.status in ("requested", "queued"):
             task = state.tasks.get(worker.task_id)
-            if task is not None and task.status == "in_progress":
+            if task is not None and task.status in ("in_progress", "planning"):
                 self._queue.push(worker, self._context.engine.clock.now().timestamp())
                 return
         self._queue.discard(worker_id)

@@ -18,6 +18,8 @@ from cortex.decide.evidence import quote
 from cortex.decide.handoffs import accept_handoff
 from cortex.decide.lineage import GATE, at_ceiling
 from cortex.decide.plan import fallback, make_steps, missing_for, ready_steps, request_workers
+from cortex.decide.planning import planner_step
+from cortex.masters.planning import Decided, ask_planner, look_at_planning
 from cortex.model.ids import master_key
 from cortex.model.settings import Settings
 from cortex.model.state import TERMINAL_TASK, State, Step, Task
@@ -48,6 +50,8 @@ def reconcile_task(
         return _route(state, task, catalog, settings, now)
     if task.status == "assigned":
         return _plan(state, task, catalog, settings, now)
+    if task.status == "planning":
+        return _look_at_planning(state, task, catalog, settings, now)
     if task.status == "blocked":
         return _unblock(state, task, catalog, settings)
     if task.status == "in_progress":
@@ -112,13 +116,37 @@ def _plan(state: State, task: Task, catalog: Catalog, settings: Settings, now: N
     return _planned(state, task, catalog, settings, now, name, [])
 
 
-def _draft(task: Task, master: str, catalog: Catalog, settings: Settings) -> Task:
-    """The task as its master would run it: the steps that a retry kept, or new ones."""
-    draft = copy(task)
-    draft.assigned_to = master
+def _look_at_planning(
+    state: State, task: Task, catalog: Catalog, settings: Settings, now: Now
+) -> Decision:
+    """A plan that a model was asked for; once that is decided, the task goes on as any other."""
+    found = look_at_planning(state, task, catalog, settings, now)
+    if isinstance(found, Entry):
+        return Decision(found)
+    if not isinstance(found, Decided):
+        return Decision(again_in_s=found)
+    name, reason = _master_for(task, catalog, settings)
+    if name is None:
+        return _blocked_with(task, reason, task.assigned_to or "", found.events)
+    on = _planned(state, found.task, catalog, settings, now, name, found.events)
+    if on.entry is None or not found.why:
+        return on
+    return Decision(Entry(on.entry.by, f"{found.why}; {on.entry.why}"[:500], on.entry.events))
+
+
+def _of_master(task: Task, master: str, settings: Settings) -> Task:
+    """The task as its master takes it: in direct mode where that is how it works."""
+    taken = copy(task)
+    taken.assigned_to = master
     mode = settings.masters.get(master_key(master))
     if mode is not None and not mode.worker_mode:
-        draft.execution_mode = "direct"
+        taken.execution_mode = "direct"
+    return taken
+
+
+def _draft(task: Task, master: str, catalog: Catalog, settings: Settings) -> Task:
+    """The task as its master would run it: the steps that a retry kept, or new ones."""
+    draft = _of_master(task, master, settings)
     draft.steps = task.steps or make_steps(draft, catalog, settings)
     return draft
 
@@ -135,6 +163,10 @@ def _planned(
     """Routing, the plan and the first workers in one line; or blocked with what is missing."""
     if task.children:
         return _plan_parent(state, task, master, events, now)
+    taken = _of_master(task, master, settings)
+    step = planner_step(taken, catalog, settings)
+    if step is not None and at_ceiling(state, taken, settings) is None:
+        return Decision(ask_planner(state, taken, step, catalog, now, events))
     draft = _draft(task, master, catalog, settings)
     missing = _missing(draft, catalog)
     instead = fallback(state, draft, missing, catalog, settings)
@@ -214,7 +246,9 @@ def _unblock(state: State, task: Task, catalog: Catalog, settings: Settings) -> 
         left = open_children(state, task)
         reason = _not_done(task, left) if left else ""
     elif name is not None:
-        reason = _missing(_draft(task, name, catalog, settings), catalog) or ""
+        can_plan = planner_step(_of_master(task, name, settings), catalog, settings) is not None
+        missing = _missing(_draft(task, name, catalog, settings), catalog)
+        reason = "" if can_plan else missing or ""
     if not reason:
         event = {"event": "task_unblocked", "task_id": task.id}
         return Decision(Entry(name or "coordinator-master", "what it lacked is there now", [event]))

@@ -6,6 +6,7 @@ module touches the disk.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 from typing import Any
@@ -14,9 +15,9 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from cortex.model import definitions, documents, requests, settings, worker_files
+from cortex.model import definitions, documents, proposals, requests, settings, worker_files
 
-__all__ = ["all_schemas", "schema_text"]
+__all__ = ["all_schemas", "plan_schema", "schema_text"]
 
 _PART = r"\d+(\.\d+)?\s*(ms|s|m|h|d|w)"
 _DURATION = {"type": "string", "pattern": rf"^\s*(\d+|{_PART}(\s*{_PART})*)\s*$"}
@@ -33,6 +34,7 @@ _MODELS: dict[str, tuple[str, Any]] = {
     "request": ("Anything that may be dropped into the inbox", requests.Request),
     "worker-spec": ("worker-specs/WORKER.json", worker_files.WorkerSpecDocument),
     "results": ("results.json of a worker", worker_files.ResultsDocument),
+    "plan": ("A plan that a model proposes: `plan` in its results.json", proposals.ProposedPlan),
     "findings": ("findings.json of a task", worker_files.FindingsDocument),
     "master": ("Front matter of agents/masters/NAME.md", definitions.MasterDefinition),
     "worker-type": (
@@ -51,6 +53,12 @@ _MODELS: dict[str, tuple[str, Any]] = {
 def all_schemas() -> dict[str, dict[str, Any]]:
     """Each schema by its file name in schemas/."""
     return {f"{name}.schema.json": _schema(name, *entry) for name, entry in _MODELS.items()}
+
+
+@functools.cache
+def plan_schema() -> dict[str, Any]:
+    """What a model is asked with for a plan. Shared: it is not to be changed."""
+    return _schema("plan", *_MODELS["plan"])
 
 
 def schema_text(schema: dict[str, Any]) -> str:

@@ -137,6 +137,7 @@ class Limits(_Section):
         default_factory=dict, description="by worker type, as in { scan = 3 }"
     )
     per_repository: int = Field(0, ge=0, le=100_000, description="of one repository; 0: no limit")
+    steps_per_plan: Positive = Field(50, description="of a plan that a model proposes")
     attempts_per_lineage: int = Field(
         2000,
         ge=0,

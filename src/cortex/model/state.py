@@ -21,6 +21,7 @@ from cortex.model.statuses import (
 __all__ = [
     "LIVE",
     "OPEN_TASK",
+    "PLANNER",
     "TERMINAL_TASK",
     "TERMINAL_WORKER",
     "WAITING_WORKER",
@@ -30,6 +31,7 @@ __all__ = [
     "Escalation",
     "Handoff",
     "MasterFund",
+    "Planning",
     "Record",
     "Schedule",
     "State",
@@ -75,6 +77,42 @@ class Step(Record):
     reason: str | None = None
 
 
+#: How the step is called that asks a model for a plan; no step of a plan can have this name.
+PLANNER = "(plan)"
+
+
+@dataclass(slots=True)
+class Planning(Record):
+    """A model's part in a task's plan: the step that asks it, and what it said so far.
+
+    `proposal` is its last word and `problem` why there is none; `refused` are the reasons against
+    the last one that was refused. `workers` are the steps of the accepted plan, as a task's own
+    `workers` has them, and `given_up` says why there will be none.
+    """
+
+    step: Step
+    worker_id: str | None = None
+    proposal: Any = None
+    problem: str | None = None
+    refusals: int = 0
+    refused: list[str] = field(default_factory=list)
+    workers: list[dict[str, Any]] = field(default_factory=list)
+    reason: str | None = None
+    given_up: str | None = None
+
+    @property
+    def decided(self) -> bool:
+        """Whether the model is asked no more: there is a plan, or there will be none of its."""
+        return bool(self.workers) or self.given_up is not None
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Planning:
+        """As `Record.from_json`, with the step."""
+        planning = cls(**data)
+        planning.step = _step(data["step"])
+        return planning
+
+
 @dataclass(slots=True)
 class Task(Record):
     """One dropped or derived piece of work, from acceptance to its terminal status."""
@@ -111,6 +149,7 @@ class Task(Record):
     context: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     run: int = 1
+    planning: Planning | None = None
     steps: list[Step] = field(default_factory=list)
     workers: list[str] = field(default_factory=list)
     worker_results: list[dict[str, Any]] = field(default_factory=list)
@@ -138,15 +177,20 @@ class Task(Record):
         """As `Record.from_json`, with nested steps and instants."""
         task = cls(**data)
         task.steps = [_step(step) for step in data.get("steps", [])]
+        task.planning = Planning.from_json(data["planning"]) if data.get("planning") else None
         task.not_before = _due(data.get("not_before"))
         return task
 
     def step(self, name: str) -> Step:
-        """The step of that name; KeyError if the plan has none."""
-        for step in self.steps:
+        """The step of that name, the one that plans too; KeyError if there is none."""
+        for step in self.every_step():
             if step.name == name:
                 return step
         raise KeyError(f"{self.id} has no step {name!r}")
+
+    def every_step(self) -> list[Step]:
+        """The steps of the plan, and the one that asks a model for it where there is one."""
+        return self.steps if self.planning is None else [*self.steps, self.planning.step]
 
 
 def _due(data: Any) -> Due | None:
