@@ -165,6 +165,9 @@ def _report(home: Home, receipts: list[Receipt], output: Output | None) -> list[
         waits = waits or outcome is None
         if outcome is not None:
             _tell_nothing_new(home, receipt, outcome)
+        if outcome is not None and outcome.refused is not None:
+            refused = RefusedError(outcome.refused)
+            print(f"cortex: refused: {clean(refused)}", file=sys.stderr)
         if output is not Output.json:
             for line in made or ([receipt.name] if outcome is None else []):
                 print(line, flush=True)

@@ -15,12 +15,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cortex.home.documents import Row, read_document, read_json, rows_of
 from cortex.model.errors import HomeError
 from cortex.model.paths import HomePaths
 from cortex.model.times import format_time
+
+if TYPE_CHECKING:
+    from cortex.model.journal_line import Line
 
 __all__ = ["Outcome", "Receipt", "drop", "find_outcome", "rejection_of"]
 
@@ -48,12 +51,14 @@ class Outcome:
     """What became of a drop: the tasks made from it, or the refusal (the error file's object).
 
     Both are empty for a verb that was taken up. `linked` are those of the tasks that were there
-    before, under the same key: nothing new was made of them.
+    before, under the same key: nothing new was made of them. `refused`: why a worker that it asked
+    for was not granted.
     """
 
     task_ids: tuple[str, ...] = ()
     rejection: Mapping[str, Any] | None = None
     linked: tuple[str, ...] = ()
+    refused: str | None = None
 
 
 def drop(paths: HomePaths, payload: Mapping[str, Any] | bytes, name: str | None = None) -> Receipt:
@@ -123,9 +128,11 @@ def find_outcome(paths: HomePaths, receipt: Receipt) -> Outcome | None:
         return Outcome(rejection=rejection)
     if waits:
         return None
-    if receipt.kind != "task":
+    if receipt.kind not in ("task", "worker_request"):
         return Outcome()
     rows = rows_of(read_document(paths.task_queue), "tasks")
+    if receipt.kind == "worker_request":
+        return _from_journal(paths, receipt, {str(row.get("id")) for row in rows})
     made = [str(row.get("id")) for row in rows if _made_from(row, receipt)]
     if made:
         return Outcome(task_ids=tuple(made))
@@ -148,10 +155,19 @@ def _from_journal(paths: HomePaths, receipt: Receipt, published: set[str]) -> Ou
         if named:
             ids = sorted(one for one in named if one in published or find_archived(paths, one))
             is_old = any(event.get("event") == "task_linked" for event in line.events)
-            return Outcome(tuple(ids), linked=tuple(ids) if is_old else ()) if ids else None
+            linked = tuple(ids) if is_old else ()
+            return Outcome(tuple(ids), linked=linked, refused=_refused(line)) if ids else None
         same = find_archived(paths, receipt.key, "key") if receipt.key else None
         ids = [str(same["id"])] if same is not None else []
         return Outcome(tuple(ids), linked=tuple(ids)) if ids else None
+    return None
+
+
+def _refused(line: Line) -> str | None:
+    """Why the first worker that a line asks for is refused in it."""
+    for event in line.events:
+        if event.get("event") == "worker_ended" and event.get("status") == "rejected":
+            return f"{event.get('worker_id')}: {event.get('reason')}"
     return None
 
 

@@ -9,7 +9,16 @@ import json
 import random
 from typing import Any
 
-__all__ = ["GARBAGE", "any_name", "any_plan", "any_schedule", "any_task", "as_yaml", "encoded"]
+__all__ = [
+    "GARBAGE",
+    "any_name",
+    "any_plan",
+    "any_schedule",
+    "any_task",
+    "any_worker_request",
+    "as_yaml",
+    "encoded",
+]
 
 _PRIORITIES = ("low", "medium", "medium", "high", "critical")
 
@@ -110,6 +119,28 @@ def any_schedule(chance: random.Random, number: int) -> dict[str, Any]:
         return payload | {"command": ["comes", "back"], "timeout": "5m"}
     repositories = [f"/srv/git/{number}-{n}" for n in range(chance.randint(1, 2))]
     return payload | {"worker_type": "scan-worker", "repositories": repositories}
+
+
+def any_worker_request(chance: random.Random, number: int, known: list[str]) -> dict[str, Any]:
+    """A master asks for a worker, of a task or alone; some are to be refused."""
+    payload: dict[str, Any] = {
+        "kind": "worker_request",
+        "master_agent": chance.choice(("coordinator", "coordinator-master", "security", "nobody")),
+        "worker_type": chance.choice(("command", "command", "scan", "sacn")),
+        "estimated_tokens": chance.choice((0, 500, 8000, 9000)),
+        "justification": f"wish {number}",
+    }
+    if chance.random() < 0.5:
+        payload["priority"] = chance.choice(_PRIORITIES)
+    if payload["worker_type"] == "command":
+        payload |= {"command": ["wish", str(number)], "timeout": chance.choice(("20s", "5m"))}
+    else:
+        payload["scope"] = {"repository": f"/srv/git/{number}-0"}
+    if known and chance.random() < 0.7:
+        payload["task_id"] = chance.choice(known)
+    elif chance.random() < 0.5:
+        payload["id"] = f"wish-{number}"
+    return payload
 
 
 def encoded(chance: random.Random, payload: dict[str, Any]) -> tuple[bytes, str]:

@@ -16,7 +16,15 @@ from cortex.model.paths import HomePaths
 from cortex.store.drop import quoted, short_name
 from cortex.testing.disk import FakeDisk
 from cortex.testing.disk_files import File
-from cortex.testing.drops import GARBAGE, any_name, any_plan, any_schedule, any_task, encoded
+from cortex.testing.drops import (
+    GARBAGE,
+    any_name,
+    any_plan,
+    any_schedule,
+    any_task,
+    any_worker_request,
+    encoded,
+)
 
 __all__ = ["Dropped", "People"]
 
@@ -70,6 +78,7 @@ class People:
             (self._answer_handoff, 2),
             (self._drop_budget, 2),
             (self._drop_schedule, 1),
+            (self._drop_worker_request, 4),
             (self._answer_approval, 3),
             (self._drop_edit, 4),
             (self._drop_slowly, 4),
@@ -149,6 +158,15 @@ class People:
 
     def _drop_schedule(self) -> str:
         return self._drop_encoded(any_schedule(self.random, self._count))
+
+    def _drop_worker_request(self) -> str:
+        known = [*self.task_ids, *self.published(self.paths.task_queue, "tasks")]
+        asked = [any_worker_request(self.random, self._count, known)]
+        if self.random.random() < 0.2:
+            asked.append(any_worker_request(self.random, self._count + 1_000_000, known))
+            lines = "\n".join(json.dumps(one) for one in asked)
+            return self._drop(lines.encode(), self._new_name(".jsonl"))
+        return self._drop_encoded(asked[0])
 
     def _answer_approval(self) -> str:
         kind = self.random.choice(("approve", "approve", "deny"))
