@@ -399,15 +399,22 @@ class Daemon:
                 self._log.warning("the home's lock was removed; it was taken anew")
 
     def _decide(self) -> None:
+        """Nothing starts before all that was dropped is planned and asked for: who was granted a
+        place may have to give way to critical work.
+        """
         now = self._engine.now()
-        for _ in range(ROUNDS_A_TURN):
+        changed: dict[str, None] = {}
+        for left in reversed(range(ROUNDS_A_TURN)):
             touched = self._take_changes()
             self._masters.changed(touched)
             workers = [ident for kind, ident in touched if kind == "worker"]
             for ident in workers:
                 self._housekeeping.ended(ident)
-            self._workers.start_approved(workers, now)
             self._masters.turn(now)
+            changed |= dict.fromkeys(workers)
+            if left == 0 or not self._masters.busy or not self._context.state.touched:
+                self._workers.start_approved(changed, now)
+                changed.clear()
             if not self._context.state.touched:
                 return
 

@@ -16,8 +16,9 @@ from tests.unit.decide.fleet import Fleet, finding
 from tests.unit.deciding import builtin_catalog
 
 from cortex.decide import budget
-from cortex.decide.admit import needed_tokens, waiting_reason
+from cortex.decide.admit import waiting_reason
 from cortex.decide.entry import Entry
+from cortex.decide.grant import needed_tokens
 from cortex.decide.project import budget_document, task_row
 from cortex.model.errors import RequestError
 from cortex.model.settings import Settings

@@ -13,6 +13,7 @@ from cortex.decide.entry import Entry, Now
 from cortex.decide.evolve import evolve
 from cortex.decide.ledger import violations
 from cortex.decide.queue import AdmissionQueue
+from cortex.decide.reserve import closing
 from cortex.decide.review import Observed, review
 from cortex.masters.reconcile import reconcile_handoff, reconcile_task
 from cortex.model.definitions import read_master, read_worker_type
@@ -119,6 +120,7 @@ class World:
         lines = []
         for _ in range(1000):
             entry = next_admission(self.state, self.queue, self.settings, self.cores, self.now)
+            entry = entry or closing(self.state)
             if entry is None:
                 return lines
             self.apply(entry)

@@ -131,6 +131,17 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
     "tokens_reallocated": lambda event: (
         f"{_tokens(event, 'tokens')} tokens moved from {event.get('from')} to {event.get('to')}"
     ),
+    "worker_preempted": lambda event: (
+        f"{event.get('worker_id')} gives way to {event.get('preempted_by')}"
+    ),
+    "reserve_opened": lambda event: (
+        f"{event.get('by')} opens the emergency reserve for {event.get('task_id')}: "
+        f"{_tokens(event, 'tokens')} tokens"
+    ),
+    "reserve_closed": lambda event: (
+        f"the emergency reserve is closed again for {event.get('task_id')}, "
+        f"{_tokens(event, 'tokens')} tokens used"
+    ),
     "alert_raised": lambda event: f"alert: {event.get('alert')}",
     "condition_began": lambda event: str(event.get("condition")).replace("_", " "),
     "condition_ended": lambda event: (

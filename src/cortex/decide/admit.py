@@ -12,28 +12,25 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cortex.decide import budget as budgets
+from cortex.decide import preempt, reserve
 from cortex.decide.claims import WHOLE, in_the_way, overlap
 from cortex.decide.entry import Entry, Now, due_at
 from cortex.decide.escalate import close_escalations, is_escalated, raise_escalation
+from cortex.decide.grant import grant, grant_in_place_of, needed_tokens
 from cortex.decide.queue import AdmissionQueue, Source, paying_fund
-from cortex.decide.slots import Slots
-from cortex.model.ids import master_key
+from cortex.decide.slots import Slots, wanted_slot
+from cortex.model.ids import PRIORITIES, master_key
 from cortex.model.settings import Settings
-from cortex.model.state import OPEN_TASK, PLANNER, State, Worker
+from cortex.model.state import PLANNER, State, Worker
 
-__all__ = ["needed_tokens", "next_admission", "pool_short", "waiting_reason"]
+__all__ = ["next_admission", "pool_short", "waiting_reason"]
 
 #: How many workers behind one that does not fit are tried in its stead.
 _BACKFILL = 16
-
-
-def needed_tokens(worker: Worker) -> int:
-    """R: what must be reserved for a worker before it starts."""
-    return worker.token_budget + worker.overhead_tokens
+_CRITICAL = PRIORITIES.index("critical")
 
 
 def next_admission(
@@ -49,12 +46,14 @@ def next_admission(
     queue.age(now.wall)
     slots = Slots.of(state, settings, cores)
     depth = _depth(state) if settings.spawn.policy == "adaptive" else Counter()
+    taken = _take_a_slot(state, queue, slots, depth)
+    if taken is not None:
+        return taken
 
     def open_to(source: Source) -> bool:
-        lane_full = slots.counts[f"lane:{source.lane}"] >= slots.lane_limit(
-            source.lane, depth[source.lane]
-        )
-        return not lane_full and not (source.limit and slots.full(source.limit))
+        if _is_lane_full(slots, source.lane, depth):
+            return False
+        return not (source.limit and slots.full(source.limit))
 
     def limit_of(ident: str) -> str | None:
         return slots.held_by(state.workers[ident])
@@ -80,6 +79,48 @@ def next_admission(
                 break
         if not moved:
             return None
+
+
+def _is_lane_full(slots: Slots, lane: str, depth: Counter[str]) -> bool:
+    return slots.counts[f"lane:{lane}"] >= slots.lane_limit(lane, depth[lane])
+
+
+def _take_a_slot(
+    state: State, queue: AdmissionQueue, slots: Slots, depth: Counter[str]
+) -> Entry | None:
+    """The line in which others that have not begun give their slots to critical work."""
+    for _, candidates in queue.in_order(lambda source: source.level == _CRITICAL):
+        for ident in candidates:
+            worker = state.workers[ident]
+            taken = _in_place_of_others(state, worker, slots, depth)
+            if taken is not None:
+                return Entry(taken.by, taken.why, [*taken.events, *_relief(state, worker)])
+    return None
+
+
+def _in_place_of_others(
+    state: State, worker: Worker, slots: Slots, depth: Counter[str]
+) -> Entry | None:
+    """The line in which others give their slots to this worker, with their tokens if these are
+    enough. Who has a slot and lacks tokens alone is not meant: that is a matter of `grant`."""
+    able = preempt.may_give_way(state, worker)
+
+    def has_slot(gone: Sequence[Worker]) -> bool:
+        left = Slots.of(preempt.without(state, gone), slots.settings, slots.cores)
+        return not _is_lane_full(left, worker.lane, depth) and left.held_by(worker) is None
+
+    def has_both(gone: Sequence[Worker]) -> bool:
+        short = needed_tokens(worker) - state.budget.pool_available
+        return short <= preempt.returned(gone, "pool") and has_slot(gone)
+
+    if not able or has_slot(()):
+        return None
+    for is_enough in (has_both, has_slot):
+        gone = preempt.give_way(able, is_enough)
+        entry = grant_in_place_of(state, worker, gone, slots.settings) if gone else None
+        if entry is not None:
+            return entry
+    return None
 
 
 def _depth(state: State) -> Counter[str]:
@@ -124,17 +165,23 @@ def _grant_or_pass(
     """A grant for this worker or one behind it, else the word that it waits; None: all said."""
     first = state.workers[ident]
     alone = _is_passed_by_nobody(state, slots.settings, first, now)
-    for worker in [first] if alone else _with_backfill(state, queue, slots, first):
-        grant = _grant(state, worker, slots.settings)
-        if grant is not None:
-            return Entry(grant.by, grant.why, [*grant.events, *_relief(state, worker)])
+    tried = [first] if alone else list(_with_backfill(state, queue, slots, first))
+    for worker in tried:
+        granted = grant(state, worker, slots.settings)
+        if granted is not None:
+            return Entry(granted.by, granted.why, [*granted.events, *_relief(state, worker)])
     if first.step == PLANNER and not _could_free(state, first):
         return _refuse_planner(state, first)
     if first.priority == "low" and first.step != PLANNER:
         return _refuse(state, first, now)
     reason = pool_short(state, first)
-    if first.status == "requested" or first.reason != reason:
-        return Entry("coordinator-master", reason, _queue_events(state, first, reason, now))
+    asks = (
+        reserve.ask_to_open(state, one, needed_tokens(one), slots.settings, now) for one in tried
+    )
+    asked = next(filter(None, asks), [])
+    if asked or first.status == "requested" or first.reason != reason:
+        events = [*_queue_events(state, first, reason, now), *asked]
+        return Entry("coordinator-master", reason, events)
     return None
 
 
@@ -145,70 +192,6 @@ def _with_backfill(
     for ident in queue.following(first.id, _BACKFILL):
         if slots.held_by(state.workers[ident]) is None:
             yield state.workers[ident]
-
-
-def _grant(state: State, worker: Worker, settings: Settings) -> Entry | None:
-    tokens = needed_tokens(worker)
-    budget = state.budget
-    if worker.fund.startswith("master:"):
-        fund = budget.masters.get(worker.fund.removeprefix("master:"))
-        if fund is None:
-            return None
-        if fund.allocated - fund.used - fund.reserved >= tokens:
-            return _approval(worker, worker.fund, tokens, f"{worker.fund} pays {tokens}")
-        if worker.uses_tokens:
-            return None
-        return _approval(worker, worker.fund, 0, f"{worker.fund} is short, and it uses no tokens")
-    if tokens <= budget.pool_available:
-        return _approval(worker, "pool", tokens, f"the pool has {budget.pool_available} tokens")
-    if not worker.uses_tokens:
-        return _approval(worker, "pool", 0, "the pool is short, and it uses no tokens")
-    if worker.priority == "low":
-        return None
-    moved = _moved(state, settings, worker, tokens)
-    if moved is not None:
-        return moved
-    if worker.priority == "critical" and tokens <= budget.reserve_available:
-        why = f"critical, and the pool has {budget.pool_available} of the {tokens} needed"
-        opened = {
-            "event": "reserve_opened",
-            "by": worker.master,
-            "task_id": worker.task_id,
-            "worker_id": worker.id,
-            "tokens": tokens,
-            "why": why,
-        }
-        return _approval(worker, "reserve", tokens, why, [opened])
-    return None
-
-
-def _moved(state: State, settings: Settings, worker: Worker, tokens: int) -> Entry | None:
-    if state.budget.moved_steps >= settings.budget.reallocate_steps:
-        return None
-    busy = {
-        master_key(task.assigned_to) for task in _open_tasks(state) if task.assigned_to is not None
-    }
-    short = tokens - state.budget.pool_available
-    moved = budgets.reallocate(state, settings, master_key(worker.master), short, busy)
-    if not moved:
-        return None
-    why = f"{moved[0]['tokens']} tokens of idle {moved[0]['from']} moved to {moved[0]['to']}"
-    return _approval(worker, "pool", tokens, why, moved)
-
-
-def _open_tasks(state: State) -> Iterator[Any]:
-    return (task for task in state.tasks.values() if task.status in OPEN_TASK)
-
-
-def _approval(
-    worker: Worker, fund: str, tokens: int, why: str, first: list[dict[str, Any]] | None = None
-) -> Entry:
-    events = [
-        *(first or []),
-        {"event": "tokens_reserved", "worker_id": worker.id, "fund": fund, "tokens": tokens},
-        {"event": "worker_approved", "worker_id": worker.id},
-    ]
-    return Entry("coordinator-master", why, events)
 
 
 def waiting_reason(state: State, worker: Worker) -> str:
@@ -228,10 +211,12 @@ def waiting_reason(state: State, worker: Worker) -> str:
         return _claimed(worker, other)
     direct = worker.fund.startswith("master:")
     if direct or needed_tokens(worker) > state.budget.pool_available:
-        return pool_short(state, worker)
+        asking = reserve.asking(state, worker.task_id)
+        until = "" if asking is None else f"; the reserve pays after a yes to {asking.id}"
+        return pool_short(state, worker) + until
     if worker.reason and not worker.reason.startswith("needs "):
         return worker.reason
-    return f"a free slot ({len(state.live)} workers run, {len(state.waiting)} wait)"
+    return wanted_slot(state, worker)
 
 
 def _claimed(worker: Worker, other: Worker) -> str:
@@ -274,7 +259,10 @@ def _relief(state: State, worker: Worker) -> list[dict[str, Any]]:
     if worker.priority != "critical":
         return []
     others = set(state.tasks[worker.task_id].workers) - {worker.id}
-    return [] if others & state.waiting.keys() else close_escalations(state, worker.task_id)
+    if others & state.waiting.keys():
+        return []
+    over = reserve.withdraw_asking(state, worker.task_id)
+    return [*over, *close_escalations(state, worker.task_id)]
 
 
 def _refuse_planner(state: State, worker: Worker) -> Entry:

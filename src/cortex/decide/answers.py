@@ -25,7 +25,7 @@ def answer(state: State, request: Answer) -> Entry:
     if request.reason:
         event["comment"] = request.reason
     why = request.reason or f"a person {status} {approval.id} of {approval.task_id}"
-    if status == "approved":
+    if status == "approved" or not approval.resume_to:
         return Entry("person", why, [event])
     text = f"{approval.id} was denied" + (f": {request.reason}" if request.reason else "")
     ended = cancel_task(state, state.tasks[approval.task_id], text)

@@ -79,7 +79,9 @@ def too_many_wait(state: State, task: Task, settings: Settings) -> str | None:
     waiting = [
         approval.id
         for approval in state.approvals.values()
-        if approval.status == "pending" and state.tasks[approval.task_id].type == task.type
+        if approval.status == "pending"
+        and approval.resume_to
+        and state.tasks[approval.task_id].type == task.type
     ]
     if len(waiting) < limit:
         return None

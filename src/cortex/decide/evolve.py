@@ -260,6 +260,12 @@ def _worker_queued(state: State, event: Event, _at: str) -> None:
     _worker_status(state, worker, "queued")
 
 
+def _worker_preempted(state: State, event: Event, _at: str) -> None:
+    worker = state.workers[event["worker_id"]]
+    worker.reason, worker.preempted_by = event["reason"], event["preempted_by"]
+    _worker_status(state, worker, "queued")
+
+
 def _worker_blocked(state: State, event: Event, _at: str) -> None:
     """No decision writes it yet: a missing runtime blocks the task before it has a worker. The
     format of worker-pool.json promises the status, so a daemon that meets it can read it."""
@@ -409,6 +415,7 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "step_removed": _step_removed,
     "worker_requested": _worker_requested,
     "worker_queued": _worker_queued,
+    "worker_preempted": _worker_preempted,
     "worker_blocked": _worker_blocked,
     "worker_approved": _worker_approved,
     "worker_spawning": _worker_spawning,

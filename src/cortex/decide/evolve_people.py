@@ -61,7 +61,10 @@ def _approval_asked(state: State, event: Event, _at: str) -> None:
     state.approvals[approval.id] = approval
     count_id(state, "approval", approval.id)
     state.touch("approval", approval.id)
-    set_task_status(state, state.tasks[approval.task_id], "awaiting_approval")
+    if approval.resume_to:
+        set_task_status(state, state.tasks[approval.task_id], "awaiting_approval")
+    else:
+        state.touch("task", approval.task_id)
 
 
 def _approval_answered(state: State, event: Event, at: str) -> None:
@@ -74,7 +77,9 @@ def _approval_answered(state: State, event: Event, at: str) -> None:
         return
     task = state.tasks[approval.task_id]
     task.approved.append(approval.gate or approval.step or "")
-    if task.status == "paused":
+    if not approval.resume_to:
+        state.touch("task", task.id)
+    elif task.status == "paused":
         task.resume_to = approval.resume_to
         state.touch("task", task.id)
     else:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from cortex.model.funds import Budget, MasterFund, Opening
 from cortex.model.ids import master_key
-from cortex.model.state import Budget, MasterFund, State, Worker
+from cortex.model.state import State, Worker
 
 __all__ = ["EVENTS", "violations"]
 
@@ -48,6 +49,14 @@ def _share(budget: Budget, worker: Worker, tokens: int) -> None:
         fund.share_used += tokens
 
 
+def _opening_of(budget: Budget, worker: Worker) -> Opening | None:
+    """The opening that pays for a worker of the reserve."""
+    for opening in reversed(budget.openings):
+        if worker.fund == "reserve" and opening.closed_at is None and worker.id in opening.workers:
+            return opening
+    return None
+
+
 def _tokens_reserved(state: State, event: Event, _at: str) -> None:
     worker = state.workers[event["worker_id"]]
     worker.fund, worker.reserved, worker.charged = event["fund"], event["tokens"], 0
@@ -62,6 +71,10 @@ def _tokens_returned(state: State, event: Event, _at: str) -> None:
     held = worker.reserved - worker.charged
     _hold(state.budget, worker, -held)
     _share(state.budget, worker, -held)
+    opening = _opening_of(state.budget, worker)
+    if opening is not None:
+        opening.tokens -= held
+        opening.workers.remove(worker.id)
     worker.reserved = worker.charged = 0
     state.touch("budget", "")
 
@@ -73,6 +86,10 @@ def _tokens_settled(state: State, event: Event, _at: str) -> None:
     _hold(budget, worker, -(worker.reserved - worker.charged))
     _spend(budget, worker, used - worker.charged)
     _share(budget, worker, used - worker.reserved)
+    opening = _opening_of(budget, worker)
+    if opening is not None:
+        opening.tokens += used - worker.reserved
+        opening.spent += used - worker.charged
     budget.overrun += event.get("overrun", 0)
     budget.ended_tokens += used
     if event.get("accepted"):
@@ -129,10 +146,16 @@ def _budget_reset(state: State, event: Event, _at: str) -> None:
     budget.overrun = budget.accepted_tokens = budget.ended_tokens = budget.moved_steps = 0
     budget.alerts = []
     budget.period_start, budget.resets_at = event["period_start"], event["resets_at"]
+    budget.openings = [one for one in budget.openings if one.closed_at is None]
+    for opening in budget.openings:
+        opening.tokens = opening.spent = 0
     for ident in state.live:
         worker = state.workers[ident]
-        _hold(budget, worker, worker.reserved - worker.charged)
-        _share(budget, worker, worker.reserved - worker.charged)
+        held = worker.reserved - worker.charged
+        _hold(budget, worker, held)
+        _share(budget, worker, held)
+        if (opened := _opening_of(budget, worker)) is not None:
+            opened.tokens += held
     state.touch("budget", "")
 
 
@@ -141,7 +164,26 @@ def _alert_raised(state: State, event: Event, _at: str) -> None:
     state.touch("budget", "")
 
 
-def _reserve_opened(state: State, _event: Event, _at: str) -> None:
+def _reserve_opened(state: State, event: Event, at: str) -> None:
+    """A task's first worker that the reserve pays opens it; the next ones join."""
+    openings = state.budget.openings
+    task_id = event["task_id"]
+    found = [one for one in openings if one.task_id == task_id and one.closed_at is None]
+    if not found:
+        found = [Opening(task_id, event["by"], at, event["why"])]
+        openings += found
+    opening = found[0]
+    opening.workers.append(event["worker_id"])
+    opening.tokens += event["tokens"]
+    opening.preempted += event.get("preempted", [])
+    opening.approval_id = event.get("approval_id", opening.approval_id)
+    state.touch("budget", "")
+
+
+def _reserve_closed(state: State, event: Event, at: str) -> None:
+    for opening in state.budget.openings:
+        if opening.task_id == event["task_id"] and opening.closed_at is None:
+            opening.closed_at = at
     state.touch("budget", "")
 
 
@@ -155,6 +197,7 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "budget_reset": _budget_reset,
     "alert_raised": _alert_raised,
     "reserve_opened": _reserve_opened,
+    "reserve_closed": _reserve_closed,
 }
 
 

@@ -12,12 +12,16 @@ from cortex.control.context import Context
 from cortex.control.gathering import Gathering
 from cortex.control.workqueue import WorkQueue
 from cortex.decide.admit import next_admission
+from cortex.decide.bounds import with_master_limits
+from cortex.decide.catalog import Catalog
 from cortex.decide.check_in import next_check_in
 from cortex.decide.deadlines import Deadlines
 from cortex.decide.entry import Now
 from cortex.decide.queue import AdmissionQueue
 from cortex.decide.recurrence import next_run
+from cortex.decide.reserve import closing
 from cortex.masters.reconcile import Decision, reconcile_handoff, reconcile_task
+from cortex.model.settings import Settings
 from cortex.model.state import OPEN_TASK
 
 __all__ = ["MastersController"]
@@ -38,6 +42,7 @@ class MastersController:
         self._queue = AdmissionQueue(context.settings.spawn.aging)
         self._deadlines = Deadlines()
         self._may_admit = True
+        self._limited: tuple[Catalog, Settings] | None = None
 
     def start(self) -> None:
         """Takes up everything that the state holds open."""
@@ -52,7 +57,7 @@ class MastersController:
     def look_at_blocked(self) -> None:
         """Looks again at whatever waits for configuration; after files or settings changed."""
         for task in self._context.state.tasks.values():
-            if task.status in ("blocked", "pending"):
+            if task.status in ("blocked", "pending") or task.waiting_for is not None:
                 self._keys.add(("task", task.id))
         self._may_admit = True
 
@@ -113,6 +118,8 @@ class MastersController:
                     (kind, ident),
                 )
         self._admit(now, clock)
+        while (closed := closing(self._context.state)) is not None:
+            self._context.engine.apply(closed)
 
     def calendar(self, now: Now) -> None:
         """What the wall clock brings: tasks of schedules that are due, deadlines that passed."""
@@ -150,6 +157,13 @@ class MastersController:
             clock = self._context.engine.clock.monotonic()
             self._keys.add_at(key, clock + decision.again_in_s)
 
+    def _limits(self) -> Settings:
+        """The settings with the limits of the masters' files."""
+        catalog = self._context.catalog
+        if self._limited is None or self._limited[0] is not catalog:
+            self._limited = catalog, with_master_limits(self._context.settings, catalog)
+        return self._limited[1]
+
     def _admit(self, now: Now, clock: float) -> None:
         context = self._context
         held = context.full is not None or context.draining or not context.inbox_seen
@@ -159,7 +173,7 @@ class MastersController:
             self._keys.add_at(("admit", ""), context.held_until)
             return
         for _ in range(ADMISSIONS_A_TURN):
-            entry = next_admission(context.state, self._queue, context.settings, context.cores, now)
+            entry = next_admission(context.state, self._queue, self._limits(), context.cores, now)
             if entry is None:
                 self._may_admit = False
                 break

@@ -108,6 +108,9 @@ class Budget(_Section):
         "00:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="local time of the reset"
     )
     timezone: str = Field("UTC", description="time zone of the reset, as in Europe/Berlin")
+    reserve_needs_approval: bool = Field(
+        False, description="the reserve opens for a critical task only once a person said yes"
+    )
     reallocate_steps: int = Field(
         1, ge=0, le=10, description="how often a period an idle master's tokens may move"
     )

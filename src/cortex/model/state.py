@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from cortex.model.funds import Budget, MasterFund, Opening
 from cortex.model.record import Record
 from cortex.model.statuses import (
     LIVE,
@@ -31,6 +32,7 @@ __all__ = [
     "Escalation",
     "Handoff",
     "MasterFund",
+    "Opening",
     "Planning",
     "Record",
     "Schedule",
@@ -232,6 +234,7 @@ class Worker(Record):
     claims: list[str] = field(default_factory=list)
     max_parallel: int | None = None
     retry_of: str | None = None
+    preempted_by: str | None = None
     justification: str | None = None
     reason: str | None = None
     queued_wall: float = 0.0
@@ -289,7 +292,10 @@ class Escalation(Record):
 
 @dataclass(slots=True)
 class Approval(Record):
-    """A person's yes or no that a task waits for, to the whole of it or to one of its steps."""
+    """A person's yes or no that a task waits for, to the whole of it or to one of its steps.
+
+    Without `resume_to` the task goes on meanwhile, and a no ends nothing.
+    """
 
     id: str
     task_id: str
@@ -324,64 +330,6 @@ class Schedule(Record):
     last_run: float | None = None
     last_task: str | None = None
     source: str | None = None
-
-
-@dataclass(slots=True)
-class MasterFund(Record):
-    """One master's own tokens, and its weight in the worker pool."""
-
-    allocated: int
-    share: int
-    configured: int
-    configured_share: int
-    used: int = 0
-    reserved: int = 0
-    share_used: int = 0
-
-
-@dataclass(slots=True)
-class Budget(Record):
-    """The ledger of one period. `available` and the published sums are derived, never stored."""
-
-    total: int = 0
-    pool_total: int = 0
-    pool_allocated: int = 0
-    pool_spent: int = 0
-    reserve_total: int = 0
-    reserve_allocated: int = 0
-    reserve_spent: int = 0
-    trigger_threshold: float = 0.9
-    overrun: int = 0
-    masters: dict[str, MasterFund] = field(default_factory=dict)
-    period: str = "daily"
-    period_start: float = 0.0
-    resets_at: float = 0.0
-    timezone: str = "UTC"
-    moved_steps: int = 0
-    alerts: list[str] = field(default_factory=list)
-    accepted_tokens: int = 0
-    ended_tokens: int = 0
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def pool_available(self) -> int:
-        """Tokens of the pool that nobody holds and nobody has spent."""
-        return self.pool_total - self.pool_allocated - self.pool_spent
-
-    @property
-    def reserve_available(self) -> int:
-        """Tokens of the emergency reserve that nobody holds and nobody has spent."""
-        return self.reserve_total - self.reserve_allocated - self.reserve_spent
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Budget:
-        """As `Record.from_json`, with the masters' funds."""
-        budget = cls(**data)
-        budget.masters = {
-            name: MasterFund(**fund) if isinstance(fund, dict) else fund
-            for name, fund in budget.masters.items()
-        }
-        return budget
 
 
 @dataclass(slots=True)

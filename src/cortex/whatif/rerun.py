@@ -237,13 +237,18 @@ class _Rerun:
         if not self._state.touched and not self._masters_due():
             return
         now = self._context.engine.now()
+        changed: dict[str, None] = {}
         for _ in range(_ROUNDS_A_TURN):
             touched, self._state.touched = self._state.touched, {}
             self._masters.changed(touched)
-            self._follow(ident for kind, ident in touched if kind == "worker")
             self._masters.turn(now)
+            changed.update((ident, None) for kind, ident in touched if kind == "worker")
+            if not self._masters.busy:
+                self._follow(changed)
+                changed.clear()
             if not self._state.touched and not self._masters.busy:
                 break
+        self._follow(changed)
         self._context.engine.commit()
         self._look_for_alerts()
 

@@ -22,6 +22,12 @@ def command(fleet: Fleet, **fields: Any) -> Task:
     return fleet.dropped(**{"command": "true", "token_budget": 100, **fields})
 
 
+def begin_all(fleet: Fleet) -> None:
+    """Everything approved starts: nothing of it can give way any more."""
+    for ident in fleet.workers("approved"):
+        fleet.run(fleet.state.workers[ident])
+
+
 def agents(count: int, **fields: Any) -> list[dict[str, Any]]:
     row = {"worker_type": "implementation-worker", "runtime": "agent", "token_budget": 100}
     return [{"name": f"a{number}", **row, **fields} for number in range(count)]
@@ -135,7 +141,8 @@ def test_a_task_has_three_agents_at_once_and_a_critical_one_all_ten() -> None:
     fleet = Fleet()
     normal = fleet.dropped(title="n", type="feature", workers=agents(5))
     fleet.admit()
-    assert len(fleet.workers_of(normal, "approved")) == 3
+    begin_all(fleet)
+    assert len(fleet.workers_of(normal, "running")) == 3
     critical = fleet.dropped(title="c", type="feature", priority="critical", workers=agents(12))
     fleet.admit()
     assert len(fleet.workers_of(critical, "approved")) == 7, "ten in all"
@@ -341,6 +348,7 @@ def test_only_critical_work_opens_the_reserve_and_says_who_and_why() -> None:
     fleet = Fleet(settings(budget={"reallocate_steps": 0}))
     command(fleet, token_budget=60_000)
     fleet.admit()
+    begin_all(fleet)
     high = command(fleet, priority="high", token_budget=8_000)
     fleet.admit()
     assert fleet.workers_of(high, "queued")

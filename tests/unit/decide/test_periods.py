@@ -223,8 +223,9 @@ def test_settings_below_what_work_already_holds_are_refused_by_name(
     changed: dict[str, Any], field: str
 ) -> None:
     fleet = Fleet(settings(budget={"reallocate_steps": 0}))
-    fleet.dropped(command="true", token_budget=60_000)
+    held = fleet.dropped(command="true", token_budget=60_000)
     fleet.admit()
+    fleet.run(fleet.state.workers[held.workers[0]])
     fleet.dropped(command="true", priority="critical", token_budget=8_000)
     fleet.admit()
     new = Settings.model_validate({"budget": changed})

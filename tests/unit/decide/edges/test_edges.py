@@ -22,7 +22,6 @@ EDGES = {
 NOT_YET = {
     *(edge for edge in EDGES if "planning" in edge),
     *(edge for edge in EDGES if edge[0] == "worker" and "blocked" in edge),
-    ("worker", "approved", "queued"),
 }
 
 

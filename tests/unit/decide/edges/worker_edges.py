@@ -87,6 +87,31 @@ def a_task_is_cancelled_between_approval_and_start(stage: Stage) -> None:
     assert troupe.state.budget.pool_allocated == 0
 
 
+@edge("worker", "approved", "queued")
+@edge("worker", "queued", "approved")
+def critical_work_comes_before_what_was_granted_in_the_same_turn(stage: Stage) -> None:
+    """More is dropped at once than a turn plans in one go, and the critical task comes last."""
+    home = stage.home(limits={"tools": 1})
+    home.default = Behaviour(run_s=0.1)
+    rows = [{"command": "true"} for _ in range(120)]
+    tasks = home.drop_at_once(*rows, {"command": "true", "priority": "critical"})
+    assert home.worker(home.state.tasks[tasks[-1]]).status == "spawning"
+    first = home.worker(home.state.tasks[tasks[0]])
+    assert first.preempted_by == home.state.tasks[tasks[-1]].workers[0]
+    home.wait(lambda: first.status == "completed")
+    assert len(home.state.tasks[tasks[0]].workers) == 1
+
+
+@edge("worker", "approved", "queued")
+def critical_work_is_short_of_the_tokens_of_what_has_not_begun(stage: Stage) -> None:
+    troupe = stage.troupe(budget={"reallocate_steps": 0})
+    lower = troupe.dropped(command="true", token_budget=60_000)
+    troupe.admit()
+    troupe.dropped(command="true", token_budget=8_000, priority="critical")
+    troupe.admit()
+    assert troupe.state.workers[lower.workers[0]].status == "queued"
+
+
 # --- starting
 
 

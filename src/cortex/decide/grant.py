@@ -1,0 +1,127 @@
+"""Which fund pays for one worker that has a slot, and what has to move for it.
+
+In this order: its own fund or the pool; a step of an idle master's tokens; for critical work the
+tokens of less urgent workers that have not begun; and the emergency reserve last. Whose turn it is,
+and whether there is a slot, is `admit`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from cortex.decide import budget as budgets
+from cortex.decide import preempt, reserve
+from cortex.decide.entry import Entry
+from cortex.decide.rehearse import rehearse
+from cortex.model.ids import master_key
+from cortex.model.settings import Settings
+from cortex.model.state import OPEN_TASK, State, Task, Worker
+
+__all__ = ["grant", "grant_in_place_of", "needed_tokens"]
+
+Event = dict[str, Any]
+
+
+def needed_tokens(worker: Worker) -> int:
+    """R: what must be reserved for a worker before it starts."""
+    return worker.token_budget + worker.overhead_tokens
+
+
+def grant(state: State, worker: Worker, settings: Settings) -> Entry | None:
+    """The line that approves a worker with its reservation; None where nothing pays."""
+    paid = _paid(state, worker, settings)
+    if paid is not None or worker.fund.startswith("master:"):
+        return paid
+    tokens = needed_tokens(worker)
+    available = state.budget.pool_available
+    gone = preempt.give_way(
+        preempt.may_give_way(state, worker),
+        lambda gone: tokens <= available + preempt.returned(gone, "pool"),
+    )
+    if gone:
+        return grant_in_place_of(state, worker, gone, settings)
+    return _broken_glass(state, worker, settings)
+
+
+def grant_in_place_of(
+    state: State, worker: Worker, gone: Sequence[Worker], settings: Settings
+) -> Entry | None:
+    """The line in which others give way to a critical worker; None where nothing pays even so."""
+    given_back = preempt.events_of(gone, worker)
+    after = rehearse(state, given_back)
+    then = _paid(after, worker, settings) or _broken_glass(after, worker, settings)
+    if then is None:
+        return None
+    names = ", ".join(one.id for one in gone)
+    why = f"{then.why}; {names} {'gives' if len(gone) == 1 else 'give'} way"
+    return Entry(then.by, why, [*given_back, *_naming(then.events, gone)])
+
+
+def _naming(events: list[Event], gone: Sequence[Worker]) -> list[Event]:
+    """The events; an opened reserve says who gave way beside it."""
+    names = [worker.id for worker in gone]
+    return [
+        {**event, "preempted": names} if event["event"] == "reserve_opened" else event
+        for event in events
+    ]
+
+
+def _paid(state: State, worker: Worker, settings: Settings) -> Entry | None:
+    """What costs nobody anything: the worker's own fund, the pool, tokens of an idle master."""
+    tokens = needed_tokens(worker)
+    budget = state.budget
+    if worker.fund.startswith("master:"):
+        fund = budget.masters.get(worker.fund.removeprefix("master:"))
+        if fund is None:
+            return None
+        if fund.allocated - fund.used - fund.reserved >= tokens:
+            return _approval(worker, worker.fund, tokens, f"{worker.fund} pays {tokens}")
+        if worker.uses_tokens:
+            return None
+        return _approval(worker, worker.fund, 0, f"{worker.fund} is short, and it uses no tokens")
+    if tokens <= budget.pool_available:
+        return _approval(worker, "pool", tokens, f"the pool has {budget.pool_available} tokens")
+    if not worker.uses_tokens:
+        return _approval(worker, "pool", 0, "the pool is short, and it uses no tokens")
+    if worker.priority == "low":
+        return None
+    return _moved(state, settings, worker, tokens)
+
+
+def _moved(state: State, settings: Settings, worker: Worker, tokens: int) -> Entry | None:
+    if state.budget.moved_steps >= settings.budget.reallocate_steps:
+        return None
+    busy = {
+        master_key(task.assigned_to) for task in _open_tasks(state) if task.assigned_to is not None
+    }
+    short = tokens - state.budget.pool_available
+    moved = budgets.reallocate(state, settings, master_key(worker.master), short, busy)
+    if not moved:
+        return None
+    why = f"{moved[0]['tokens']} tokens of idle {moved[0]['from']} moved to {moved[0]['to']}"
+    return _approval(worker, "pool", tokens, why, moved)
+
+
+def _open_tasks(state: State) -> Iterator[Task]:
+    return (task for task in state.tasks.values() if task.status in OPEN_TASK)
+
+
+def _broken_glass(state: State, worker: Worker, settings: Settings) -> Entry | None:
+    tokens = needed_tokens(worker)
+    if worker.fund.startswith("master:") or not reserve.may_open(state, worker, tokens, settings):
+        return None
+    why = f"critical, and the pool has {state.budget.pool_available} of the {tokens} needed"
+    opened = reserve.open_for(state, worker, tokens, why)
+    return _approval(worker, "reserve", tokens, why, [opened])
+
+
+def _approval(
+    worker: Worker, fund: str, tokens: int, why: str, first: list[Event] | None = None
+) -> Entry:
+    events = [
+        *(first or []),
+        {"event": "tokens_reserved", "worker_id": worker.id, "fund": fund, "tokens": tokens},
+        {"event": "worker_approved", "worker_id": worker.id},
+    ]
+    return Entry("coordinator-master", why, events)

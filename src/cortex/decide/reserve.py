@@ -1,0 +1,114 @@
+"""Breaking the glass: who may open the emergency reserve, who did, and when it is closed again.
+
+Only critical work opens it, and only once nothing else pays (`grant` asks in that order). Where
+`budget.reserve_needs_approval` is set, a person says yes first; the task goes on meanwhile with
+whatever the pool can pay. What the books hold of it is `ledger`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cortex.decide.entry import Entry, Now
+from cortex.model.funds import Opening
+from cortex.model.settings import Settings
+from cortex.model.state import Approval, State, Worker
+from cortex.model.times import parse_time
+
+__all__ = ["GATE", "ask_to_open", "closing", "may_open", "open_for", "opened", "withdraw_asking"]
+
+Event = dict[str, Any]
+#: How an approval, and `Task.approved`, name the reserve; no step is called so.
+GATE = ":reserve"
+
+
+def opened(state: State) -> Iterator[Opening]:
+    """The openings that are not closed."""
+    return (opening for opening in state.budget.openings if opening.closed_at is None)
+
+
+def may_open(state: State, worker: Worker, tokens: int, settings: Settings) -> bool:
+    """Whether the reserve pays so many tokens for a worker, as far as rules go."""
+    if worker.priority != "critical" or tokens > state.budget.reserve_available:
+        return False
+    if not settings.budget.reserve_needs_approval:
+        return True
+    return GATE in state.tasks[worker.task_id].approved
+
+
+def open_for(state: State, worker: Worker, tokens: int, why: str) -> Event:
+    """The event of the reserve being opened for one worker; its task has one opening at a time."""
+    event: Event = {
+        "event": "reserve_opened",
+        "by": worker.master,
+        "task_id": worker.task_id,
+        "worker_id": worker.id,
+        "tokens": tokens,
+        "why": why,
+    }
+    consent = _asked(state, worker.task_id, "approved")
+    return event if consent is None else {**event, "approval_id": consent.id}
+
+
+def ask_to_open(
+    state: State, worker: Worker, tokens: int, settings: Settings, now: Now
+) -> list[Event]:
+    """Events that ask a person to open the reserve for a task, once a period; [] where nobody
+    has to be asked, or the reserve could not pay anyway. The task is not held up by it.
+    """
+    if not settings.budget.reserve_needs_approval or worker.priority != "critical":
+        return []
+    task = state.tasks[worker.task_id]
+    left = state.budget.reserve_available
+    if GATE in task.approved or tokens > left or _asked(state, task.id, "pending", "denied"):
+        return []
+    approval = Approval(
+        id=f"approval-{state.counters.get('approval', 0) + 1:03d}",
+        task_id=task.id,
+        reason=f"it would open the emergency reserve: {worker.id} needs {tokens:,} tokens, the "
+        f"pool has {state.budget.pool_available:,}, the reserve {left:,}",
+        created_at=now.at,
+        resume_to="",
+        gate=GATE,
+    )
+    return [{"event": "approval_asked", "approval": approval.to_json()}]
+
+
+def asking(state: State, task_id: str) -> Approval | None:
+    """The approval that a task's use of the reserve waits for."""
+    return _asked(state, task_id, "pending")
+
+
+def _asked(state: State, task_id: str, *statuses: str) -> Approval | None:
+    """What was asked about the reserve for a task in this period; a pending one is of every."""
+    for approval in state.approvals.values():
+        if approval.gate == GATE and approval.task_id == task_id and approval.status in statuses:
+            asked_at = parse_time(approval.answered_at or approval.created_at)
+            if approval.status == "pending" or asked_at >= state.budget.period_start:
+                return approval
+    return None
+
+
+def withdraw_asking(state: State, task_id: str) -> list[Event]:
+    """Events that take the question back, once the task has all that it asked for."""
+    approval = asking(state, task_id)
+    if approval is None:
+        return []
+    return [{"event": "approval_answered", "approval_id": approval.id, "status": "withdrawn"}]
+
+
+def closing(state: State) -> Entry | None:
+    """The line that closes an opening of which no worker lives any more; one at a time."""
+    for opening in opened(state):
+        if any(ident in state.live for ident in opening.workers):
+            continue
+        event = {
+            "event": "reserve_closed",
+            "task_id": opening.task_id,
+            "tokens": opening.spent,
+            "workers": len(opening.workers),
+        }
+        why = f"nothing of {opening.task_id} holds it any more; {opening.spent:,} tokens were used"
+        return Entry("coordinator-master", why, [event])
+    return None
