@@ -22,6 +22,7 @@ from cortex.control.gathering import Gathering
 from cortex.control.housekeeping import Housekeeping
 from cortex.control.intake import Intake
 from cortex.control.loop import Loop, Mailbox, on_signals
+from cortex.control.mirroring import Keep
 from cortex.control.notifying import Notifier
 from cortex.control.opening import Opened, open_state
 from cortex.control.publishing import Publishing
@@ -42,6 +43,7 @@ from cortex.model.seams import Clock, Disk
 from cortex.model.settings import Settings
 from cortex.model.state import State
 from cortex.runtime.executor import Executor
+from cortex.runtime.keeping import keep_branches
 from cortex.store.archive import Archive
 from cortex.store.journal_errors import JournalFull
 from cortex.store.publish import Publisher
@@ -76,6 +78,7 @@ class Seams:
     notifier: Notifier = field(default_factory=Notifier)
     is_still_locked: Callable[[], bool] = lambda: True
     is_anothers_dir: Callable[[str], bool] = lambda _: False
+    keep_branches: Keep = keep_branches
 
 
 class Daemon:
@@ -112,7 +115,9 @@ class Daemon:
         self._publishing = Publishing(
             self._context, disk, publisher, self._editing.take, self._about()
         )
-        self._housekeeping = Housekeeping(self._context, self._executor, archive, disk)
+        self._housekeeping = Housekeeping(
+            self._context, self._executor, archive, disk, seams.keep_branches
+        )
         self._saving = Saving(
             self._context, disk, opened.journal, opened.replayed, seams.lines_a_checkpoint
         )

@@ -6,6 +6,7 @@ are the fields of `cortex.testing.Behaviour`, the values JSON.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 #: What a scan worker does that has no command.
@@ -45,6 +46,9 @@ def _plain_work(tell: Any) -> None:
     tell.drop(id="plan", title="a plan", workers=steps)
     tell.drop(id="after", command="run_s=1", needs=["plan"], key="nightly")
     tell.drop(command="run_s=1", key="nightly")
+    row = {"name": "b", "bundle": "b.bundle", "base": "0" * 40, "head": "1" * 40}
+    says = f"says={json.dumps({'branches': [row]})}"
+    tell.drop(id="branch", command=["x", says], scope={"repository": "/srv/git/a"})
     tell.drop(data=b'{"title": "x",}', name="broken.json")
     tell.drop(command="x", priority="urgent", name="urgent.json")
     tell.drop(id="alone", command="run_s=1", execution_mode="direct")

@@ -14,6 +14,7 @@ from typing import Any
 from cortex.control.archiving import Archiving
 from cortex.control.context import Context
 from cortex.control.launching import AttemptPaths, attempt_paths
+from cortex.control.mirroring import Keep, Mirroring
 from cortex.control.sweeping import Sweeping
 from cortex.decide import budget
 from cortex.decide.entry import Entry, Now
@@ -31,7 +32,9 @@ WORKERS_AT_ONCE = 200
 class Housekeeping:
     """Runs after the controllers, on what they left."""
 
-    def __init__(self, context: Context, executor: Executor, archive: Archive, disk: Disk) -> None:
+    def __init__(
+        self, context: Context, executor: Executor, archive: Archive, disk: Disk, keep: Keep
+    ) -> None:
         self._context = context
         self._executor = executor
         self._disk = disk
@@ -39,18 +42,21 @@ class Housekeeping:
         self._cleaning = False
         self._archiving = Archiving(context, archive)
         self._sweeping = Sweeping(context, executor, disk)
+        self._mirroring = Mirroring(context, keep)
 
     def start(self) -> None:
         """Finds workers whose files an earlier daemon did not clear away."""
         for worker in self._context.state.workers.values():
             if worker.status in TERMINAL_WORKER and worker.cleaned_up_at is None:
                 self._uncleaned[worker.id] = None
+        self._mirroring.start()
 
     def ended(self, ident: str) -> None:
         """Takes in a worker that may have ended."""
         worker = self._context.state.workers.get(ident)
         if worker is not None and worker.status in TERMINAL_WORKER and worker.cleaned_up_at is None:
             self._uncleaned[ident] = None
+        self._mirroring.ended(ident)
 
     def turn(self, now: Now) -> None:
         """Whatever is due and has nothing to wait for."""
@@ -58,6 +64,7 @@ class Housekeeping:
         self._clean()
         self._archiving.turn(now)
         self._sweeping.turn(now)
+        self._mirroring.turn()
 
     # --- money
 

@@ -18,7 +18,7 @@ from cortex.runtime.environment import worker_environment
 from cortex.runtime.executor import Launch, Limits
 from cortex.runtime.table import RUNTIMES
 
-__all__ = ["AttemptPaths", "attempt_paths", "make_launch"]
+__all__ = ["AttemptPaths", "attempt_paths", "make_launch", "repository_from"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +106,17 @@ def _credentials(context: Context, worker: Worker) -> dict[str, str]:
 
 
 def _local_scope(root: Path, scope: dict[str, Any]) -> dict[str, Any]:
-    """A repository given as a relative path is meant from the home."""
     repository = scope.get("repository")
-    if not isinstance(repository, str) or "://" in repository or "@" in repository:
+    if not isinstance(repository, str):
         return dict(scope)
-    return {**scope, "repository": os.path.normpath(root / Path(repository).expanduser())}
+    return {**scope, "repository": repository_from(root, repository)}
+
+
+def repository_from(root: Path, repository: str) -> str:
+    """A repository as workers get it: a relative path is meant from the home."""
+    if "://" in repository or "@" in repository:
+        return repository
+    return os.path.normpath(root / Path(repository).expanduser())
 
 
 def _scan_context(context: Context) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cortex.decide import evolve_edits, evolve_people, evolve_planning, ledger
+from cortex.decide import branches, evolve_edits, evolve_people, evolve_planning, ledger
 from cortex.decide.evidence import learn
 from cortex.decide.lifecycle import (
     STEP_EDGES,
@@ -324,6 +324,7 @@ _OUTCOME = (
 
 def _worker_ended(state: State, event: Event, at: str) -> None:
     worker = state.workers[event["worker_id"]]
+    "branches",
     for name in _OUTCOME:
         if name in event:
             setattr(worker, name, event[name])
@@ -441,3 +442,4 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     **evolve_people.EVENTS,
     **evolve_planning.EVENTS,
 }
+    **branches.EVENTS,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from cortex.decide.branches import branch_rows
 from cortex.decide.budget import total_used
 from cortex.model.owners import TASK_OWNERS
 from cortex.model.state import Approval, Escalation, Handoff, Schedule, State, Step, Task, Worker
@@ -245,6 +246,7 @@ def handoff_row(handoff: Handoff) -> Row:
     """A row of handoffs.json, as spec M9 has it."""
     row: Row = {
         "handoff_id": handoff.id,
+            "branches": branch_rows(worker) or None,
         "from_agent": handoff.from_agent,
         "to_agent": handoff.to_agent,
         "task_id": handoff.task_id,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from cortex.decide.branches import handed_over
 from cortex.decide.conflicts import conflict_events, is_conflict
 from cortex.decide.entry import Entry, Now, due_after
 from cortex.decide.evidence import notice
@@ -98,6 +99,7 @@ def _ended(worker: Worker, observed: Observed, verdict: Verdict, used: int) -> E
     return {
         "event": "worker_ended",
         "worker_id": worker.id,
+    branches = handed_over(worker, results) if verdict.accepted else []
         "status": verdict.status,
         "reason": verdict.reason,
         "summary": verdict.summary,
@@ -112,6 +114,7 @@ def _ended(worker: Worker, observed: Observed, verdict: Verdict, used: int) -> E
     }
 
 
+        **({"branches": branches} if branches else {}),
 def _verdict(worker: Worker, observed: Observed, settings: Settings) -> Verdict:
     if observed.never_started:
         return Verdict("cancelled", worker.reason or "cancelled before it started")

@@ -30,7 +30,7 @@ __all__ = ["Explanation", "Wait", "explain"]
 
 _MAX_ANCESTORS = 20
 #: Of no consequence to anybody who asks why.
-_TIDYING = ("worker_cleaned", "archived")
+_TIDYING = ("worker_cleaned", "branches_kept", "archived")
 
 
 @dataclass(frozen=True, slots=True)

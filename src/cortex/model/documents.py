@@ -270,6 +270,18 @@ class FailedWorker(Open):
 
 class WorkerPoolDocument(_Document):
     """coordination/worker-pool.json: every attempt that is waiting, live or recently ended."""
+class Branch(Open):
+    """What a worker committed: in the mirror once that has it, else in a bundle of its folder."""
+
+    name: str
+    base: str
+    head: str
+    commits: Count
+    mirror: str | None = None
+    bundle: str | None = None
+    problem: str | None = None
+
+
 
     queued_workers: list[QueuedWorker] = Field(default_factory=list)
     active_workers: list[ActiveWorker]
@@ -282,6 +294,7 @@ class WorkerPoolDocument(_Document):
 
 class MasterBudgetRow(Open):
     """One master's own tokens and its share of the worker pool."""
+    branches: list[Branch] | None = None
 
     allocated: Tokens = Field(description="Its own, for this period.")
     used: Tokens

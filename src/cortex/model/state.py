@@ -258,6 +258,7 @@ class Worker(Record):
     duration_s: float | None = None
     ended_at: str | None = None
     cleaned_up_at: str | None = None
+    branches: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from cortex.decide.branches import is_open
 from cortex.model.state import OPEN_TASK
 from cortex.testing.life import needs_a_person
 
@@ -41,6 +42,7 @@ class Ending:
         run = self._run
         run.disk.mend()
         run.machine.short_until = 0.0
+        run.mirrors.harm = 0.0
         while run.people.unfinished:
             run.people.finish()
         run.editors.finish()
@@ -128,6 +130,7 @@ class Ending:
         found = [f"{t.id} {t.status} {t.blocked_on or t.waiting_for or ''}"
                  for t in state.tasks.values() if t.status in OPEN_TASK]  # fmt: skip
         found += [f"{i} {state.workers[i].status}" for i in (*state.live, *state.waiting)]
+        found += [f"branches of {i}" for i, worker in state.workers.items() if is_open(worker)]
         found += [f"{name} in .intake/" for name in run.disk.names(run.paths.intake)]
         found += [f"effects {lane}" for lane in life.effects.lanes]
         found += [f"an edit of {name}" for name in run.edits.unsettled()]

@@ -41,6 +41,7 @@ from cortex.testing.life import (
     real_home,
 )
 from cortex.testing.machine import Behaviour, FakeMachine
+from cortex.testing.mirrors import FakeMirrors
 from cortex.testing.mischief import Mischief
 from cortex.testing.people import People
 
@@ -90,6 +91,7 @@ class Simulation:
         self.machine = FakeMachine(
             self.clock, self.disk, seed=seed, behave=self._behave, before_run=self._may_run
         )
+        self.mirrors = FakeMirrors(seed, harm=0.2)
         self.checks = Checks(self.disk, paths)
         self.drops = DropChecks(self.disk, paths, self.people, self.checks)
         self.documents = DocumentChecks(self.disk, paths, self.checks)
@@ -247,6 +249,7 @@ class Simulation:
             archive_index=None,
             pid=self._lives,
             lines_a_checkpoint=40,
+            keep_branches=self.mirrors.keep,
         )
 
     def _runtime_dir(self) -> str:
@@ -369,5 +372,10 @@ class Simulation:
         return f"the daemon exits: {error}"
 
     def _behave(self, launch: Launch, chance: random.Random) -> Behaviour:
-        del launch
-        return Behaviour(run_s=0.5) if self._quiet else any_behaviour(chance)
+        if self._quiet:
+            return Behaviour(run_s=0.5)
+        behaviour = any_behaviour(chance)
+        if launch.spec["scope"].get("repository") and launch.worker_id.endswith(("1", "2", "3")):
+            row = {"name": "b", "bundle": "b.bundle", "base": "0" * 40, "head": "1" * 40}
+            behaviour.says["branches"] = [row, {"name": 7}]
+        return behaviour

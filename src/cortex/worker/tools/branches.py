@@ -15,7 +15,7 @@ from typing import Any
 
 from cortex.model import branches as names
 from cortex.worker.contract import Needed, Worker
-from cortex.worker.tools.bundles import BundleRow, fetch_bundle, read_row
+from cortex.worker.tools.bundles import fetch_bundle, read_row
 from cortex.worker.tools.clone import Clone
 from cortex.worker.tools.git import GitError
 from cortex.worker.tools.options import time_left_s
@@ -110,18 +110,5 @@ def merge_incoming(clone: Clone, branches: Sequence[Incoming]) -> None:
 
 def _fetch(worker: Worker, clone: Clone, needed: Needed, row: Any, ref: str) -> Incoming:
     told = read_row(clone.git, row)
-    limit_s = time_left_s(worker)
-    try:
-        bundle = fetch_bundle(clone.git, needed.artifacts_dir, told, ref, limit_s)
-    except FileNotFoundError:
-        bundle = _from_mirror(clone, told, ref)
+    bundle = fetch_bundle(clone.git, needed.artifacts_dir, told, ref, time_left_s(worker))
     return Incoming(told.name, needed.name, ref, told.head, bundle)
-
-
-def _from_mirror(clone: Clone, row: BundleRow, ref: str) -> Path:
-    """The branch as the mirror keeps it, where the worker's folder is gone; the mirror's path."""
-    mirror = clone.mirror
-    if mirror is None or clone.git.at(mirror).commit_of(f"refs/{row.name}") != row.head:
-        raise ValueError(f"{row.bundle} is gone, and no mirror has {row.name}")
-    clone.fetch_kept(f"refs/{row.name}", ref)
-    return mirror

@@ -67,11 +67,6 @@ class Clone:
         """The commit that stands checked out."""
         return self.git.text("rev-parse", "HEAD")
 
-    def fetch_kept(self, ref: str, into: str) -> None:
-        """Take a worker's branch out of the mirror. Raises GitError."""
-        if self.mirror is not None:
-            self.git.text("fetch", "--quiet", "--no-tags", str(self.mirror), f"+{ref}:{into}")
-
     def copy_at(self, commit: str, folder: Path) -> Clone:
         """Another clone, of this one, at a commit: for runs that may leave files behind."""
         self.git.text("clone", *_QUIETLY, "--shared", "--", str(self.root), str(folder))
@@ -197,7 +192,8 @@ def resolve(clone: Clone, name: str) -> str | None:
     if found is None and clone.mirror is not None and name.startswith("cortex/"):
         found = clone.git.at(clone.mirror).commit_of(f"refs/{name}")
         if found is not None:
-            clone.fetch_kept(f"refs/{name}", "refs/kept/start")
+            kept = f"+refs/{name}:refs/kept/start"
+            clone.git.text("fetch", "--quiet", "--no-tags", str(clone.mirror), kept)
     return found
 
 
