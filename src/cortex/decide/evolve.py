@@ -101,6 +101,8 @@ def _task_blocked(state: State, event: Event, _at: str) -> None:
 def _task_unblocked(state: State, event: Event, _at: str) -> None:
     task = state.tasks[event["task_id"]]
     task.blocked_on = None
+    for name in event.get("steps", []):
+        task.step(name).missing = []
     set_task_status(state, task, "pending")
 
 
@@ -184,7 +186,9 @@ def _task_reopened(state: State, event: Event, _at: str) -> None:
         task.planning = None
     for step in task.steps:
         if step.status not in ("done",):
+            check(STEP_EDGES, step.status, "waiting", f"{task.id}/{step.name}")
             step.status, step.attempt, step.worker_id = "waiting", 0, None
+            step.missing = []
             step.reason = step.not_before = None
     set_task_status(state, task, "assigned" if task.assigned_to else "pending")
 
@@ -214,6 +218,8 @@ def _step_changed(state: State, event: Event, _at: str) -> None:
     check(STEP_EDGES, step.status, event["status"], f"{task.id}/{step.name}")
     step.status = event["status"]
     step.reason = event.get("reason")
+    step.missing = event.get("missing", [])
+    step.made_of = event.get("made_of", "")
     due = event.get("not_before")
     step.not_before = Due(**due) if due else None
     if step.status == "ready" and event.get("again"):
@@ -318,13 +324,13 @@ _OUTCOME = (
     "exit_signal",
     "summary",
     "findings",
+    "branches",
     "duration_s",
 )
 
 
 def _worker_ended(state: State, event: Event, at: str) -> None:
     worker = state.workers[event["worker_id"]]
-    "branches",
     for name in _OUTCOME:
         if name in event:
             setattr(worker, name, event[name])
@@ -438,8 +444,8 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "task_linked": _task_linked,
     "deadline_missed": _deadline_missed,
     **evolve_edits.EVENTS,
+    **branches.EVENTS,
     **ledger.EVENTS,
     **evolve_people.EVENTS,
     **evolve_planning.EVENTS,
 }
-    **branches.EVENTS,

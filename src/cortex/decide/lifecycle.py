@@ -35,7 +35,7 @@ TASK_MOVES: Moves = {
         **_HOLDS,
     },
     "blocked": {
-        "pending": "the coordinator sees that what it lacked is there",
+        "pending": "the coordinator sees that what it lacked is there, or a person retries it",
         **_HOLDS,
     },
     "awaiting_approval": {
@@ -63,6 +63,7 @@ TASK_MOVES: Moves = {
     "in_progress": {
         "aggregating": "its master sees that no step can move any more",
         "awaiting_approval": "its master may not start a step without a yes",
+        "blocked": "its master sees that nothing can go on without what a worker lacked",
         "pending": _CHANGED,
         **_HOLDS,
     },
@@ -100,7 +101,7 @@ STEP_MOVES: Moves = {
     },
     "active": {
         "done": "its worker's results are accepted",
-        "ready": "its worker ended without, and another may do better; or it was never started",
+        "ready": "its worker ended without, and another may do better; or it could not be run",
         "failed": "its worker ended without; no attempt is left, or another would end the same",
         "cancelled": "a person cancels its task",
     },

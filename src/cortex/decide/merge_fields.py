@@ -12,6 +12,7 @@ from typing import Any
 from cortex.decide.approvals import withdraw_approvals
 from cortex.decide.edit import Difference, Merged, Refusal
 from cortex.decide.ending import cancel_worker
+from cortex.decide.not_run import changes_the_plan, waits_for_parts
 from cortex.model.errors import RequestError
 from cortex.model.owners import TASK_OWNERS
 from cortex.model.requests import TaskRequest, parse_request
@@ -59,6 +60,8 @@ def edit_fields(
             fields[_RECORD_NAMES.get(each.name, each.name)] = value
             replan = replan or TASK_OWNERS[each.name] == "before start"
         merged.changes.append(f"{task.id} {each.name}: {_short(each)}")
+    if replan and waits_for_parts(task):
+        replan = changes_the_plan(task, fields)
     if replan:
         merged.events += _plan_anew(state, task, "type" in fields)
     if fields:
@@ -122,6 +125,8 @@ def _may_change(state: State, task: Task, name: str, verbs: set[str]) -> None:
         )
     if task.status == "aggregating":
         raise RequestError("all its steps have ended; its results are being gathered")
+    if waits_for_parts(task):
+        return  # nothing of it runs, and this is what it waits for
     started = next((ident for ident in task.workers if _has_started(state, ident)), None)
     if started is not None:
         raise RequestError(

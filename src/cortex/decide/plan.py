@@ -14,6 +14,7 @@ from cortex.decide.catalog import Catalog, Missing, RuntimeInfo
 from cortex.decide.claims import claims_of
 from cortex.decide.entry import Now, seconds_left
 from cortex.decide.master_plans import steps_of_plan
+from cortex.decide.not_run import make_of
 from cortex.decide.steps import Retries
 from cortex.model.definitions import MasterPlan
 from cortex.model.ids import master_key, short_type, worker_type_name
@@ -153,6 +154,8 @@ def ready_steps(task: Task, now: Now) -> tuple[list[Step], float | None]:
     ready: list[Step] = []
     soonest: float | None = None
     for step in task.steps:
+        if step.missing:
+            continue
         if step.status == "waiting" and over.issuperset(step.needs):
             ready.append(step)
         elif step.status == "ready" and over.issuperset(step.needs):
@@ -238,6 +241,9 @@ def _worker(
         if kind.writes and "repository" in step.scope
         else [],
         max_parallel=None if plans else task.max_parallel or (plan.max_parallel if plan else None),
-        justification=step.justification or f"{'a plan' if plans else f'step {step.name}'} of {task.title}"[:200],
+        master_parallel=definition.limits.max_parallel if definition else None,
+        made_of=make_of(step, catalog),
+        justification=step.justification
+        or f"{'a plan' if plans else f'step {step.name}'} of {task.title}"[:200],
         queued_wall=now.wall,
     )

@@ -14,6 +14,7 @@ from cortex.decide.branches import handed_over
 from cortex.decide.conflicts import conflict_events, is_conflict
 from cortex.decide.entry import Entry, Now, due_after
 from cortex.decide.evidence import notice
+from cortex.decide.not_run import missing_in, not_run_event
 from cortex.decide.planning import proposal_events
 from cortex.model.settings import Settings
 from cortex.model.state import PLANNER, State, Step, Task, Worker
@@ -96,10 +97,10 @@ def review(state: State, observed: Observed, settings: Settings, now: Now) -> En
 
 def _ended(worker: Worker, observed: Observed, verdict: Verdict, used: int) -> Event:
     results = observed.results or {}
+    branches = handed_over(worker, results) if verdict.accepted else []
     return {
         "event": "worker_ended",
         "worker_id": worker.id,
-    branches = handed_over(worker, results) if verdict.accepted else []
         "status": verdict.status,
         "reason": verdict.reason,
         "summary": verdict.summary,
@@ -111,11 +112,18 @@ def _ended(worker: Worker, observed: Observed, verdict: Verdict, used: int) -> E
         "exit_signal": observed.signal,
         "findings": len(results.get("findings") or []),
         "duration_s": round(observed.duration_s, 3),
+        **({"branches": branches} if branches else {}),
     }
 
 
-        **({"branches": branches} if branches else {}),
-def _verdict(worker: Worker, observed: Observed, settings: Settings) -> Verdict:
+def _partial_will_do(step: Step | None, settings: Settings) -> bool:
+    """Whether `partial` results count as completed: as the step says, else the settings."""
+    if step is not None and step.accept_partial is not None:
+        return step.accept_partial
+    return settings.workers.accept_partial
+
+
+def _verdict(worker: Worker, observed: Observed, partial_will_do: bool) -> Verdict:
     if observed.never_started:
         return Verdict("cancelled", worker.reason or "cancelled before it started")
     if observed.lost:
@@ -212,6 +220,9 @@ def _step_events(
         return proposal_events(task, worker, results)
     if verdict.status == "failed" and results is not None and is_conflict(results):
         return conflict_events(state, task, step, worker, results, now)
+    missing = missing_in(results) if verdict.status == "failed" else []
+    if missing and not step.optional and step.name != PLANNER:
+        return [not_run_event(task, step, missing, worker.made_of)]
     return [_step_event(task, step, worker, verdict, settings, now)]
 
 

@@ -17,8 +17,10 @@ from cortex.decide.entry import Entry, Now, seconds_left
 from cortex.decide.evidence import quote
 from cortex.decide.handoffs import accept_handoff
 from cortex.decide.lineage import GATE, at_ceiling
+from cortex.decide.not_run import lacks, provided, renewed
 from cortex.decide.plan import fallback, make_steps, missing_for, ready_steps, request_workers
 from cortex.decide.planning import planner_step
+from cortex.masters.lacking import stuck, tried_again
 from cortex.masters.planning import Decided, ask_planner, look_at_planning
 from cortex.model.ids import master_key
 from cortex.model.settings import Settings
@@ -147,7 +149,8 @@ def _of_master(task: Task, master: str, settings: Settings) -> Task:
 def _draft(task: Task, master: str, catalog: Catalog, settings: Settings) -> Task:
     """The task as its master would run it: the steps that a retry kept, or new ones."""
     draft = _of_master(task, master, settings)
-    draft.steps = task.steps or make_steps(draft, catalog, settings)
+    fresh = make_steps(draft, catalog, settings)
+    draft.steps = renewed(task.steps, fresh) if task.steps else fresh
     return draft
 
 
@@ -246,6 +249,8 @@ def _unblock(state: State, task: Task, catalog: Catalog, settings: Settings) -> 
         left = open_children(state, task)
         reason = _not_done(task, left) if left else ""
     elif name is not None:
+        if task.steps:
+            return _unblock_steps(task, name, catalog, settings)
         can_plan = planner_step(_of_master(task, name, settings), catalog, settings) is not None
         missing = _missing(_draft(task, name, catalog, settings), catalog)
         reason = "" if can_plan else missing or ""
@@ -257,10 +262,25 @@ def _unblock(state: State, task: Task, catalog: Catalog, settings: Settings) -> 
     return _block(task, reason, task.assigned_to)
 
 
+def _unblock_steps(task: Task, master: str, catalog: Catalog, settings: Settings) -> Decision:
+    """A task that had a plan waits for what its steps lack: to be configured, or to run at all."""
+    draft = _draft(task, master, catalog, settings)
+    found = [step.name for step in provided(draft.steps, catalog)]
+    reason = _missing(draft, catalog) or ("" if found else lacks(draft.steps))
+    if reason:
+        return NOTHING if reason == task.blocked_on else _block(task, reason, task.assigned_to)
+    event = {"event": "task_unblocked", "task_id": task.id, "steps": found}
+    why = f"{', '.join(found)} is another attempt now" if found else "what it lacked is there now"
+    return Decision(Entry(master, why, [event]))
+
+
 def _advance(state: State, task: Task, catalog: Catalog, settings: Settings, now: Now) -> Decision:
     dead = dead_steps(task)
     if dead:
         return Decision(Entry(task.assigned_to or "", str(dead[0]["reason"]), dead))
+    again = tried_again(task, catalog)
+    if again is not None:
+        return Decision(again)
     ready, soonest = ready_steps(task, now)
     unasked = {step.name: why for step in ready if (why := step_waits(task, step, catalog))}
     free = [step for step in ready if step.name not in unasked]
@@ -274,6 +294,9 @@ def _advance(state: State, task: Task, catalog: Catalog, settings: Settings, now
         name, reason = next(iter(unasked.items()))
         events = ask(state, task, reason, now, step=name)
         return Decision(Entry(task.assigned_to or "", reason, events))
+    lacking = stuck(task) if soonest is None else None
+    if lacking is not None:
+        return Decision(lacking)
     if settled(task):
         event = {"event": "task_aggregating", "task_id": task.id}
         return Decision(Entry(task.assigned_to or "", "no step can move any more", [event]))

@@ -77,6 +77,8 @@ class Step(Record):
     worker_id: str | None = None
     not_before: Due | None = None
     reason: str | None = None
+    missing: list[str] = field(default_factory=list)
+    made_of: str = ""
 
 
 #: How the step is called that asks a model for a plan; no step of a plan can have this name.
@@ -234,6 +236,7 @@ class Worker(Record):
     claims: list[str] = field(default_factory=list)
     max_parallel: int | None = None
     retry_of: str | None = None
+    made_of: str = ""
     preempted_by: str | None = None
     justification: str | None = None
     reason: str | None = None

@@ -186,8 +186,8 @@ def answers() -> Desk:
     return Desk(name="handoffs.json")
 
 
-def handed_over(world: World) -> Task:
-    task = world.task(command="true", hold=True, handoff_id="handoff-001")
+def handed_over(world: World, **fields: Any) -> Task:
+    task = world.task(**{"command": "true", "hold": True, "handoff_id": "handoff-001", **fields})
     handoff = {
         "id": "handoff-001",
         "from_agent": "security-master",
@@ -240,19 +240,12 @@ def test_an_escalation_is_closed_by_its_status(answers: Desk) -> None:
 
 
 def waiting_for_a_yes(world: World) -> Task:
-    task = world.task(command="true", hold=True)
-    approval = {
-        "id": "approval-001",
-        "task_id": task.id,
-        "reason": "it deletes",
-        "created_at": world.now.at,
-        "resume_to": "pending",
-    }
-    world.apply(Entry("test", "", [{"event": "approval_asked", "approval": approval}]))
-    return task
+    return world.task(command="true", approval=True)
 
 
-@pytest.mark.parametrize(("status", "after"), [("approved", "pending"), ("denied", "cancelled")])
+@pytest.mark.parametrize(
+    ("status", "after"), [("approved", "in_progress"), ("denied", "cancelled")]
+)
 def test_an_approval_is_answered_by_its_status(answers: Desk, status: str, after: str) -> None:
     task = waiting_for_a_yes(answers.world)
     copy = answers.open()
@@ -265,15 +258,7 @@ def test_an_approval_is_answered_by_its_status(answers: Desk, status: str, after
 
 def test_answers_that_contradict_each_other_stop_at_the_first(answers: Desk) -> None:
     """A no cancels the task, and with it the handoff that the same edit accepts."""
-    task = handed_over(answers.world)
-    approval = {
-        "id": "approval-001",
-        "task_id": task.id,
-        "reason": "it deletes",
-        "created_at": answers.world.now.at,
-        "resume_to": "pending",
-    }
-    answers.world.apply(Entry("test", "", [{"event": "approval_asked", "approval": approval}]))
+    handed_over(answers.world, hold=False, approval=True)
     copy = answers.open()
     row_in(copy, "handoff-001", "handoffs", "handoff_id")["status"] = "accepted"
     row_in(copy, "approval-001", "approvals", "approval_id")["status"] = "denied"

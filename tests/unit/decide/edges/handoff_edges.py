@@ -25,7 +25,7 @@ def asking() -> Catalog:
 def handed_over(home: Home) -> tuple[Task, Handoff, Task, Task]:
     """A scan that found one thing: the scan, its handoff, the handoff's task and the fix in it."""
     home.behave["scan-worker"] = Behaviour(findings=(finding("sql", "a.py"),))
-    scan = home.dropped(type="scan", scope={"repository": "/srv/a"})
+    scan = home.dropped(type="scan", scope={"repository": str(home.paths.root)})
     home.wait(lambda: scan.status == "completed")
     (handoff,) = home.state.handoffs.values()
     parent = home.state.tasks[handoff.task_id]

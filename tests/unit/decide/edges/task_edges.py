@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from cortex.model.state import Task
@@ -9,6 +10,9 @@ from cortex.testing import Behaviour
 from tests.unit.decide.edges.registry import edge
 from tests.unit.decide.edges.stage import Home, Stage, shipped
 
+NOT_RUN = Behaviour(
+    end="failed", says={"outcome": "not_run", "missing": ["an environment"], "permanent": True}
+)
 PLAN = [{"name": "build", "command": "make"}, {"name": "push", "command": "make push"}]
 PLAN_THAT_ASKS = [PLAN[0], {**PLAN[1], "needs": ["build"], "approval": True}]
 
@@ -61,6 +65,49 @@ def a_runtime_is_missing_and_then_configured(stage: Stage) -> None:
     home.configure(shipped())
     assert task.status == "in_progress"
     assert task.blocked_on is None
+
+
+@edge("task", "in_progress", "blocked")
+@edge("task", "blocked", "pending")
+def a_worker_lacks_something_and_a_person_says_where_it_is(stage: Stage) -> None:
+    home = stage.home()
+    home.behave["test-worker"] = NOT_RUN
+    task = home.dropped(type="test", scope={"repository": "/srv/a"})
+    home.wait(lambda: task.status == "blocked")
+    assert task.blocked_on == f"step {task.steps[0].name} lacks an environment"
+    home.pass_time(3600.0)
+    assert (task.status, len(task.workers)) == ("blocked", 1), "nothing changed, nothing is tried"
+    home.behave.clear()
+    change(home, task, scope={"repository": "/srv/a", "python": "/srv/venv/bin/python"})
+    home.wait(lambda: task.status == "completed")
+    assert [home.state.workers[ident].attempt for ident in task.workers] == [1, 1]
+
+
+@edge("task", "blocked", "pending")
+def a_worker_lacked_something_and_a_person_retries(stage: Stage) -> None:
+    home = stage.home()
+    home.default = NOT_RUN
+    task = home.dropped(command="make")
+    home.wait(lambda: task.status == "blocked")
+    home.drop(kind="retry", task_id=task.id)
+    home.wait(lambda: task.status == "blocked" and len(task.workers) == 2)
+    home.default = Behaviour()
+    home.drop(kind="retry", task_id=task.id)
+    home.wait(lambda: task.status == "completed")
+    assert (task.run, task.step("main").attempt) == (1, 0)
+
+
+@edge("task", "blocked", "pending")
+def a_worker_lacked_something_and_its_types_file_says_where_it_is(stage: Stage) -> None:
+    home = stage.home()
+    home.behave["test-worker"] = NOT_RUN
+    task = home.dropped(type="test", scope={"repository": "/srv/a"})
+    home.wait(lambda: task.status == "blocked")
+    home.behave.clear()
+    kind = home.catalog.types["test-worker"]
+    says = kind.model_copy(update={"timeout": kind.timeout + 1})
+    home.configure(replace(home.catalog, types={**home.catalog.types, kind.name: says}))
+    home.wait(lambda: task.status == "completed")
 
 
 @edge("task", "aggregating", "failed")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from cortex.model.state import Task
 from cortex.testing import Behaviour
 from tests.unit.decide.edges.registry import edge
-from tests.unit.decide.edges.stage import Home, Stage
+from tests.unit.decide.edges.stage import Home, Stage, shipped
 from tests.unit.decide.edges.task_edges import change
 
 #: What the masters have of their own, and 1,000 tokens for the pool.
@@ -229,9 +230,12 @@ def a_task_is_cancelled_while_its_worker_runs(stage: Stage) -> None:
 @edge("worker", "running", "ending")
 @edge("worker", "collecting", "failed")
 def a_worker_falls_silent(stage: Stage) -> None:
-    home = stage.home(workers={"retries": 0})
-    home.default = Behaviour(run_s=36_000.0, beats=(b"{}",))
-    task = home.dropped(type="scan", timeout="3h", scope={"repository": "/srv/a"})
+    catalog = shipped()
+    scan = catalog.types["scan-worker"].model_copy(update={"heartbeats": True})
+    types = {**catalog.types, scan.name: scan}
+    home = stage.home(replace(catalog, types=types), workers={"retries": 0})
+    home.default = Behaviour(run_s=800.0, beats=(b"{}",))
+    task = home.dropped(type="scan", scope={"repository": "/srv/a"})
     home.wait(lambda: task.status == "failed")
     assert "no heartbeat for" in (home.worker(task).reason or "")
 
