@@ -78,6 +78,11 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
     "task_unblocked": lambda event: f"{event.get('task_id')} can go on",
     "task_waiting": lambda event: f"{event.get('task_id')} waits: {event.get('waiting_for')}",
     "task_planned": _task_planned,
+    "task_planning": lambda event: f"{event.get('task_id')} is to be planned by a worker",
+    "plan_proposed": lambda event: f"{event.get('worker_id')} hands in a plan",
+    "plan_accepted": lambda event: f"the plan of {event.get('worker_id')} is accepted",
+    "plan_refused": lambda event: f"the plan of {event.get('worker_id')} is refused",
+    "planning_given_up": lambda event: f"{event.get('task_id')} gets no plan of a model",
     "task_ended": lambda event: f"{event.get('task_id')} {event.get('status')}",
     "task_linked": lambda event: f"{event.get('source', 'a drop')} is {event.get('task_id')}",
     "usage_unusual": lambda event: (

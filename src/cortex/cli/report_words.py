@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cortex.cli.ages import age
 from cortex.home.documents import Row
+from cortex.home.planned import planned_by
 from cortex.home.story import Attempt, Story
 from cortex.model.times import format_duration
 
@@ -17,6 +18,7 @@ def facts_of(story: Story) -> list[tuple[str, object]]:
         ("type", task.get("type")),
         ("priority", task.get("priority")),
         ("master", task.get("assigned_to")),
+        ("planned by", planned_by(task)),
         ("asked for by", task.get("source") or task.get("caused_by")),
         ("began", task.get("started_at")),
         ("ended", task.get("ended_at")),

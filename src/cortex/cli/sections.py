@@ -13,6 +13,7 @@ from cortex.cli.kinds import worker_time, worker_tokens
 from cortex.cli.table import Column, Row, Table, status_colour
 from cortex.cli.terminal import clean, colours, one_line, paint
 from cortex.cli.why import print_hint, print_wait
+from cortex.home.planned import planned_by, proposed_steps
 
 if TYPE_CHECKING:
     from cortex.home import Home
@@ -71,6 +72,7 @@ def task(home: Home, row: Row, explanation: Explanation) -> None:
             ("priority", row.get("priority")),
             ("master", row.get("assigned_to")),
             ("mode", row.get("execution_mode")),
+            ("planned by", planned_by(row)),
             ("command", _command(row.get("command"))),
             ("scope", row.get("scope")),
             ("deadline", row.get("deadline")),
@@ -93,6 +95,10 @@ def task(home: Home, row: Row, explanation: Explanation) -> None:
     if steps:
         _head("Plan")
         _table(_STEP_COLUMNS, steps)
+    proposed = proposed_steps(row)
+    if proposed:
+        _head("Plan, not begun")
+        _table(_PROPOSED_COLUMNS, proposed)
     workers = workers_of(home, row)
     if workers:
         _head("Workers")
@@ -271,6 +277,12 @@ _STEP_COLUMNS = (
     Column("TRY", lambda row: row.get("attempt"), right=True),
     Column("NEEDS", lambda row: _text(row.get("needs") or "")),
     Column("REASON", lambda row: row.get("reason")),
+)
+_PROPOSED_COLUMNS = (
+    Column("STEP", lambda row: row.get("name")),
+    Column("TYPE", lambda row: row.get("worker_type")),
+    Column("NEEDS", lambda row: _text(row.get("needs") or "")),
+    Column("SCOPE", lambda row: _text(row.get("scope") or "")),
 )
 _WORKER_COLUMNS = (
     Column("WORKER", lambda row: row.get("worker_id")),

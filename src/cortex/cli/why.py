@@ -13,6 +13,7 @@ from cortex.cli.options import HomeOption, Output, OutputOption, open_home
 from cortex.cli.printing import print_json, print_yaml
 from cortex.cli.table import status_colour
 from cortex.cli.terminal import colours, note, one_line, paint, width
+from cortex.home.planned import planned_by
 from cortex.model.errors import HomeError
 
 if TYPE_CHECKING:
@@ -148,6 +149,9 @@ def _print(explanation: Explanation, everything: bool) -> None:
     if ended and reason:
         print(f"  {one_line(reason)}")
     print_hint(row)
+    planned = planned_by(row)
+    if planned is not None:
+        _told("planned by", planned)
     print_wait(explanation)
 
 

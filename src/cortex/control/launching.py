@@ -106,10 +106,12 @@ def _credentials(context: Context, worker: Worker) -> dict[str, str]:
 
 
 def _local_scope(root: Path, scope: dict[str, Any]) -> dict[str, Any]:
-    repository = scope.get("repository")
-    if not isinstance(repository, str):
-        return dict(scope)
-    return {**scope, "repository": repository_from(root, repository)}
+    local = dict(scope)
+    if isinstance(scope.get("repository"), str):
+        local["repository"] = repository_from(root, scope["repository"])
+    if isinstance(scope.get("repositories"), list):
+        local["repositories"] = [repository_from(root, one) for one in scope["repositories"]]
+    return local
 
 
 def repository_from(root: Path, repository: str) -> str:

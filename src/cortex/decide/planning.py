@@ -14,6 +14,7 @@ from cortex.decide.catalog import Catalog, Missing
 from cortex.decide.master_plans import steps_of_plan
 from cortex.decide.plan import make_steps, missing_for
 from cortex.decide.proposals import offered_types, steps_at_most
+from cortex.decide.steps import repositories_of
 from cortex.model.settings import Settings
 from cortex.model.state import PLANNER, Step, Task, Worker
 from cortex.model.times import write_duration
@@ -48,7 +49,7 @@ def planner_step(task: Task, catalog: Catalog, settings: Settings) -> Step | Non
     step = Step(
         name=PLANNER,
         worker_type=master.planner,
-        scope=_scope(task.scope),
+        scope=_scope(task),
         retries=settings.workers.retries if retries is None else retries,
     )
     return None if isinstance(catalog.runtime_for(step), Missing) else step
@@ -62,13 +63,11 @@ def _is_open(task: Task, catalog: Catalog) -> bool:
     return catalog.nobody_takes(task.type) is None
 
 
-def _scope(scope: dict[str, Any]) -> dict[str, Any]:
-    """Where a planner may look: what lies here. The whole scope stands in what it is asked."""
-    local = dict(scope)
-    repository = local.get("repository")
-    if isinstance(repository, str) and ("://" in repository or "@" in repository):
-        del local["repository"]
-    return {name: local[name] for name in ("repository", "repositories", "paths") if name in local}
+def _scope(task: Task) -> dict[str, Any]:
+    """Where a planner may look: at what lies here. It works in a folder of its own, as it changes
+    nothing; the task's whole scope stands in what it is asked."""
+    local = [one for one in repositories_of(task) if "://" not in one and "@" not in one]
+    return {"repositories": local} if local else {}
 
 
 def plan_context(task: Task, catalog: Catalog, settings: Settings) -> dict[str, Any]:

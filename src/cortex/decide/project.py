@@ -88,6 +88,7 @@ def _task_details(task: Task, waiting_for: str | None, used: int) -> Row:
         "quote": task.quote,
         "missed_deadline": task.missed_deadline,
         "findings": task.findings_count,
+        "planning": _planning_row(task),
         "tokens_used": used,
         "steps": [_step_row(step) for step in task.steps],
         "workers": task.workers,
@@ -116,6 +117,29 @@ def _task_details(task: Task, waiting_for: str | None, used: int) -> Row:
 
 def _step_row(step: Step) -> Row:
     row: Row = {"name": step.name, "worker_type": step.worker_type, "status": step.status}
+def _planning_row(task: Task) -> Row | None:
+    """A model's part in the plan; its steps stand here until the task has them itself."""
+    planning = task.planning
+    if planning is None:
+        return None
+    status = "asked" if not planning.decided else "accepted" if planning.workers else "given up"
+    steps = [] if task.steps else planning.workers
+    return _tidy(
+        {"status": status, "by": planning.step.worker_type},
+        {
+            "worker_id": planning.worker_id,
+            "reason": planning.given_up or planning.reason,
+            "refused": planning.refused,
+            "steps": [_proposed_row(step) for step in steps],
+        },
+    )
+
+
+def _proposed_row(step: Row) -> Row:
+    names = ("name", "worker_type", "needs", "scope", "command", "token_budget", "timeout")
+    return _tidy({}, {name: step.get(name) for name in names})
+
+
     return _tidy(
         row,
         {

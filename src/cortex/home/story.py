@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cortex.home.causes import Explanation, explain
 from cortex.home.documents import Row
+from cortex.home.planned import proposed_steps
 from cortex.model.errors import HomeError
 from cortex.model.times import parse_time, time_in
 
@@ -77,7 +78,8 @@ def story_of(home: Home, ident: str) -> Story:
     return Story(
         task,
         explanation,
-        steps=[step for step in task.get("steps") or () if isinstance(step, dict)],
+        steps=[step for step in task.get("steps") or () if isinstance(step, dict)]
+        or [{"status": "proposed", **step} for step in proposed_steps(task)],
         attempts=[_attempt(row, told) for row in _worker_rows(home, task)],
         findings=_findings(home, task),
         followed=list(_followed(home, task)),

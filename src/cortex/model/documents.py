@@ -135,6 +135,33 @@ class Quote(Open):
     )
 
 
+class ProposedStepRow(Open):
+    """One step of a plan that has not begun."""
+
+    name: str
+    worker_type: str
+    needs: list[str] = Field(default_factory=list)
+    scope: dict[str, Any] = Field(default_factory=dict)
+    command: list[str] | str | None = None
+    token_budget: Tokens | None = None
+    timeout: float | None = Field(None, description="Seconds.")
+
+
+class PlanningRow(Open):
+    """A model's part in the plan of a task."""
+
+    status: Literal["asked", "accepted", "given up"]
+    by: str = Field(description="The worker type that is asked.")
+    worker_id: str | None = Field(None, description="Who made the last plan.")
+    reason: str | None = Field(None, description="Why this plan, or why there is none.")
+    refused: list[str] = Field(
+        default_factory=list, description="What was wrong with the last plan that was refused."
+    )
+    steps: list[ProposedStepRow] = Field(
+        default_factory=list, description="The plan, until the task has begun it."
+    )
+
+
 class TaskRow(Open):
     """One task. Title, type, priority, scope, deadline, execution_mode, retries and hold may be
     edited in place, and status may be set to cancelled, pending (retry) or paused."""
@@ -179,6 +206,7 @@ class TaskRow(Open):
     approval: bool = Field(False, description="It starts after a person's approve.")
     missed_deadline: Time | None = Field(None, description="Passed while the task was open.")
     quote: Quote | None = None
+    planning: PlanningRow | None = Field(None, description="Where a model was asked for the plan.")
     run: int | None = Field(None, description="2 and more after a retry of the whole task.")
     context: dict[str, Any] = Field(default_factory=dict)
 

@@ -67,6 +67,7 @@ TASK_OWNERS: dict[str, Owner] = {
     "run": "daemon",
     "missed_deadline": "daemon",
     "quote": "daemon",
+    "planning": "daemon",
     "context": "daemon",
     # Of a drop, and not shown in rows.
     "kind": "daemon",

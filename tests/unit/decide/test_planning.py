@@ -159,7 +159,7 @@ def test_the_planner_is_told_the_task_the_types_the_limits_and_the_schema() -> N
     task = feature(world, scope={"repository": "https://example.org/shop.git", "paths": ["src"]})
     worker = world.state.workers[task.workers[0]]
     spec = worker_spec(task, worker, world.catalog)
-    assert spec["scope"] == {"paths": ["src"]}, "a clone is not made to plan"
+    assert spec["scope"] == {}, "nothing is fetched to plan"
     asked = plan_context(task, world.catalog, world.settings)["plan"]
     assert asked["task"]["scope"]["repository"] == "https://example.org/shop.git"
     offered = [row["worker_type"] for row in asked["worker_types"]]
