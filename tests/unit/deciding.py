@@ -8,6 +8,7 @@ from typing import Any
 
 from cortex.decide import budget
 from cortex.decide.admit import next_admission
+from cortex.decide.bounds import with_master_limits
 from cortex.decide.catalog import Catalog, RuntimeInfo
 from cortex.decide.entry import Entry, Now
 from cortex.decide.evolve import evolve
@@ -115,11 +116,16 @@ class World:
             if not moved:
                 return
 
+    @property
+    def limits(self) -> Settings:
+        """The settings with what the masters' files limit."""
+        return with_master_limits(self.settings, self.catalog)
+
     def admit(self) -> list[Entry]:
         """Admission until it has nothing more to say; the lines it wrote."""
         lines = []
         for _ in range(1000):
-            entry = next_admission(self.state, self.queue, self.settings, self.cores, self.now)
+            entry = next_admission(self.state, self.queue, self.limits, self.cores, self.now)
             entry = entry or closing(self.state)
             if entry is None:
                 return lines
@@ -129,7 +135,7 @@ class World:
 
     def admit_one(self) -> Entry | None:
         """The next admission, applied."""
-        entry = next_admission(self.state, self.queue, self.settings, self.cores, self.now)
+        entry = next_admission(self.state, self.queue, self.limits, self.cores, self.now)
         if entry is not None:
             self.apply(entry)
         return entry

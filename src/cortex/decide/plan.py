@@ -218,6 +218,7 @@ def _worker(
     plans = step.name == PLANNER
     own = plans or task.execution_mode == "direct"
     plan = None if plans else catalog.plan_for(master, task.type)
+    definition = catalog.masters.get(master)
     return Worker(
         id="",
         worker_type=step.worker_type,

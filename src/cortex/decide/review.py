@@ -67,7 +67,9 @@ def review(state: State, observed: Observed, settings: Settings, now: Now) -> En
     """The line that ends an attempt: status, tokens back, and its step done, ready or failed."""
     worker = state.workers[observed.worker_id]
     task = state.tasks.get(worker.task_id)
-    verdict = _verdict(worker, observed, settings)
+    steps = task.every_step() if task is not None else []
+    step = next((step for step in steps if step.name == worker.step), None)
+    verdict = _verdict(worker, observed, _partial_will_do(step, settings))
     used, known = _tokens(worker, observed)
     if verdict.status == "completed" and known > used:
         verdict = Verdict("budget_exhausted", f"reported {known} tokens of {worker.reserved}")
@@ -86,10 +88,10 @@ def review(state: State, observed: Observed, settings: Settings, now: Now) -> En
         settled["overrun"] = max(0, worker.tokens_used - worker.reserved)
     events.append(settled)
     events.append(_ended(worker, observed, verdict, used))
-    if task is not None and task.status not in ("completed", "failed", "cancelled"):
-        step = task.step(worker.step)
-        if step.worker_id == worker.id and step.status == "active":
-            events += _step_events(state, task, step, worker, observed, verdict, settings, now)
+    is_open = task is not None and task.status not in ("completed", "failed", "cancelled")
+    if is_open and step and step.worker_id == worker.id and step.status == "active":
+        assert task is not None
+        events += _step_events(state, task, step, worker, observed, verdict, settings, now)
     events += notice(state, worker, verdict.status, used, now)
     why = verdict.summary if verdict.status == "completed" else verdict.reason
     return Entry(worker.master, f"{worker.id} {verdict.status}: {why or 'done'}", events)
@@ -141,7 +143,7 @@ def _verdict(worker: Worker, observed: Observed, partial_will_do: bool) -> Verdi
     if observed.signal is not None:
         met = f", at its limit of {'; '.join(observed.limits_met)}" if observed.limits_met else ""
         return Verdict("failed", _with_tail(f"ended by signal {observed.signal}{met}", observed))
-    return _by_results(observed, settings)
+    return _by_results(observed, partial_will_do)
 
 
 def _with_tail(reason: str, observed: Observed) -> str:
@@ -149,7 +151,7 @@ def _with_tail(reason: str, observed: Observed) -> str:
     return f"{reason}: {last[-1][:200]}" if last else reason
 
 
-def _by_results(observed: Observed, settings: Settings) -> Verdict:
+def _by_results(observed: Observed, partial_will_do: bool) -> Verdict:
     results = observed.results
     if observed.problems:
         return Verdict("failed", "results refused: " + "; ".join(observed.problems[:3]))
@@ -172,7 +174,7 @@ def _by_results(observed: Observed, settings: Settings) -> Verdict:
         names = ", ".join(observed.missing_deliverables)
         return Verdict("failed", f"deliverables missing from artifacts/: {names}")
     partial = results.get("status") == "partial"
-    if partial and not settings.workers.accept_partial:
+    if partial and not partial_will_do:
         return Verdict("failed", "only partial, and partial results are not accepted here")
     summary = str(results.get("summary") or _last_words(observed.tail) or "") or None
     return Verdict("completed", summary=summary, partial=partial, accepted=True)

@@ -13,7 +13,7 @@ from cortex.model.ids import master_key
 from cortex.model.settings import Settings
 from cortex.model.state import State, Worker
 
-__all__ = ["Slots", "adaptive_count"]
+__all__ = ["Slots", "adaptive_count", "wanted_slot"]
 
 
 @dataclass(slots=True)
@@ -90,6 +90,19 @@ def _keys(worker: Worker) -> list[str]:
     if worker.repository:
         keys.append(f"repository:{worker.repository}")
     return keys
+
+
+def wanted_slot(state: State, worker: Worker) -> str:
+    """In words, which slot a worker waits for that waits for nothing else."""
+    live = [state.workers[ident] for ident in state.live]
+    of_task = sum(1 for other in live if other.task_id == worker.task_id)
+    if worker.max_parallel and of_task >= worker.max_parallel:
+        return f"a free slot: {of_task} of {worker.task_id} run, its max_parallel"
+    of_master = sum(1 for other in live if other.master == worker.master)
+    if worker.master_parallel and of_master >= worker.master_parallel:
+        limit = f"limits.max_parallel of its file is {worker.master_parallel}"
+        return f"a free slot: {of_master} of {worker.master} run, and {limit}"
+    return f"a free slot ({len(live)} workers run, {len(state.waiting)} wait)"
 
 
 def adaptive_count(settings: Settings, depth: int) -> int:

@@ -12,6 +12,14 @@ from typing import Any
 
 from cortex.decide.aggregate import conclude_parent, dead_steps, open_children, settled
 from cortex.decide.approvals import ask, step_waits, task_waits, too_many_wait
+from cortex.decide.bounds import (
+    REVIEW_GATE,
+    TOKENS_GATE,
+    barred_steps,
+    out_of_bounds,
+    over_tokens,
+    review_waits,
+)
 from cortex.decide.catalog import Catalog
 from cortex.decide.entry import Entry, Now, seconds_left
 from cortex.decide.evidence import quote
@@ -173,7 +181,7 @@ def _planned(
     draft = _draft(task, master, catalog, settings)
     missing = _missing(draft, catalog)
     instead = fallback(state, draft, missing, catalog, settings)
-    if instead is not None:
+    if instead is not None and out_of_bounds(instead, catalog) is None:
         draft, missing = instead, None
     if missing is not None:
         return _blocked_with(task, missing, master, events)
@@ -181,6 +189,10 @@ def _planned(
     full = at_ceiling(state, draft, settings)
     if full is not None:
         return Decision(Entry(master, full, [*events, *ask(state, task, full, now, gate=GATE)]))
+    over = over_tokens(state, draft, catalog)
+    if over is not None:
+        asked = ask(state, task, over, now, gate=TOKENS_GATE)
+        return Decision(Entry(master, over, [*events, *asked]))
     reason = task_waits(draft, price["p90"], catalog, settings)
     if reason is not None:
         return Decision(Entry(master, reason, [*events, *ask(state, task, reason, now)]))
@@ -189,6 +201,9 @@ def _planned(
 
 def _missing(draft: Task, catalog: Catalog) -> str | None:
     """What the steps lack; of a type that nobody knows, first of all that."""
+    bounds = out_of_bounds(draft, catalog)
+    if bounds is not None:
+        return bounds
     missing = missing_for(draft.steps, catalog)
     if missing and draft.context.get("by_tools"):
         return f"{missing}; {draft.context['by_tools']}"
@@ -288,6 +303,10 @@ def _advance(state: State, task: Task, catalog: Catalog, settings: Settings, now
     if full is not None:
         events = ask(state, task, full, now, gate=GATE)
         return Decision(Entry(task.assigned_to or "", full, events))
+    over = over_tokens(state, task, catalog) if free else None
+    if over is not None:
+        events = ask(state, task, over, now, gate=TOKENS_GATE)
+        return Decision(Entry(task.assigned_to or "", over, events))
     if free:
         return _start(state, task, free, catalog, now)
     if unasked:
@@ -298,6 +317,10 @@ def _advance(state: State, task: Task, catalog: Catalog, settings: Settings, now
     if lacking is not None:
         return Decision(lacking)
     if settled(task):
+        wanted = review_waits(task, catalog)
+        if wanted is not None:
+            events = ask(state, task, wanted, now, gate=REVIEW_GATE)
+            return Decision(Entry(task.assigned_to or "", wanted, events))
         event = {"event": "task_aggregating", "task_id": task.id}
         return Decision(Entry(task.assigned_to or "", "no step can move any more", [event]))
     return Decision(again_in_s=soonest)
@@ -305,8 +328,10 @@ def _advance(state: State, task: Task, catalog: Catalog, settings: Settings, now
 
 def _start(state: State, task: Task, ready: list[Step], catalog: Catalog, now: Now) -> Decision:
     """Asks for workers; steps whose type or runtime has gone wait, and the task says for what."""
-    events = request_workers(state, task, ready, catalog, now)
-    missing = missing_for(ready, catalog)
+    barred = barred_steps(task, ready, catalog)
+    allowed = [step for step in ready if step not in barred]
+    events = request_workers(state, task, allowed, catalog, now)
+    missing = missing_for(allowed, catalog) or (out_of_bounds(task, catalog) if barred else None)
     if task.waiting_for != missing:
         events.append({"event": "task_waiting", "task_id": task.id, "waiting_for": missing})
     if not events:

@@ -235,6 +235,7 @@ class Worker(Record):
     repository: str | None = None
     claims: list[str] = field(default_factory=list)
     max_parallel: int | None = None
+    master_parallel: int | None = None
     retry_of: str | None = None
     made_of: str = ""
     preempted_by: str | None = None
