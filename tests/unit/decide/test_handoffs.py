@@ -148,7 +148,7 @@ follow_ups:
   - {types: [scan], to: development, title: "Fix {number} things"}
 ---
 """
-    with pytest.raises(Exception, match=r"odd\.md:3: follow_ups.*title.*only"):
+    with pytest.raises(Exception, match=r"odd\.md:4: follow_ups.*title.*only"):
         read_master(text, Path("odd.md"))
 
 
