@@ -113,12 +113,10 @@ class _Concerning:
     """Passes the lines that speak of some ids, and of the workers of those that are tasks."""
 
     def __init__(self, home: Home, ids: list[str], seq: int, at: str) -> None:
+        from cortex.home.concerning import ids_about
         from cortex.home.journal import JournalReader
 
-        self._ids = set(ids)
-        for ident in ids:
-            found = home.lookup(ident)
-            self._ids.update(map(str, (found.row.get("workers") if found else None) or ()))
+        self._ids = {one for ident in ids for one in ids_about(home, ident, home.lookup(ident))}
         self._reader = JournalReader(
             home.paths.journal, since_seq=seq, since_at=at, mentioning=[*map(_word, self._ids)]
         )

@@ -120,6 +120,7 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
     "handoff_created": _handoff_created,
     "handoff_changed": lambda event: f"{event.get('handoff_id')} {event.get('status')}",
     "escalation_raised": _escalation_raised,
+    "approval_answered": lambda event: f"{event.get('approval_id')} {event.get('status')}",
     "escalation_ended": lambda event: f"{event.get('escalation_id')} closed",
     "schedule_set": _schedule_set,
     "check_in_planned": lambda _event: "",

@@ -57,9 +57,12 @@ def why_of(story: Story) -> str:
 
 
 def answer_told(row: Row) -> str:
-    """When an approval was answered or an escalation closed, and what the person said."""
-    at = row.get("answered_at") or row.get("ended_at")
-    return " ".join(str(part) for part in (at, row.get("comment")) if part)
+    """When an approval was answered or an escalation closed, by whom, and what was said."""
+    by = f"by {row['answered_by']}" if row.get("answered_by") else ""
+    when = " ".join(
+        str(part) for part in (row.get("answered_at") or row.get("ended_at"), by) if part
+    )
+    return ": ".join(str(part) for part in (when, row.get("comment")) if part)
 
 
 def what_became(row: Row) -> str:

@@ -21,7 +21,12 @@ def answer(state: State, request: Answer) -> Entry:
         return _seen(state, request)
     approval = _pending(state, request)
     status = "approved" if request.kind == "approve" else "denied"
-    event: Event = {"event": "approval_answered", "approval_id": approval.id, "status": status}
+    event: Event = {
+        "event": "approval_answered",
+        "approval_id": approval.id,
+        "task_id": approval.task_id,
+        "status": status,
+    }
     if request.reason:
         event["comment"] = request.reason
     why = request.reason or f"a person {status} {approval.id} of {approval.task_id}"
@@ -68,4 +73,7 @@ def _seen(state: State, request: Answer) -> Entry:
             hint="`cortex get escalations` lists the open ones",
         )
     why = request.reason or f"a person has seen {escalation.id}"
-    return Entry("person", why, [{"event": "escalation_ended", "escalation_id": escalation.id}])
+    event: Event = {"event": "escalation_ended", "escalation_id": escalation.id}
+    if escalation.task_id is not None:
+        event["task_id"] = escalation.task_id
+    return Entry("person", why, [event])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cortex.home.concerning import ids_about
 from cortex.home.documents import Row
 from cortex.home.freeing import (
     backoff_of,
@@ -62,7 +63,7 @@ def explain(home: Home, ident: str) -> Explanation:
         raise HomeError(f"{ident}: nothing has this id; `cortex get tasks` lists what there is")
     explanation = Explanation(found, ident)
     explanation.ancestors, explanation.source, since = _ancestors(home, found)
-    own = {ident, *map(str, found.row.get("workers") or ())} if found.kind == "task" else {ident}
+    own = ids_about(home, ident, found)
     words = [f'"{name}"' for name in (*explanation.ancestors, *own)]
     for line in home.journal(mentioning=words, since_at=since):
         spoken_of = ids_of(line)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortex.home.causes import Explanation, explain
+from cortex.home.concerning import answered_by
 from cortex.home.documents import Row
 from cortex.home.planned import proposed_steps
 from cortex.model.errors import HomeError
@@ -83,13 +84,17 @@ def story_of(home: Home, ident: str) -> Story:
         attempts=[_attempt(row, told) for row in _worker_rows(home, task)],
         findings=_findings(home, task),
         followed=list(_followed(home, task)),
-        asked=[row for row in (*home.approvals(), *home.escalations()) if _is_of(row, ident)],
+        asked=list(_asked(home, ident, explanation.history)),
         handoff=handoff.row if handoff is not None else None,
     )
 
 
-def _is_of(row: Row, ident: str) -> bool:
-    return row.get("task_id") == ident
+def _asked(home: Home, ident: str, history: list[Line]) -> Iterable[Row]:
+    """Rows of approvals and escalations, each with `answered_by` where that is known."""
+    for row in (*home.approvals(), *home.escalations()):
+        if row.get("task_id") == ident:
+            who = answered_by(row, history)
+            yield {**row, "answered_by": who} if who else row
 
 
 def _followed(home: Home, task: Row) -> Iterable[Row]:

@@ -97,7 +97,7 @@ class SampleHome:
                 "escalations": [
                     project.escalation_row(row) for row in self.state.escalations.values()
                 ],
-                "approvals": [],
+                "approvals": [project.approval_row(a) for a in self.state.approvals.values()],
             },
         )
         self._write(self.paths.schedules, head, {"scheduled_workers": []})

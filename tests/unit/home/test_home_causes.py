@@ -10,7 +10,9 @@ from sample_home import SampleHome
 from cortex.home import Home
 from cortex.home.causes import explain
 from cortex.home.drops import find_drop
+from cortex.home.story import story_of
 from cortex.model.errors import HomeError
+from cortex.model.state import Approval
 
 
 @pytest.fixture(autouse=True)
@@ -219,3 +221,19 @@ def test_what_is_blocked_can_be_corrected_or_cancelled_too(home: Home) -> None:
 def test_a_dropped_file_that_was_taken_up_leads_to_its_tasks(home: Home) -> None:
     assert [row["id"] for row in home.made_of("scan-3f2a.json")] == ["task-001"]
     assert home.made_of("scan-3f2a") == []
+
+
+def test_an_answer_of_a_journal_that_names_no_task_is_found_by_its_approval(
+    home: Home, sample: SampleHome
+) -> None:
+    asked = Approval("approval-001", "task-001", "dear", sample.at(400), "assigned")
+    asked.status, asked.answered_at = "approved", sample.at(420)
+    sample.state.approvals[asked.id] = asked
+    sample.publish()
+    answer = {"event": "approval_answered", "approval_id": asked.id, "status": "approved"}
+    sample.log(1000, "person", "it is worth it", answer)
+    assert ("person", "it is worth it") in [
+        (line.by, line.why) for line in explain(home, "task-001").history
+    ]
+    (told,) = story_of(home, "task-001").asked
+    assert told["answered_by"] == "person"
