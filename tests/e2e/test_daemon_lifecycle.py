@@ -353,3 +353,14 @@ def test_a_stopped_daemon_that_goes_on_later_fails_nobody(live: LiveHome, tmp_pa
     live.daemon.send_signal(signal.SIGCONT)
     gate.touch()
     assert live.until_ended("calm", limit_s=90)[0]["status"] == "completed"
+
+
+def test_a_daemon_at_rest_has_published_up_to_the_journals_last_line(live: LiveHome) -> None:
+    live.run("once", "true")
+    live.until_ended("once")
+    live.drop(b'{"kind": "cancel", "task_id": "once"}')
+    live.until(lambda: live.errors(), "the refusal")
+    refused = live.lines()[-1].seq
+    live.until(
+        lambda: live.read("task-queue")["journal_seq"] >= refused, "the last line is shown", 50
+    )

@@ -30,6 +30,9 @@ __all__ = ["Publishing"]
 _DUTY = 20.0
 #: And no rest is longer, for one that the daemon stood still in seems to have taken for ever.
 _LONGEST_REST_S = 5.0
+#: task-queue.json shows a line that changes no row so long after the last publication: whoever
+#: compares it with the journal must not take a daemon at rest for one that hangs.
+_CATCH_UP_S = 5.0
 
 
 @dataclass(slots=True)
@@ -84,11 +87,18 @@ class Publishing:
         self._told: dict[str, Any] = {}
         self._error: str | None = None
         self._count = 0
+        # The line that task-queue.json shows, and when it was last seen to.
+        self._shown = 0
+        self._shown_at = 0.0
         paths = context.paths
         self._tasks = _Document(
             paths.task_queue, _Rows({"tasks": {}}), lambda: {"daemon": dict(self.daemon)}
         )
-        self._pool = _Document(paths.worker_pool, _Rows({name: {} for name in POOL_LISTS}))
+        self._pool = _Document(
+            paths.worker_pool,
+            _Rows({name: {} for name in POOL_LISTS}),
+            lambda: project.learned_counts(context.state),
+        )
         self._budget = _Document(
             paths.token_budget,
             _Rows({}),
@@ -124,9 +134,18 @@ class Publishing:
 
     def next_due(self) -> float | None:
         """Monotonic instant of the next publication or look, if one is due."""
-        publication = self._next if self._anything and not self._under_way else None
-        dues = [due for due in (publication, self._lookout.next_due()) if due is not None]
-        return min(dues, default=None)
+        dues = [self._publication_due(), self._lookout.next_due()]
+        return min((due for due in dues if due is not None), default=None)
+
+    def _publication_due(self) -> float | None:
+        if self._under_way:
+            return None
+        if self._anything:
+            return self._next
+        behind = self._shown < self._context.state.seq
+        if not behind or self._lookout.holds(self._tasks.path):
+            return None
+        return max(self._next, self._shown_at + _CATCH_UP_S)
 
     @property
     def count(self) -> int:
@@ -161,15 +180,20 @@ class Publishing:
         """Publishes what changed, if it is time; everything in it is durable already."""
         self._lookout.turn()
         clock = self._context.engine.clock.monotonic()
-        if self._under_way or not self._anything or clock < self._next:
+        due = self._publication_due()
+        if due is None or clock < due:
             return
         if self._context.engine.journal.pending:
             return  # lines came after the turn's commit: the next turn has them durable
+        self._tasks.rows.dirty = self._tasks.rows.dirty or not self._anything
         work = self._work([d for d in self._documents() if not self._lookout.holds(d.path)])
         if not work:
             return
         self._under_way = True
         self._seq = seq = self._context.state.seq
+        self._shown_at = clock
+        if any(path == self._tasks.path for path, _, _ in work):
+            self._shown = seq
         self._told = dict(self.daemon)
         publisher = self._publisher
         monotonic = self._context.engine.clock.monotonic
@@ -221,6 +245,7 @@ class Publishing:
             self._error = cause
             for document in self._documents():
                 document.rows.dirty = True
+            self._shown = 0
             self._told = {}
             self._next = clock + 1.0
             return
@@ -260,6 +285,8 @@ class Publishing:
             elif kind == "approval":
                 approvals = self._context.state.approvals
                 self._plain(self._handoffs, "approvals", ident, approvals, project.approval_row)
+            elif kind == "pace":
+                self._pool.rows.dirty = True
             elif kind == "escalation":
                 records = self._context.state.escalations
                 self._plain(self._handoffs, "escalations", ident, records, project.escalation_row)
