@@ -71,14 +71,14 @@ def a_runtime_is_missing_and_then_configured(stage: Stage) -> None:
 @edge("task", "blocked", "pending")
 def a_worker_lacks_something_and_a_person_says_where_it_is(stage: Stage) -> None:
     home = stage.home()
-    home.behave["test-worker"] = NOT_RUN
-    task = home.dropped(type="test", scope={"repository": "/srv/a"})
+    home.default = NOT_RUN
+    task = home.dropped(command="make test")
     home.wait(lambda: task.status == "blocked")
-    assert task.blocked_on == f"step {task.steps[0].name} lacks an environment"
+    assert task.blocked_on == "step main lacks an environment"
     home.pass_time(3600.0)
     assert (task.status, len(task.workers)) == ("blocked", 1), "nothing changed, nothing is tried"
-    home.behave.clear()
-    change(home, task, scope={"repository": "/srv/a", "python": "/srv/venv/bin/python"})
+    home.default = Behaviour()
+    change(home, task, scope={"python": "/srv/venv/bin/python"})
     home.wait(lambda: task.status == "completed")
     assert [home.state.workers[ident].attempt for ident in task.workers] == [1, 1]
 
@@ -100,11 +100,11 @@ def a_worker_lacked_something_and_a_person_retries(stage: Stage) -> None:
 @edge("task", "blocked", "pending")
 def a_worker_lacked_something_and_its_types_file_says_where_it_is(stage: Stage) -> None:
     home = stage.home()
-    home.behave["test-worker"] = NOT_RUN
-    task = home.dropped(type="test", scope={"repository": "/srv/a"})
+    home.default = NOT_RUN
+    task = home.dropped(command="make test")
     home.wait(lambda: task.status == "blocked")
-    home.behave.clear()
-    kind = home.catalog.types["test-worker"]
+    home.default = Behaviour()
+    kind = home.catalog.types["command-worker"]
     says = kind.model_copy(update={"timeout": kind.timeout + 1})
     home.configure(replace(home.catalog, types={**home.catalog.types, kind.name: says}))
     home.wait(lambda: task.status == "completed")
