@@ -9,12 +9,16 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from cortex.model.definitions import WorkerTypeDefinition, read_worker_type
+from cortex.model.results_schema import schema_problems
 
 PROMPTS = Path(__file__).parents[1] / "agents" / "prompts" / "workers"
 LIMIT_S = 100
@@ -27,6 +31,13 @@ class Answer:
     folder: Path
     returncode: int
     stderr: str
+    seconds: float = 0.0
+
+    @property
+    def analyzers(self) -> dict[str, dict[str, Any]]:
+        """The analyzers of a scan, by name."""
+        runs = json.loads(self.artifact("scan_results.json"))["analyzers"]
+        return {run["name"]: run for run in runs}
 
     @property
     def results(self) -> dict[str, Any]:
@@ -118,7 +129,9 @@ class ToolWorker:
         (folder / "home").mkdir()
         template = f"agents/prompts/workers/{worker_type}.md"
         (self.root / template).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(PROMPTS / f"{worker_type}.md", self.root / template)
+        kind = definition(worker_type)
+        if kind is not None:
+            shutil.copy(PROMPTS / f"{worker_type}.md", self.root / template)
         spec = {
             "worker_id": folder.name,
             "worker_type": worker_type,
@@ -127,7 +140,7 @@ class ToolWorker:
             "context": {"step": worker_type.removesuffix("-worker"), **(context or {})},
             "token_budget": 0,
             "timeout": timeout,
-            "deliverables": deliverables(worker_type),
+            "deliverables": kind.deliverables if kind else [],
             "env": dict(env or {}),
             "prompt_template": template,
         }
@@ -148,6 +161,7 @@ class ToolWorker:
         if needs:
             inputs = [str(answer.folder / "results.json") for answer in needs]
             variables["CORTEX_INPUTS"] = ":".join(inputs)
+        started_s = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-m", "cortex.worker.tools"],
             env=variables,
@@ -155,21 +169,20 @@ class ToolWorker:
             text=True,
             timeout=LIMIT_S,
         )
-        answer = Answer(folder, done.returncode, done.stderr)
+        answer = Answer(folder, done.returncode, done.stderr, time.monotonic() - started_s)
         assert done.returncode == 0, done.stderr
         assert answer.results["tokens_used"] == 0
         told = answer.results["status"] != "failed" or "outcome" in answer.results
         for name in spec["deliverables"] if told else ():
             assert (folder / "artifacts" / name).stat().st_size > 0, answer.results
+        assert kind is None or schema_problems(answer.results, kind.results_schema or {}) == ()
         return answer
 
 
-def deliverables(worker_type: str) -> list[str]:
-    """What the worker type's own file declares."""
-    from cortex.model.definitions import read_worker_type
-
+def definition(worker_type: str) -> WorkerTypeDefinition | None:
+    """The worker type's own file; None where there is none."""
     path = PROMPTS / f"{worker_type}.md"
-    return read_worker_type(path.read_text(), path).deliverables
+    return read_worker_type(path.read_text(), path) if path.exists() else None
 
 
 def is_not_run(answer: Answer, *missing: str) -> None:

@@ -32,3 +32,42 @@ def test_results_are_held_against_the_schema_of_their_type(live: LiveHome) -> No
     assert sorted(event["status"] for event in ended.values()) == ["completed", "failed"]
     reason = next(event["reason"] for event in ended.values() if event["status"] == "failed")
     assert reason == "results refused: results.json: answer: 'x' is not of type 'integer'"
+
+
+def test_a_command_in_a_built_in_types_place_need_not_write_results_but_what_it_writes_must_fit(
+    live: LiveHome,
+) -> None:
+    says = (
+        'echo \'{"status": "completed", "summary": "x", "verdict": "VERDICT"}\' > $CORTEX_RESULTS'
+    )
+    for name, command in (
+        ("silent", "true"),
+        ("right", says.replace("VERDICT", "passed")),
+        ("wrong", says.replace("VERDICT", "fine")),
+        ("none", says.replace(', "verdict": "VERDICT"', "")),
+    ):
+        step = {"name": "main", "worker_type": "test", "command": command, "retries": 0}
+        live.drop({"id": name, "title": name, "workers": [step]})
+    rows = live.until_ended("silent", "right", "wrong", "none")
+    assert [row["status"] for row in rows] == ["completed", "completed", "failed", "failed"]
+    reasons = [row["reason"] for row in rows if row["status"] == "failed"]
+    assert "verdict: 'fine' is not one of ['passed', 'failed', 'unknown']" in reasons[0]
+    assert "'verdict' is a required property" in reasons[1]
+
+
+def test_a_type_that_is_made_for_commands_demands_what_its_schema_says(live: LiveHome) -> None:
+    text = TYPE.replace("name: survey-worker", "name: survey-worker\nruntime: command")
+    (live.paths.prompts / "survey-worker.md").write_text(text)
+    step = {"name": "main", "worker_type": "survey", "command": "true", "retries": 0}
+    live.drop({"id": "ask", "title": "Ask", "workers": [step]})
+    (row,) = live.until_ended("ask")
+    assert "wrote no results.json, as its type demands" in row["reason"]
+
+
+def test_a_schema_takes_nothing_back_of_what_the_contract_demands(live: LiveHome) -> None:
+    (live.paths.prompts / "survey-worker.md").write_text(TYPE)
+    command = 'echo \'{"status": "fine", "answer": 42}\' > $CORTEX_RESULTS'
+    step = {"name": "main", "worker_type": "survey", "command": command, "retries": 0}
+    live.drop({"id": "ask", "title": "Ask", "workers": [step]})
+    (row,) = live.until_ended("ask")
+    assert "results.json: status is 'fine'" in row["reason"]

@@ -9,18 +9,16 @@ scan cries wolf.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tool_worker import Answer, ToolWorker
 
 ADVISORIES = Path(__file__).parent.parent / "data" / "advisories"
 # Put together here, so that this file does not itself look like a leak.
@@ -28,85 +26,17 @@ SECRET = "ghp_" + "R4nd0mLyTyp3dT0k3nF0rTh1sT3stOnly9Zq"
 PASSWORD = "Tr0ub4dor-" + "hunter-7731"
 
 
-@dataclass(frozen=True)
-class Answer:
-    folder: Path
-    returncode: int
-    stderr: str
-    seconds: float
-
-    @property
-    def results(self) -> dict[str, Any]:
-        results: dict[str, Any] = json.loads((self.folder / "results.json").read_text())
-        return results
-
-    def artifact(self, name: str) -> str:
-        return (self.folder / "artifacts" / name).read_text()
-
-    @property
-    def analyzers(self) -> dict[str, dict[str, Any]]:
-        return {
-            run["name"]: run for run in json.loads(self.artifact("scan_results.json"))["analyzers"]
-        }
-
-    def found(self, **wanted: Any) -> list[dict[str, Any]]:
-        return [
-            finding
-            for finding in self.results["findings"]
-            if all(finding.get(name) == value for name, value in wanted.items())
-        ]
-
-
 Run = Callable[..., Answer]
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    count = 0
+    start = ToolWorker(tmp_path / "workers")
 
-    def start(
-        repository: Path | str,
-        worker_type: str = "scan-worker",
-        context: dict[str, Any] | None = None,
-        **scope: Any,
-    ) -> Answer:
-        nonlocal count
-        count += 1
-        folder = tmp_path / f"worker-{count}"
-        (folder / "artifacts").mkdir(parents=True)
-        (folder / "home").mkdir()
-        spec = {
-            "worker_id": f"worker-scan-{count:03}",
-            "worker_type": worker_type,
-            "task_id": "task-010",
-            "scope": {"repository": str(repository), **scope},
-            "context": context or {},
-            "token_budget": 8000,
-        }
-        (folder / "spec.json").write_text(json.dumps(spec))
-        env = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder / "home"),
-            "LANG": "C.UTF-8",
-            "CORTEX_WORKER_ID": spec["worker_id"],
-            "CORTEX_TASK_ID": "task-010",
-            "CORTEX_SPEC": str(folder / "spec.json"),
-            "CORTEX_WORKER_DIR": str(folder),
-            "CORTEX_RESULTS": str(folder / "results.json"),
-            "CORTEX_ARTIFACTS": str(folder / "artifacts"),
-            "CORTEX_HEARTBEAT": str(folder / "heartbeat.json"),
-        }
-        started_s = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-m", "cortex.worker.tools"],
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )
-        return Answer(folder, done.returncode, done.stderr, time.monotonic() - started_s)
+    def scan(repository: Path | str, worker_type: str = "scan-worker", **rest: Any) -> Answer:
+        return start(worker_type, repository, **rest)
 
-    return start
+    return scan
 
 
 @pytest.fixture

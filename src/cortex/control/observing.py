@@ -30,6 +30,7 @@ class Question:
     nonce: int
     deliverables: tuple[str, ...] = ()
     results_schema: dict[str, Any] | None = None
+    demands_results: bool = False
     results_limit: int = 8 * 1024 * 1024
     same_boot: bool = True
     is_anothers: bool = False
@@ -150,7 +151,7 @@ def _observed(asked: Question, record: ExitRecord) -> Observed:
     failpoint("collect.read")
     problems = found.problems
     if asked.results_schema is not None and found.results is not None and record.code == 0:
-        problems = schema_problems(found.results, asked.results_schema)
+        problems += schema_problems(found.results, asked.results_schema)
     return Observed(
         asked.worker_id,
         code=record.code,
@@ -162,7 +163,7 @@ def _observed(asked: Question, record: ExitRecord) -> Observed:
         results=found.results,
         problems=problems,
         missing_deliverables=found.missing_deliverables,
-        has_schema=asked.results_schema is not None,
+        demands_results=asked.demands_results,
         deliverables=asked.deliverables,
         ended_descendants=record.ended_descendants,
         limits_met=tuple(record.limits_met),

@@ -19,6 +19,7 @@ from cortex.decide.entry import Entry, Now
 from cortex.decide.health import Sign
 from cortex.decide.review import Observed, review
 from cortex.decide.spec import worker_folder
+from cortex.model.definitions import WorkerTypeDefinition
 from cortex.model.failpoints import failpoint
 from cortex.model.state import LIVE, Worker
 from cortex.model.times import format_time, parse_time
@@ -229,6 +230,7 @@ class WorkersController:
             worker.nonce,
             deliverables=tuple(kind.deliverables) if kind and worker.runtime != "command" else (),
             results_schema=kind.results_schema if kind else None,
+            demands_results=_demands_results(kind, worker),
             results_limit=context.settings.workers.results_limit,
             same_boot=worker.boot_id == context.engine.clock.boot_id()
             and worker.runtime_dir == self._runtime_dir,
@@ -353,3 +355,12 @@ class WorkersController:
             memory.pop(worker.id, None)
         self._exited.discard(worker.id)
         self._heartbeats.forget(worker.id)
+
+
+def _demands_results(kind: WorkerTypeDefinition | None, worker: Worker) -> bool:
+    """Whether results.json must be there: a type with a schema demands it, but not of a command
+    that runs in the place of what the type is made for.
+    """
+    if kind is None or kind.results_schema is None:
+        return False
+    return worker.runtime != "command" or kind.runtime == "command"

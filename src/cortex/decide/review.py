@@ -43,7 +43,7 @@ class Observed:
     results: dict[str, Any] | None = None
     problems: tuple[str, ...] = ()
     missing_deliverables: tuple[str, ...] = ()
-    has_schema: bool = False
+    demands_results: bool = False
     deliverables: tuple[str, ...] = ()
     never_started: bool = False
     ended_descendants: int = 0
@@ -164,7 +164,7 @@ def _by_results(observed: Observed, partial_will_do: bool) -> Verdict:
             permanent=bool((results or {}).get("permanent")),
         )
     if results is None:
-        if observed.deliverables or observed.has_schema:
+        if observed.deliverables or observed.demands_results:
             return Verdict("failed", "exit 0, but it wrote no results.json, as its type demands")
         return Verdict("completed", summary=_last_words(observed.tail) or None, accepted=True)
     if results.get("status") == "failed":

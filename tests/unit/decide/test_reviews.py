@@ -48,7 +48,7 @@ def ended(used: int = 0, **observed: Any) -> tuple[str, str | None]:
             "exit 0, but it wrote no results.json, as its type demands",
         ),
         (
-            {"code": 0, "has_schema": True},
+            {"code": 0, "demands_results": True},
             "failed",
             "exit 0, but it wrote no results.json, as its type demands",
         ),
