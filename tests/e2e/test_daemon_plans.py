@@ -54,6 +54,8 @@ def test_a_plan_of_its_own_runs_in_the_order_of_its_needs_and_hands_results_on(
     assert order[workers["join"]][0] > max(order[workers[n]][1] for n in ("left", "right"))
     log = (live.folder_of(workers["join"]) / "log.md").read_text()
     assert log.index("from right") < log.index("from left"), "in the order of needs"
+    spec = json.loads((live.folder_of(workers["join"]) / "spec.json").read_text())
+    assert [row["step"] for row in spec["inputs"]] == ["right", "left"]
 
 
 def test_inputs_leave_out_an_optional_step_that_failed(live: LiveHome) -> None:

@@ -58,13 +58,16 @@ def make_launch(context: Context, task: Task, worker: Worker) -> Launch:
     if spec["scope"].get("repository"):
         since_s = round(context.engine.now().wall, 3)
         spec["context"]["mirrors"] = {"folder": str(context.paths.mirrors), "since": since_s}
+    inputs = _inputs(context, task, worker)
+    if inputs:
+        spec["inputs"] = inputs
     program = RUNTIMES[worker.runtime].program(spec)
     env = worker_environment(
         worker_id=worker.id,
         task_id=worker.task_id,
         attempt=worker.attempt,
         worker_dir=paths.folder,
-        inputs=_inputs(context, task, worker),
+        inputs=os.pathsep.join(row["results"] for row in inputs) or None,
         named={
             **program.env,
             **_credentials(context, worker),
@@ -132,13 +135,16 @@ def _scan_context(context: Context) -> dict[str, Any]:
     return extra
 
 
-def _inputs(context: Context, task: Task, worker: Worker) -> str | None:
-    """The results.json of each needed step that succeeded, in the order of `needs`, joined by `:`.
+def _inputs(context: Context, task: Task, worker: Worker) -> list[dict[str, str]]:
+    """The needed steps that succeeded, in the order of `needs`, each with where its results lie.
 
-    A command need not write one, so a path may name no file.
+    A command need not write results, so a path may name no file.
     """
     needed = [task.step(name) for name in task.step(worker.step).needs]
-    done = [step.worker_id for step in needed if step.status == "done" and step.worker_id]
-    folders = [context.state.workers[ident].folder for ident in done]
-    root = context.paths.root
-    return os.pathsep.join(f"{root}/{folder}/results.json" for folder in folders) or None
+    rows = []
+    for step in needed:
+        if step.status == "done" and step.worker_id:
+            folder = context.state.workers[step.worker_id].folder
+            results = f"{context.paths.root}/{folder}/results.json"
+            rows.append({"step": step.name, "worker_id": step.worker_id, "results": results})
+    return rows

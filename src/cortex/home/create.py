@@ -44,6 +44,11 @@ def create_home(path: Path, *, restore: bool = False) -> Created:
     root = path.expanduser().absolute()
     paths = HomePaths(root)
     created = Created(root, was_home=paths.settings.is_file())
+    if os.pathsep in str(root) and not created.was_home:
+        raise HomeError(
+            f"{root} has a {os.pathsep!r} in its path, by which workers tell the paths of their "
+            "inputs apart; choose another folder"
+        )
     try:
         _make_folders(paths)
         _copy_templates(created, paths, restore)

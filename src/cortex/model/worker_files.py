@@ -26,6 +26,21 @@ class SpecContext(Open):
     why_again: str | None = Field(None, description="Why the attempt before did not do.")
 
 
+class SpecInput(Open):
+    """What one needed step handed over."""
+
+    step: str
+    worker_id: str
+    results: str = Field(description="Path of its results.json; a command may have written none.")
+
+
+class SpecPersona(Open):
+    """Who a worker is, beside what it is to do."""
+
+    name: str
+    text: str = Field(description="The persona's file in words, for a system prompt.")
+
+
 class WorkerSpecDocument(Open):
     """worker-specs/WORKER.json: all that one attempt is told."""
 
@@ -44,7 +59,11 @@ class WorkerSpecDocument(Open):
     format: int = Field(1, description="Of the layout; a newer one is refused.")
     command: list[str] | str | None = None
     env: dict[str, str] = Field(default_factory=dict)
+    persona: SpecPersona | None = None
     retry_of: str | None = None
+    inputs: list[SpecInput] = Field(
+        default_factory=list, description="The needed steps that succeeded, in the order of needs."
+    )
 
 
 class ResultsDocument(Open):

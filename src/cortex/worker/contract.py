@@ -60,7 +60,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """What one needed step handed over: its worker's name, its results as read, and its folder."""
+    """What one needed step handed over: its name, its results as read, and its worker's folder."""
 
     name: str
     results: Mapping[str, Any]
@@ -107,9 +107,10 @@ class Worker:
     def inputs(self) -> dict[str, Any]:
         """What the needed steps handed over, by name; empty where there are none.
 
-        `CORTEX_INPUTS` holds paths joined by `:`. A results.json goes by its folder's name (the
-        worker id), another file by its own; of a folder every JSON file counts. A file that is
-        not there or cannot be read is left out.
+        Each goes by its step's name, as the spec's `inputs` have it. Without those `CORTEX_INPUTS`
+        holds paths joined by `:`: a results.json goes by its folder's name, another file by its
+        own; of a folder every JSON file counts. A file that is not there or cannot be read is
+        left out.
         """
         found: dict[str, Any] = {}
         for name, path in self._input_files():
@@ -119,15 +120,23 @@ class Worker:
         return found
 
     def needed(self) -> list[Needed]:
-        """The needed steps whose results are objects, in the order of `CORTEX_INPUTS`."""
-        read = [(name, path, _read_json(path)) for name, path in self._input_files()]
-        return [
-            Needed(name, value, path.parent)
-            for name, path, value in read
-            if isinstance(value, dict)
-        ]
+        """The needed steps that succeeded, in the order of `needs`.
+
+        A command that wrote no results.json has empty results; one that cannot be read as an
+        object is left out.
+        """
+        found = []
+        for name, path in self._input_files():
+            value = _read_json(path) if path.exists() else {}
+            if isinstance(value, dict) and path.parent.is_dir():
+                found.append(Needed(name, value, path.parent))
+        return found
 
     def _input_files(self) -> list[tuple[str, Path]]:
+        told = self.spec.get("inputs")
+        if isinstance(told, list):
+            rows = [row for row in told if isinstance(row, Mapping) and row.get("results")]
+            return [(str(row.get("step") or "input"), Path(str(row["results"]))) for row in rows]
         found: list[tuple[str, Path]] = []
         for path in self.input_paths:
             if path.is_dir():

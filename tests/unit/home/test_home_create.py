@@ -113,3 +113,9 @@ def _pretend_last_version(root: Path, name: str, text: str) -> None:
     data["sha256"][name] = hashlib.sha256(text.encode()).hexdigest()
     manifest.write_text(json.dumps(data))
     assert os.path.lexists(manifest)
+
+
+def test_a_place_that_would_tear_the_paths_of_inputs_apart_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(HomeError, match="choose another folder"):
+        create_home(tmp_path / "a:b")
+    assert not (tmp_path / "a:b").exists()

@@ -62,8 +62,9 @@ def test_several_inputs_are_read_each_under_its_workers_name(tmp_path: Path) -> 
     env["CORTEX_INPUTS"] = ":".join(paths)
     worker = read_worker(env)
     assert worker.inputs() == {"worker-impl-001": {"n": 1}, "worker-impl-003": {"n": 3}}
-    first, last = worker.needed()
+    first, silent, last = worker.needed()
     assert (first.name, first.results) == ("worker-impl-001", {"n": 1})
+    assert (silent.name, silent.results) == ("worker-impl-002", {})
     assert last.artifacts_dir == tmp_path / "worker-impl-003" / "artifacts"
 
 
@@ -79,6 +80,26 @@ def test_inputs_of_one_name_hide_none_of_each_other(tmp_path: Path) -> None:
         "worker-a": {"day": "monday"},
         "worker-a#2": {"day": "tuesday"},
     }
+
+
+def test_inputs_go_by_their_steps_names_where_the_spec_has_them(tmp_path: Path) -> None:
+    folder = tmp_path / "a:b" / "worker-cmd-007"
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text('{"n": 7}')
+    silent = tmp_path / "worker-cmd-008"
+    silent.mkdir()
+    rows = [
+        {"step": "models", "worker_id": "worker-cmd-007", "results": f"{folder}/results.json"},
+        {"step": "notes", "worker_id": "worker-cmd-008", "results": f"{silent}/results.json"},
+    ]
+    env = environment(tmp_path, {"inputs": rows})
+    env["CORTEX_INPUTS"] = ":".join(row["results"] for row in rows)
+    worker = read_worker(env)
+    assert worker.inputs() == {"models": {"n": 7}}
+    assert [(one.name, one.dir) for one in worker.needed()] == [
+        ("models", folder),
+        ("notes", silent),
+    ]
 
 
 def test_a_single_input_whose_path_holds_the_separator_is_read(tmp_path: Path) -> None:
