@@ -76,6 +76,7 @@ def _record(home: Home, ident: str, output: Output | None) -> None:
         "task": sections.task,
         "worker": sections.worker,
         "handoff": sections.handoff,
+        "approval": sections.approval,
     }.get(found.kind, sections.anything)(home, found.row, explanation)
     sections.events(explanation)
 

@@ -6,13 +6,15 @@ A table of data; printing is in get.py.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cortex.cli import definition_rows
 from cortex.cli.ages import age, short
+from cortex.cli.consent import price
 from cortex.cli.table import Column, Row, status_colour
+from cortex.home.branches import branches, branches_of_worker
 
 if TYPE_CHECKING:
     from cortex.home import Home
@@ -31,6 +33,8 @@ class Kind:
     columns: tuple[Column, ...]
     #: The kind's name in the archive, where ended rows go.
     archive: str | None = None
+    #: What one row of the archive holds of this kind.
+    unfold: Callable[[Row], Iterable[Row]] = lambda row: (row,)
 
 
 def _field(name: str) -> Callable[[Row], object]:
@@ -166,6 +170,25 @@ KINDS = (
         "worker",
     ),
     Kind(
+        "branches",
+        ("branch",),
+        "name",
+        branches,
+        (
+            _column("BRANCH", "name"),
+            _column("TASK", "task_id"),
+            _column("BASE", lambda row: str(row.get("base"))[:10]),
+            _column("HEAD", lambda row: str(row.get("head"))[:10]),
+            _column("COMMITS", "commits", right=True),
+            _column("WORKER", "worker_id", wide=True),
+            _column("REPOSITORY", "repository", wide=True),
+            _column("WHERE", "place"),
+            _column("PROBLEM", "problem", wide=True),
+        ),
+        "worker",
+        branches_of_worker,
+    ),
+    Kind(
         "handoffs",
         ("handoff", "h"),
         "handoff_id",
@@ -206,6 +229,7 @@ KINDS = (
             _column("STEP", "step"),
             _STATUS,
             _column("AGE", lambda row: age(row.get("created_at")), right=True),
+            _column("WOULD START", price, wide=True),
             _column("REASON", "reason"),
         ),
     ),

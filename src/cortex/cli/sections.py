@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortex.cli.ages import age, ago
+from cortex.cli.consent import offered_steps, price
 from cortex.cli.events import print_line
 from cortex.cli.kinds import worker_time, worker_tokens
 from cortex.cli.table import Column, Row, Table, status_colour
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from cortex.home import Home
     from cortex.home.causes import Explanation
 
-__all__ = ["anything", "events", "handoff", "task", "worker", "workers_of"]
+__all__ = ["anything", "approval", "events", "handoff", "task", "worker", "workers_of"]
 
 _RECENT = 10
 _MOST_FILES = 25
@@ -99,11 +100,44 @@ def task(home: Home, row: Row, explanation: Explanation) -> None:
     if proposed:
         _head("Plan, not begun")
         _table(_PROPOSED_COLUMNS, proposed)
+    for asked in home.approvals():
+        if asked.get("task_id") == row.get("id") and asked.get("status") == "pending":
+            _offer(asked, f"A yes to {one_line(asked.get('approval_id'))} starts")
     workers = workers_of(home, row)
     if workers:
         _head("Workers")
         _table(_WORKER_COLUMNS, workers)
     _files(home, row.get("result_location"), [one.get("result_location") for one in workers])
+
+
+def approval(_home: Home, row: Row, explanation: Explanation) -> None:
+    """A question to a person: what about, at what price, and the plan that a yes starts."""
+    _status(row, explanation)
+    _fields(
+        [
+            ("task", row.get("task_id")),
+            ("step", row.get("step")),
+            ("gate", row.get("gate")),
+            ("reason", row.get("reason")),
+            ("price", price(row)),
+            ("comment", row.get("comment")),
+            ("created", ago(row.get("created_at")) if row.get("created_at") else None),
+            ("answered", row.get("answered_at")),
+        ]
+    )
+    _offer(row, "A yes starts")
+
+
+def _offer(row: Row, head: str) -> None:
+    """The plan that waits for a yes, and what it may cost."""
+    steps = offered_steps(row)
+    if not steps:
+        return
+    _head(f"{head} {price(row)}")
+    _table(_OFFERED_COLUMNS, steps)
+    left = row["would_start"].get("workers", 0) - len(steps)
+    if left > 0:
+        print(f"  … {left} more")
 
 
 def _unknown(row: Row) -> None:
@@ -277,6 +311,12 @@ _STEP_COLUMNS = (
     Column("TRY", lambda row: row.get("attempt"), right=True),
     Column("NEEDS", lambda row: _text(row.get("needs") or "")),
     Column("REASON", lambda row: row.get("reason")),
+)
+_OFFERED_COLUMNS = (
+    Column("STEP", lambda row: row.get("name")),
+    Column("TYPE", lambda row: row.get("worker_type")),
+    Column("NEEDS", lambda row: _text(row.get("needs") or "")),
+    Column("REPOSITORY", lambda row: row.get("repository")),
 )
 _PROPOSED_COLUMNS = (
     Column("STEP", lambda row: row.get("name")),

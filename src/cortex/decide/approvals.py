@@ -6,18 +6,22 @@ nothing else of its task can. What was approved is not asked for again, until a 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from cortex.decide.catalog import Catalog
 from cortex.decide.entry import Now
+from cortex.decide.evidence import quote
 from cortex.model.settings import Settings
 from cortex.model.state import Approval, State, Step, Task
 
-__all__ = ["ask", "step_waits", "task_waits", "too_many_wait", "withdraw_approvals"]
+__all__ = ["ask", "offer", "step_waits", "task_waits", "too_many_wait", "withdraw_approvals"]
 
 Event = dict[str, Any]
 #: How `Task.approved` names the whole of a task.
 WHOLE = ""
+#: So many steps of a plan stand in the question; its number of workers counts them all.
+_LISTED = 50
 
 
 def task_waits(task: Task, price: int, catalog: Catalog, settings: Settings) -> str | None:
@@ -56,9 +60,20 @@ def step_waits(task: Task, step: Step, catalog: Catalog) -> str | None:
 
 
 def ask(
-    state: State, task: Task, reason: str, now: Now, *, step: str | None = None, gate: str = ""
+    state: State,
+    task: Task,
+    reason: str,
+    now: Now,
+    *,
+    step: str | None = None,
+    gate: str = "",
+    offer: dict[str, Any] | None = None,
+    lifts: dict[str, int] | None = None,
 ) -> list[Event]:
-    """Events that let a task wait for a person, before it starts or on its way to a step."""
+    """Events that let a task wait for a person, before it starts or on its way to a step.
+
+    `offer` is what a yes starts and costs, `lifts` how far it lifts the ceiling of a line.
+    """
     approval = Approval(
         id=f"approval-{state.counters.get('approval', 0) + 1:03d}",
         task_id=task.id,
@@ -67,8 +82,29 @@ def ask(
         resume_to="in_progress" if task.status == "in_progress" else "assigned",
         step=step,
         gate=gate,
+        offer=offer or {},
+        lifts=lifts or {},
     )
     return [{"event": "approval_asked", "approval": approval.to_json()}]
+
+
+def offer(state: State, steps: Iterable[Step], catalog: Catalog) -> dict[str, Any]:
+    """What a yes would start: the number of workers, the plan, and its price (`quote`).
+
+    Steps that are over are no part of it; of many the first are listed.
+    """
+    left = [step for step in steps if step.status in ("waiting", "ready")]
+    rows = [
+        {
+            "name": step.name,
+            "worker_type": step.worker_type,
+            "needs": list(step.needs),
+            "repository": step.scope.get("repository"),
+        }
+        for step in left[:_LISTED]
+    ]
+    listed = [{key: value for key, value in row.items() if value} for row in rows]
+    return {"workers": len(left), **quote(state, left, catalog), "steps": listed}
 
 
 def too_many_wait(state: State, task: Task, settings: Settings) -> str | None:

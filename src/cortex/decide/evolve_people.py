@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cortex.decide.lifecycle import HANDOFF_EDGES, check
+from cortex.decide.lineage import lift
 from cortex.decide.transitions import count_id, set_task_status
 from cortex.model.state import Approval, Escalation, Handoff, Schedule, State
 
@@ -77,6 +78,8 @@ def _approval_answered(state: State, event: Event, at: str) -> None:
         return
     task = state.tasks[approval.task_id]
     task.approved.append(approval.gate or approval.step or "")
+    if approval.lifts:
+        lift(state, task, approval.lifts)
     if not approval.resume_to:
         state.touch("task", task.id)
     elif task.status == "paused":

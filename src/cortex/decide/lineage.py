@@ -1,18 +1,44 @@
 """One ceiling for all that comes of a dropped task: its attempts, and those of its descendants.
 
 Retries and follow-ups are bounded each by themselves; together they may still run away. At the
-ceiling the next worker waits for a person's yes.
+ceiling the next worker waits for a person's yes, which lifts it by as much once more.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from cortex.model.settings import Settings
 from cortex.model.state import State, Task, Worker
 
-__all__ = ["GATE", "at_ceiling", "count_attempt", "count_end", "count_task", "root_of"]
+__all__ = [
+    "GATE",
+    "Ceiling",
+    "at_ceiling",
+    "count_attempt",
+    "count_end",
+    "count_task",
+    "lift",
+    "root_of",
+]
 
 #: How `Task.approved` names that a task may go on past the ceiling; no step is called so.
 GATE = ":lineage"
+#: A line's counts (attempts, tokens, tasks) and, behind them, what a yes has lifted: as many as the
+#: line may have of the first two. Lines that nobody said yes to have no more than the counts.
+_COUNTS = 3
+_LIFTED = ("attempts", "tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """Why no further worker of a line starts, and how far a yes would let it go on.
+
+    `lifts` holds one of `attempts` and `tokens`: the count at which it would be asked again.
+    """
+
+    reason: str
+    lifts: dict[str, int]
 
 
 def root_of(task: Task) -> str:
@@ -43,23 +69,39 @@ def count_end(state: State, worker: Worker) -> None:
 
 def _count(state: State, task: Task, more: tuple[int, int, int]) -> list[int]:
     sums = state.lineages.get(root_of(task), [0, 0, 0])
-    state.lineages[root_of(task)] = sums = [
-        one + other for one, other in zip(sums, more, strict=True)
-    ]
+    counts = [one + other for one, other in zip(sums, more, strict=False)]
+    state.lineages[root_of(task)] = sums = [*counts, *sums[_COUNTS:]]
     return sums
 
 
-def at_ceiling(state: State, task: Task, settings: Settings) -> str | None:
+def lift(state: State, task: Task, lifts: dict[str, int]) -> None:
+    """Lets a line go on as far as a person said yes to; a part of `evolve`."""
+    attempts, tokens, tasks, *lifted = state.lineages.get(root_of(task), [0, 0, 0])
+    before = lifted or [0, 0]
+    after = [max(lifts.get(name, 0), n) for name, n in zip(_LIFTED, before, strict=True)]
+    state.lineages[root_of(task)] = [attempts, tokens, tasks, *after]
+
+
+def at_ceiling(state: State, task: Task, settings: Settings) -> Ceiling | None:
     """Why no further worker of this line starts without a yes; None below the ceiling."""
-    if GATE in task.approved:
-        return None
-    attempts, tokens, _ = state.lineages.get(root_of(task), [0, 0, 0])
+    attempts, tokens, _, *lifted = state.lineages.get(root_of(task), [0, 0, 0])
+    # Before a yes said how far, the task that got it had no ceiling: it gets a portion for each.
+    portions = 1 if lifted else 1 + task.approved.count(GATE)
     limits = settings.limits
-    whose = "it has" if root_of(task) == task.id else f"{root_of(task)} and what came of it have"
-    if limits.attempts_per_lineage and attempts >= limits.attempts_per_lineage:
-        limit = f"limits.attempts_per_lineage is {limits.attempts_per_lineage}"
-        return f"{whose} had {attempts} attempts; {limit}"
-    if limits.tokens_per_lineage and tokens >= limits.tokens_per_lineage:
-        limit = f"limits.tokens_per_lineage is {limits.tokens_per_lineage:,}"
-        return f"{whose} used {tokens:,} tokens; {limit}"
+    for name, had, limit, up_to in zip(
+        _LIFTED,
+        (attempts, tokens),
+        (limits.attempts_per_lineage, limits.tokens_per_lineage),
+        lifted or (0, 0),
+        strict=True,
+    ):
+        if limit and had >= max(limit * portions, up_to):
+            return Ceiling(_reason(task, name, had, limit), {name: had + limit})
     return None
+
+
+def _reason(task: Task, name: str, had: int, limit: int) -> str:
+    whose = "it has" if root_of(task) == task.id else f"{root_of(task)} and what came of it have"
+    verb = "had" if name == "attempts" else "used"
+    said = f"{whose} {verb} {had:,} {name}; limits.{name}_per_lineage is {limit:,}"
+    return f"{said}; a yes lets it go on until {had + limit:,}, and asks again there"

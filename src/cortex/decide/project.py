@@ -314,6 +314,8 @@ def approval_row(approval: Approval) -> Row:
         row,
         {
             "step": approval.step,
+            "gate": approval.gate.removeprefix(":") or None,
+            "would_start": approval.offer or None,
             "comment": approval.comment,
             "answered_at": approval.answered_at,
         },

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortex.decide.aggregate import conclude_parent, dead_steps, open_children, settled
-from cortex.decide.approvals import ask, step_waits, task_waits, too_many_wait
+from cortex.decide.approvals import ask, offer, step_waits, task_waits, too_many_wait
 from cortex.decide.bounds import (
     REVIEW_GATE,
     TOKENS_GATE,
@@ -28,7 +28,7 @@ from cortex.decide.lineage import GATE, at_ceiling
 from cortex.decide.not_run import lacks, provided, renewed
 from cortex.decide.plan import fallback, make_steps, missing_for, ready_steps, request_workers
 from cortex.decide.planning import planner_step
-from cortex.masters.lacking import stuck, tried_again
+from cortex.masters.lacking import means_changed, stuck, tried_again
 from cortex.masters.planning import Decided, ask_planner, look_at_planning
 from cortex.model.ids import master_key
 from cortex.model.settings import Settings
@@ -185,17 +185,19 @@ def _planned(
         draft, missing = instead, None
     if missing is not None:
         return _blocked_with(task, missing, master, events)
-    price = quote(state, draft.steps, catalog)
+    offered = offer(state, draft.steps, catalog)
     full = at_ceiling(state, draft, settings)
     if full is not None:
-        return Decision(Entry(master, full, [*events, *ask(state, task, full, now, gate=GATE)]))
+        asked = ask(state, task, full.reason, now, gate=GATE, lifts=full.lifts, offer=offered)
+        return Decision(Entry(master, full.reason, [*events, *asked]))
     over = over_tokens(state, draft, catalog)
     if over is not None:
-        asked = ask(state, task, over, now, gate=TOKENS_GATE)
+        asked = ask(state, task, over, now, gate=TOKENS_GATE, offer=offered)
         return Decision(Entry(master, over, [*events, *asked]))
-    reason = task_waits(draft, price["p90"], catalog, settings)
+    reason = task_waits(draft, offered["p90"], catalog, settings)
     if reason is not None:
-        return Decision(Entry(master, reason, [*events, *ask(state, task, reason, now)]))
+        asked = ask(state, task, reason, now, offer=offered)
+        return Decision(Entry(master, reason, [*events, *asked]))
     return Decision(_plan_line(state, draft, catalog, now, events))
 
 
@@ -293,7 +295,7 @@ def _advance(state: State, task: Task, catalog: Catalog, settings: Settings, now
     dead = dead_steps(task)
     if dead:
         return Decision(Entry(task.assigned_to or "", str(dead[0]["reason"]), dead))
-    again = tried_again(task, catalog)
+    again = means_changed(state, task, catalog) or tried_again(task, catalog)
     if again is not None:
         return Decision(again)
     ready, soonest = ready_steps(task, now)
@@ -301,17 +303,27 @@ def _advance(state: State, task: Task, catalog: Catalog, settings: Settings, now
     free = [step for step in ready if step.name not in unasked]
     full = at_ceiling(state, task, settings) if free else None
     if full is not None:
-        events = ask(state, task, full, now, gate=GATE)
-        return Decision(Entry(task.assigned_to or "", full, events))
+        events = ask(
+            state,
+            task,
+            full.reason,
+            now,
+            gate=GATE,
+            lifts=full.lifts,
+            offer=offer(state, task.steps, catalog),
+        )
+        return Decision(Entry(task.assigned_to or "", full.reason, events))
     over = over_tokens(state, task, catalog) if free else None
     if over is not None:
-        events = ask(state, task, over, now, gate=TOKENS_GATE)
+        to_come = offer(state, task.steps, catalog)
+        events = ask(state, task, over, now, gate=TOKENS_GATE, offer=to_come)
         return Decision(Entry(task.assigned_to or "", over, events))
     if free:
         return _start(state, task, free, catalog, now)
     if unasked:
         name, reason = next(iter(unasked.items()))
-        events = ask(state, task, reason, now, step=name)
+        to_come = offer(state, [task.step(name)], catalog)
+        events = ask(state, task, reason, now, step=name, offer=to_come)
         return Decision(Entry(task.assigned_to or "", reason, events))
     lacking = stuck(task) if soonest is None else None
     if lacking is not None:

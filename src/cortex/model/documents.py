@@ -416,6 +416,28 @@ class EscalationRow(Open):
     ended_at: Time | None = None
 
 
+class OfferedStep(Open):
+    """A step of a plan that waits for a yes."""
+
+    name: str
+    worker_type: str
+    needs: list[str] = Field(default_factory=list)
+    repository: str | None = None
+
+
+class Offer(Open):
+    """What a yes would start, and its price in tokens."""
+
+    workers: int = Field(ge=0, description="Steps that would get a worker each.")
+    p50: int = Field(ge=0, description="What such workers took in half of the cases.")
+    p90: int = Field(ge=0, description="What nine of ten such plans stay within.")
+    budget: int = Field(ge=0, description="What they cannot exceed together.")
+    share_of_left: float | None = Field(
+        None, description="The part of what the pool had left that the p90 would take."
+    )
+    steps: list[OfferedStep] = Field(description="The plan; of many steps the first 50.")
+
+
 class ApprovalRow(Open):
     """A step that waits for a person's yes or no."""
 
@@ -425,6 +447,10 @@ class ApprovalRow(Open):
     reason: str
     created_at: Time
     step: str | None = Field(None, description="The step that waits; without it, the whole task.")
+    gate: str | None = Field(
+        None, description="What else a yes opens: `reserve`, or the ceiling of a `lineage`."
+    )
+    would_start: Offer | None = Field(None, description="The plan and its price.")
     comment: str | None = None
     answered_at: Time | None = None
 

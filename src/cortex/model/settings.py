@@ -214,7 +214,9 @@ class Approvals(_Section):
 
     types: list[str] = Field(default_factory=list, description="tasks of these types")
     tokens_above: Tokens = Field(
-        0, description="tasks whose workers may use more tokens than this; 0: none"
+        0,
+        description="tasks whose workers' p90 is more tokens than this (those of the tools runtime "
+        "use none); 0: none",
     )
     workers_above: int = Field(0, ge=0, description="tasks of more workers than this; 0: none")
     waiting_at_most: int = Field(

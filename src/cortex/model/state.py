@@ -299,7 +299,8 @@ class Escalation(Record):
 class Approval(Record):
     """A person's yes or no that a task waits for, to the whole of it or to one of its steps.
 
-    Without `resume_to` the task goes on meanwhile, and a no ends nothing.
+    Without `resume_to` the task goes on meanwhile, and a no ends nothing. `offer` is what a yes
+    would start and cost; `lifts` is how far it would let a line of tasks go on (`decide.lineage`).
     """
 
     id: str
@@ -309,6 +310,8 @@ class Approval(Record):
     resume_to: str
     step: str | None = None
     gate: str = ""
+    offer: dict[str, Any] = field(default_factory=dict)
+    lifts: dict[str, int] = field(default_factory=dict)
     status: str = "pending"
     comment: str | None = None
     answered_at: str | None = None

@@ -42,3 +42,25 @@ def test_an_attempt_that_ran_and_ended_in_one_line_is_told_once() -> None:
         seq=1, prev="", synced=0, at=at, by="security-master", why=why, events=events, crc=""
     )
     assert line_text(line)[2] == "worker-cmd-001 completed: hello"
+
+
+def test_a_question_is_shown_with_what_a_yes_starts_and_costs(cortex: Any, sample: Any) -> None:
+    steps = [
+        {"name": "build", "worker_type": "fix-worker"},
+        {"name": "check", "worker_type": "test-worker", "needs": ["build"]},
+    ]
+    offer = {"workers": 2, "p50": 8000, "p90": 12_000, "budget": 20_000, "share_of_left": 0.462}
+    row = {"approval_id": "approval-001", "task_id": "task-002", "status": "pending"}
+    row |= {"reason": "dear", "created_at": "2025-11-01T09:00:00Z"}
+    document = json.loads(sample.paths.handoffs.read_bytes())
+    document["approvals"] = [row | {"would_start": {**offer, "steps": steps}}]
+    sample.paths.handoffs.write_text(json.dumps(document))
+    price = "2 workers, 8,000 to 12,000 tokens, 46% of what was left"
+    assert price in cortex("get", "approvals", "-o", "wide").out
+    for ident in ("approval-001", "task-002"):
+        shown = cortex("describe", ident).out
+        assert price in shown
+        assert [line.split()[:2] for line in shown.splitlines() if "-worker" in line][-2:] == [
+            ["build", "fix-worker"],
+            ["check", "test-worker"],
+        ]

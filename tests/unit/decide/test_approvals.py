@@ -149,3 +149,47 @@ def test_no_further_work_of_a_kind_starts_while_too_many_wait_for_a_person() -> 
     say(world, kind="approve", approval_id="approval-001")
     world.reconcile()
     assert third.status == "in_progress"
+
+
+def test_consent_comes_with_the_plan_and_its_price() -> None:
+    world = world_with(tokens_above=20_000)
+    steps = [
+        {"name": "build", "worker_type": "fix-worker", "token_budget": 9000, "runtime": "agent"},
+        {"name": "check", "worker_type": "fix-worker", "token_budget": 13_000, "needs": ["build"]},
+    ]
+    task = submitted(world, command=None, workers=[{**step, "runtime": "agent"} for step in steps])
+    assert task.status == "awaiting_approval"
+    (row,) = documents(world.state)["handoffs.json"]["approvals"]
+    left = world.state.budget.pool_available
+    assert row["would_start"] == {
+        "workers": 2,
+        "p50": 22_000,
+        "p90": 22_000,
+        "budget": 22_000,
+        "share_of_left": round(22_000 / left, 3),
+        "steps": [
+            {"name": "build", "worker_type": "fix-worker"},
+            {"name": "check", "worker_type": "fix-worker", "needs": ["build"]},
+        ],
+    }
+
+
+def test_a_step_that_asks_on_its_own_offers_that_step_alone() -> None:
+    world = World()
+    steps = [{"name": n, "worker_type": "command", "command": "true"} for n in ("one", "two")]
+    submitted(world, command=None, workers=[steps[0], {**steps[1], "approval": True}])
+    (started,) = world.state.workers
+    world.admit()
+    world.end(started, 0, results={"status": "completed"})
+    world.reconcile()
+    (asked,) = world.state.approvals.values()
+    assert (asked.step, asked.offer["workers"]) == ("two", 1)
+    assert [step["name"] for step in asked.offer["steps"]] == ["two"]
+
+
+def test_of_a_long_plan_the_first_steps_are_offered_and_all_are_counted() -> None:
+    world = world_with(workers_above=50)
+    steps = [{"name": f"s{n}", "worker_type": "command", "command": "true"} for n in range(60)]
+    submitted(world, command=None, workers=steps)
+    (asked,) = world.state.approvals.values()
+    assert (asked.offer["workers"], len(asked.offer["steps"])) == (60, 50)

@@ -30,7 +30,7 @@ def yes(world: World, task: Task) -> None:
     world.reconcile()
 
 
-def test_retries_stop_at_the_ceiling_until_a_person_says_yes() -> None:
+def test_retries_stop_at_the_ceiling_until_a_person_says_yes_and_again_at_the_next() -> None:
     world = world_with(attempts_per_lineage=2)
     task = world.task(plan=[STEP], retries=9)
     fails(world, task)
@@ -38,12 +38,62 @@ def test_retries_stop_at_the_ceiling_until_a_person_says_yes() -> None:
     fails(world, task)
     assert task.status == "awaiting_approval"
     (asked,) = world.state.approvals.values()
-    assert asked.reason == "it has had 2 attempts; limits.attempts_per_lineage is 2"
-    yes(world, task)
-    for _ in range(3):
+    assert asked.reason == (
+        "it has had 2 attempts; limits.attempts_per_lineage is 2; "
+        "a yes lets it go on until 4, and asks again there"
+    )
+    for yeses in (1, 2, 3):
+        yes(world, task)
         fails(world, task)
-    assert len(task.workers) == 6
-    assert len(world.state.approvals) == 1
+        assert task.status == "in_progress"
+        fails(world, task)
+        assert task.status == "awaiting_approval", "one yes is one more portion"
+        assert len(task.workers) == 2 * (yeses + 1)
+        assert len(world.state.approvals) == yeses + 1
+
+
+def test_a_yes_to_one_task_of_a_line_lets_the_others_go_on_too() -> None:
+    world = world_with(attempts_per_lineage=1)
+    first = world.task(plan=[STEP], retries=9)
+    fails(world, first)
+    assert first.status == "awaiting_approval"
+    yes(world, first)
+    assert first.status == "in_progress"
+    assert State.from_json(world.state.to_json()).lineages == {first.id: [2, 10, 1, 2, 0]}
+    child = world.task(id="child", plan=[STEP], root=first.id, caused_by=first.id)
+    assert child.status == "awaiting_approval", "that one attempt is spent"
+    yes(world, child)
+    assert child.status == "in_progress"
+
+
+def test_a_yes_after_the_limit_was_lowered_still_gives_a_whole_portion() -> None:
+    world = world_with()
+    task = world.task(plan=[STEP], retries=20)
+    for _ in range(7):
+        fails(world, task)
+    world.settings = world_with(attempts_per_lineage=3).settings
+    fails(world, task)
+    assert task.status == "awaiting_approval"
+    yes(world, task)
+    fails(world, task)
+    fails(world, task)
+    assert task.status == "in_progress"
+    fails(world, task)
+    assert task.status == "awaiting_approval"
+
+
+def test_a_yes_of_an_older_journal_counts_as_one_portion() -> None:
+    world = world_with(attempts_per_lineage=2)
+    task = world.task(plan=[STEP], retries=9)
+    fails(world, task)
+    fails(world, task)
+    (asked,) = world.state.approvals.values()
+    asked.lifts = {}  # as a version wrote it whose yes had no end
+    yes(world, task)
+    fails(world, task)
+    assert task.status == "in_progress"
+    fails(world, task)
+    assert task.status == "awaiting_approval"
 
 
 def test_what_came_of_a_task_counts_with_it() -> None:

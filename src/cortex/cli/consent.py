@@ -1,0 +1,39 @@
+"""What a person says yes to: how many workers, at what price, and the plan that would start.
+
+Reads the rows of approvals alone; what has no price, such as a conflict, has no words here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cortex.model.words import counted
+
+__all__ = ["offered_steps", "price"]
+
+Row = dict[str, Any]
+
+
+def price(row: Row) -> str:
+    """The workers and tokens of an approval's offer, and their share of what is left; "" of none.
+
+    The share is that of the p90, as it was when the question was asked.
+    """
+    offer = row.get("would_start")
+    if not isinstance(offer, dict):
+        return ""
+    workers = counted(offer.get("workers") or 0, "worker")
+    low, high = offer.get("p50") or 0, offer.get("p90") or 0
+    if not high:
+        return f"{workers}, no tokens"
+    span = f"{high:,}" if low == high else f"{low:,} to {high:,}"
+    share = offer.get("share_of_left")
+    of_left = f", {share:.0%} of what was left" if isinstance(share, int | float) else ""
+    return f"{workers}, {span} tokens{of_left}"
+
+
+def offered_steps(row: Row) -> list[Row]:
+    """The steps of an approval's plan, as far as they are listed."""
+    offer = row.get("would_start")
+    steps = offer.get("steps") if isinstance(offer, dict) else None
+    return [step for step in steps or [] if isinstance(step, dict)]
