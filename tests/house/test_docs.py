@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from cortex.cli.main import COMMANDS
+from cortex.model.budget_document import TokenBudgetDocument
 from cortex.model.definitions import (
     FollowUps,
     MasterDefinition,
@@ -29,7 +30,6 @@ from cortex.model.definitions import (
     read_master,
     read_worker_type,
 )
-from cortex.model.documents import TokenBudgetDocument
 from cortex.model.paths import HomePaths
 from cortex.model.requests import KINDS, StepRequest, TaskRequest, parse_request
 from cortex.model.settings import MasterSettings, Settings

@@ -17,6 +17,7 @@ from tests.unit.deciding import builtin_catalog
 
 from cortex.decide import budget
 from cortex.decide.admit import waiting_reason
+from cortex.decide.alerts import next_alert
 from cortex.decide.entry import Entry
 from cortex.decide.grant import needed_tokens
 from cortex.decide.project import budget_document, task_row
@@ -246,8 +247,8 @@ class Deciding(RuleBasedStateMachine):
         self.fleet.wall += minutes * 60
         if self.fleet.wall >= self.state.budget.resets_at:
             self.begin_period()
-        for event in budget.alerts(self.state, self.fleet.settings):
-            self.fleet.apply(Entry("coordinator-master", "alert", [event]))
+        while (due := next_alert(self.state, self.fleet.settings, self.fleet.now)) is not None:
+            self.fleet.apply(due)
         self.fleet.reconcile()
 
     def begin_period(self) -> None:

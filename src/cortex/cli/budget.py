@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cortex.cli import exits
-from cortex.cli.ages import elapsed_s, short
+from cortex.cli.ages import clock, elapsed_s, short
 from cortex.cli.options import HomeOption, Output, OutputOption, note_without_daemon, open_home
 from cortex.cli.printing import print_json, print_json_line, print_yaml
 from cortex.cli.table import Column, Row, Table
-from cortex.cli.terminal import colours, note, paint
+from cortex.cli.terminal import colours, note, one_line, paint
 from cortex.model.times import format_time
 
 if TYPE_CHECKING:
@@ -100,8 +100,31 @@ def _show(document: Row, output: Output | None) -> None:
         f"efficiency {metrics.get('efficiency_score', 1.0):.0%}"
     )
     print(f"{document.get('budget_period')}, resets {document.get('resets_at')} (in {short(left)})")
+    for opening in (document.get("emergency_reserve") or {}).get("openings") or []:
+        print(_opening_text(opening))
     for alert in document.get("alerts") or []:
         print(paint(f"alert: {alert}", "yellow", on=colours()))
+
+
+def _opening_text(opening: Row) -> str:
+    """One task's use of the emergency reserve, on one line."""
+    closed = opening.get("closed_at")
+    workers = opening.get("workers") or []
+    text = f"for {opening.get('task_id')} ({opening.get('opened_by')}): {opening.get('why')}; "
+    text += f"{len(workers)} worker{'s' if len(workers) != 1 else ''}, "
+    text += f"{opening.get('spent', 0):,} used"
+    held = opening.get("tokens", 0) - opening.get("spent", 0)
+    text += f", {held:,} held" if held > 0 else ""
+    if opening.get("approval_id"):
+        text += f"; a person said yes: {opening['approval_id']}"
+    if opening.get("preempted"):
+        text += f"; gave way: {', '.join(opening['preempted'])}"
+    if closed:
+        return one_line(
+            f"reserve: open from {clock(str(opening.get('opened_at')))} to {clock(closed)} {text}"
+        )
+    told = one_line(f"reserve: OPEN since {clock(str(opening.get('opened_at')))} {text}")
+    return paint(told, "yellow", on=colours())
 
 
 def budget_rows(document: Row) -> list[Row]:

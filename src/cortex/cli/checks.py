@@ -121,7 +121,7 @@ def _read_definition(path: Path, data: bytes) -> MasterDefinition | WorkerTypeDe
 
 
 def _document_model(name: str) -> type[BaseModel] | None:
-    from cortex.model import documents, worker_files
+    from cortex.model import budget_document, documents, worker_files
 
     models: dict[str, type[BaseModel]] = dict(
         zip(
@@ -129,7 +129,7 @@ def _document_model(name: str) -> type[BaseModel] | None:
             (
                 documents.TaskQueueDocument,
                 documents.WorkerPoolDocument,
-                documents.TokenBudgetDocument,
+                budget_document.TokenBudgetDocument,
                 documents.HandoffsDocument,
                 documents.SchedulesDocument,
             ),

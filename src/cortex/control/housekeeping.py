@@ -17,6 +17,7 @@ from cortex.control.launching import AttemptPaths, attempt_paths
 from cortex.control.mirroring import Keep, Mirroring
 from cortex.control.sweeping import Sweeping
 from cortex.decide import budget
+from cortex.decide.alerts import next_alert
 from cortex.decide.entry import Entry, Now
 from cortex.model.failpoints import failpoint
 from cortex.model.seams import Disk
@@ -74,10 +75,8 @@ class Housekeeping:
             used = {ident: vitals.tokens_used for ident, vitals in context.vitals.items()}
             events = budget.reset(context.state, context.settings, now.wall, used)
             context.engine.apply(Entry("coordinator-master", "a new budget period begins", events))
-        due = budget.alerts(context.state, context.settings)
-        for event in due:
-            why = f"{event['fund']} is {event['share']:.0%} in use"
-            context.engine.apply(Entry("coordinator-master", why, [event]))
+        while (due := next_alert(context.state, context.settings, now)) is not None:
+            context.engine.apply(due)
 
     # --- after a worker's end
 

@@ -18,6 +18,7 @@ from cortex.control.effects import LANE_IDLE, LANE_THREAD
 from cortex.control.notifying import Notifier
 from cortex.decide.entry import Entry, Now
 from cortex.decide.health import Change, Health, Sign
+from cortex.decide.reserve import opened
 
 __all__ = ["SelfWatch"]
 
@@ -111,6 +112,9 @@ class SelfWatch:
                 yield Sign("clock_jumped", "clock", self._jump[1])
             else:
                 self._jump = None
+        for opening in opened(self._context.state):
+            cause = f"the emergency reserve is open for {opening.task_id}: {opening.why}"
+            yield Sign("reserve_open", opening.task_id, cause)
         for what, cause in self._context.upkeep.items():
             yield Sign("upkeep_failing", what, cause)
         for (condition, source), cause in self._notes.items():

@@ -15,7 +15,6 @@ from cortex.model.settings import Settings
 from cortex.model.state import Budget, MasterFund, State
 
 __all__ = [
-    "alerts",
     "change_total",
     "configure",
     "largest_remainder",
@@ -26,8 +25,9 @@ __all__ = [
 ]
 
 Event = dict[str, Any]
-FLOOR = 0.5
-STEP = 0.1
+#: A step is a tenth of what a master is configured to have, and it keeps a half of that.
+STEPS = 10
+FLOOR = 2
 
 
 def largest_remainder(weights: dict[str, int], total: int) -> dict[str, int]:
@@ -242,59 +242,45 @@ def _too_low(budget: Budget, total: int, committed: int) -> RequestError:
 def reallocate(
     state: State, settings: Settings, master: str, short: int, busy: set[str]
 ) -> list[Event]:
-    """A step of tokens from an idle master's own allocation to another's share of the pool (B4).
+    """Steps of tokens from idle masters' own allocations to another's share of the pool (B4).
 
     The donor is the idle master with most free tokens, a step is a tenth of its configured
-    allocation, and it keeps at least half of that. Nothing moves unless it covers `short`.
+    allocation, and it keeps at least half of that. Nothing moves unless it covers `short` within
+    the steps that are left in this period.
     """
     budget = state.budget
-    if budget.moved_steps >= settings.budget.reallocate_steps or master not in budget.masters:
-        return []
-    donors = [
-        (name, fund)
-        for name, fund in budget.masters.items()
-        if name not in busy and name != master and fund.reserved == 0 and _spare(fund) > 0
-    ]
-    if not donors:
-        return []
-    name, fund = max(donors, key=lambda donor: (donor[1].allocated - donor[1].used, donor[0]))
-    if _spare(fund) < short:
-        return []
-    return [
-        {"event": "tokens_reallocated", "from": name, "to": master, "tokens": _spare(fund)},
-    ]
+    given = dict.fromkeys(budget.masters, 0)
+    events: list[Event] = []
+
+    def free(name: str) -> tuple[int, str]:
+        fund = budget.masters[name]
+        return fund.allocated - fund.used - given[name], name
+
+    while short > 0:
+        donors = [
+            name
+            for name, fund in budget.masters.items()
+            if name not in busy and name != master and fund.reserved == 0
+            if _step(fund, given[name]) > 0
+        ]
+        left = settings.budget.reallocate_steps - budget.moved_steps - len(events)
+        if left <= 0 or not donors or master not in budget.masters:
+            return []
+        donor = max(donors, key=free)
+        tokens = _step(budget.masters[donor], given[donor])
+        given[donor] += tokens
+        short -= tokens
+        events.append(
+            {"event": "tokens_reallocated", "from": donor, "to": master, "tokens": tokens}
+        )
+    return events
 
 
-def _spare(fund: MasterFund) -> int:
-    step = int(fund.configured * STEP)
-    room = fund.allocated - max(int(fund.configured * FLOOR), fund.used + fund.reserved)
-    return step if 0 < step <= room else 0
-
-
-def alerts(state: State, settings: Settings) -> list[Event]:
-    """Alerts that are due: one per fund and threshold in a period (B5)."""
-    budget = state.budget
-    funds = {
-        "pool": (budget.pool_allocated + budget.pool_spent, budget.pool_total),
-        "reserve": (budget.reserve_allocated + budget.reserve_spent, budget.reserve_total),
-    }
-    for name, fund in budget.masters.items():
-        funds[f"master:{name}"] = (fund.used + fund.reserved, fund.allocated)
-    levels = (("alert", settings.budget.alert_at), ("escalation", settings.budget.escalate_at))
-    due = []
-    for fund_name, (used, total) in funds.items():
-        for level, threshold in levels:
-            alert = f"{fund_name}:{level}"
-            if total > 0 and used >= threshold * total and alert not in budget.alerts:
-                due.append(
-                    {
-                        "event": "alert_raised",
-                        "alert": alert,
-                        "fund": fund_name,
-                        "share": round(used / total, 3),
-                    }
-                )
-    return due
+def _step(fund: MasterFund, given: int) -> int:
+    """What a master gives in one step, after it has given so much; 0 where that is too much."""
+    step = fund.configured // STEPS
+    kept = max(-(-fund.configured // FLOOR), fund.used + fund.reserved)
+    return step if step <= fund.allocated - given - kept else 0
 
 
 def total_used(state: State, live_used: dict[str, int] | None = None) -> tuple[int, int]:

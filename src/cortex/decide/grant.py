@@ -99,7 +99,8 @@ def _moved(state: State, settings: Settings, worker: Worker, tokens: int) -> Ent
     moved = budgets.reallocate(state, settings, master_key(worker.master), short, busy)
     if not moved:
         return None
-    why = f"{moved[0]['tokens']} tokens of idle {moved[0]['from']} moved to {moved[0]['to']}"
+    steps = " and ".join(f"{one['tokens']} tokens of idle {one['from']}" for one in moved)
+    why = f"{steps} moved to {moved[0]['to']}"
     return _approval(worker, "pool", tokens, why, moved)
 
 

@@ -78,6 +78,14 @@ CONDITIONS = {
         "A file lies in the inbox and is not taken up.",
         "Close it in whatever still has it open, or correct what the cause names.",
     ),
+    "reserve_open": Condition(
+        False,
+        False,
+        "The emergency reserve pays for critical work. Until the last worker that it pays has "
+        "ended.",
+        "None is needed. `cortex budget` shows who opened it and for what; "
+        "`cortex budget --set-total N` gives the pool more.",
+    ),
     "upkeep_failing": Condition(
         False,
         False,

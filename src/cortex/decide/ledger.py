@@ -17,6 +17,8 @@ from cortex.model.state import State, Worker
 __all__ = ["EVENTS", "violations"]
 
 Event = dict[str, Any]
+#: So many closed openings of a period are kept at hand; the journal keeps all.
+_OPENINGS = 50
 
 
 def _master_of(fund: str) -> str:
@@ -97,8 +99,16 @@ def _tokens_settled(state: State, event: Event, _at: str) -> None:
     state.touch("budget", "")
 
 
+def _hear_anew(budget: Budget, fund: str, more: int) -> None:
+    """A person gave a fund more: what was told of its old size is told of the new one again."""
+    if more > 0:
+        budget.alerts = [alert for alert in budget.alerts if alert.rpartition(":")[0] != fund]
+
+
 def _budget_configured(state: State, event: Event, _at: str) -> None:
     budget = state.budget
+    _hear_anew(budget, "pool", event["pool_total"] - budget.pool_total)
+    _hear_anew(budget, "reserve", event["reserve_total"] - budget.reserve_total)
     for name in ("total", "pool_total", "reserve_total", "trigger_threshold", "period", "timezone"):
         setattr(budget, name, event[name])
     for name in ("period_start", "resets_at"):
@@ -106,6 +116,7 @@ def _budget_configured(state: State, event: Event, _at: str) -> None:
             setattr(budget, name, event[name])
     for name, fund in event["masters"].items():
         known = budget.masters.setdefault(name, MasterFund(0, 0, 0, 0))
+        _hear_anew(budget, f"master:{name}", fund["allocated"] - known.allocated)
         known.allocated = known.configured = fund["allocated"]
         known.share = known.configured_share = fund["share"]
     for name in [name for name in budget.masters if name not in event["masters"]]:
@@ -116,6 +127,7 @@ def _budget_configured(state: State, event: Event, _at: str) -> None:
 
 def _budget_changed(state: State, event: Event, _at: str) -> None:
     budget = state.budget
+    _hear_anew(budget, "pool", event["pool_total"] - budget.pool_total)
     budget.total = event["total"]
     budget.pool_total = event["pool_total"]
     for name, shares in event["shares"].items():
@@ -184,6 +196,9 @@ def _reserve_closed(state: State, event: Event, at: str) -> None:
     for opening in state.budget.openings:
         if opening.task_id == event["task_id"] and opening.closed_at is None:
             opening.closed_at = at
+    closed = [one for one in state.budget.openings if one.closed_at is not None]
+    for oldest in closed[:-_OPENINGS]:
+        state.budget.openings.remove(oldest)
     state.touch("budget", "")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from cortex.decide.branches import branch_rows
 from cortex.decide.budget import total_used
+from cortex.model.funds import Opening
 from cortex.model.owners import TASK_OWNERS
 from cortex.model.state import Approval, Escalation, Handoff, Schedule, State, Step, Task, Worker
 from cortex.model.times import format_time, write_duration
@@ -24,6 +25,7 @@ __all__ = [
     "escalation_row",
     "failed_row",
     "handoff_row",
+    "learned_counts",
     "queued_row",
     "schedule_row",
     "task_row",
@@ -86,9 +88,9 @@ def _task_details(task: Task, waiting_for: str | None, used: int) -> Row:
         "summary": task.summary,
         "partial": task.partial or None,
         "quote": task.quote,
+        "planning": _planning_row(task),
         "missed_deadline": task.missed_deadline,
         "findings": task.findings_count,
-        "planning": _planning_row(task),
         "tokens_used": used,
         "steps": [_step_row(step) for step in task.steps],
         "workers": task.workers,
@@ -115,8 +117,6 @@ def _task_details(task: Task, waiting_for: str | None, used: int) -> Row:
     }
 
 
-def _step_row(step: Step) -> Row:
-    row: Row = {"name": step.name, "worker_type": step.worker_type, "status": step.status}
 def _planning_row(task: Task) -> Row | None:
     """A model's part in the plan; its steps stand here until the task has them itself."""
     planning = task.planning
@@ -140,6 +140,8 @@ def _proposed_row(step: Row) -> Row:
     return _tidy({}, {name: step.get(name) for name in names})
 
 
+def _step_row(step: Step) -> Row:
+    row: Row = {"name": step.name, "worker_type": step.worker_type, "status": step.status}
     return _tidy(
         row,
         {
@@ -204,7 +206,21 @@ def queued_row(worker: Worker, waiting_for: str | None = None) -> Row:
         "step": worker.step,
         "requested_at": worker.requested_at,
     }
-    return _tidy(row, {"waiting_for": waiting_for or worker.reason, "retry_of": worker.retry_of})
+    more = {
+        "waiting_for": waiting_for or worker.reason,
+        "retry_of": worker.retry_of,
+        "runtime": worker.runtime,
+        "repository": worker.repository,
+        "max_parallel": worker.max_parallel,
+    }
+    return _tidy(row, {**more, "preempted_by": worker.preempted_by})
+
+
+def learned_counts(state: State) -> Row:
+    """What worker-pool.json says before its lists: how many at once were learned, by lane."""
+    names = ("count", "reason", "at")
+    rows = {lane: {n: pace[n] for n in names} for lane, pace in state.pace.items() if "at" in pace}
+    return {"learned": rows} if rows else {}
 
 
 def _ended_row(worker: Worker) -> Row:
@@ -246,6 +262,7 @@ def completed_row(worker: Worker) -> Row:
             "partial": worker.partial or None,
             "review": worker.review,
             "summary": worker.summary,
+            "branches": branch_rows(worker) or None,
             **_ended_details(worker),
         },
     )
@@ -270,7 +287,6 @@ def handoff_row(handoff: Handoff) -> Row:
     """A row of handoffs.json, as spec M9 has it."""
     row: Row = {
         "handoff_id": handoff.id,
-            "branches": branch_rows(worker) or None,
         "from_agent": handoff.from_agent,
         "to_agent": handoff.to_agent,
         "task_id": handoff.task_id,
@@ -315,7 +331,6 @@ def approval_row(approval: Approval) -> Row:
         {
             "step": approval.step,
             "gate": approval.gate.removeprefix(":") or None,
-            "would_start": approval.offer or None,
             "comment": approval.comment,
             "answered_at": approval.answered_at,
         },
@@ -343,6 +358,21 @@ def schedule_row(schedule: Schedule) -> Row:
         "created_at": schedule.created_at,
     }
     return {name: value for name, value in row.items() if value is not None}
+
+
+def _opening_row(opening: Opening) -> Row:
+    """A row of emergency_reserve.openings."""
+    row: Row = {
+        "task_id": opening.task_id,
+        "opened_by": opening.opened_by,
+        "opened_at": opening.opened_at,
+        "why": opening.why,
+        "workers": list(opening.workers),
+        "tokens": opening.tokens,
+        "spent": opening.spent,
+    }
+    more = {"preempted": list(opening.preempted), "approval_id": opening.approval_id}
+    return _tidy(row, {**more, "closed_at": opening.closed_at})
 
 
 def budget_document(state: State, vitals: dict[str, Vitals]) -> Row:
@@ -377,6 +407,7 @@ def budget_document(state: State, vitals: dict[str, Vitals]) -> Row:
             "allocated": budget.reserve_allocated,
             "spent": budget.reserve_spent,
             "trigger_threshold": budget.trigger_threshold,
+            "openings": [_opening_row(opening) for opening in budget.openings],
         },
         "overrun_tokens": budget.overrun,
         "usage_metrics": {

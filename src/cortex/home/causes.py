@@ -178,7 +178,7 @@ def _wait_of(
         seen = (f"`cortex approve {ident}`, when you have seen it", "its cause being gone")
         return Wait("a person to look at it", since, seen)
     if found.kind == "approval" and found.row.get("status") == "pending":
-        return _approval_wait(home, str(found.row.get("task_id")), since)
+        return _asked(found.row, since)
     if found.kind == "schedule":
         return _schedule_wait(ident, found.row, since)
     return None
@@ -306,11 +306,22 @@ def _needs(home: Home, ident: str, row: Row) -> list[str]:
 def _approval_wait(home: Home, task_id: str, since: str | None) -> Wait:
     """The approval of a task that is pending, and the words that answer it."""
     for row in home.approvals():
-        if row.get("task_id") == task_id and row.get("status") == "pending":
-            name = row.get("approval_id")
-            freed = (f"`cortex approve {name}`", f"`cortex deny {name}`, which cancels the task")
-            return Wait(f"a person's yes or no: {row.get('reason')}", since, freed)
+        is_held = row.get("gate") != "reserve"
+        if row.get("task_id") == task_id and row.get("status") == "pending" and is_held:
+            return _asked(row, since)
     return Wait("a person's yes or no", since, ("`cortex get approvals` names it",))
+
+
+def _asked(row: Row, since: str | None) -> Wait:
+    """What a pending approval waits for, and what either answer does."""
+    name = row.get("approval_id")
+    no = (
+        "which leaves the reserve shut"
+        if row.get("gate") == "reserve"
+        else "which cancels the task"
+    )
+    freed = (f"`cortex approve {name}`", f"`cortex deny {name}`, {no}")
+    return Wait(f"a person's yes or no: {row.get('reason')}", since, freed)
 
 
 def _workers_wait(home: Home, ident: str, reason: object, since: str | None) -> Wait | None:

@@ -96,6 +96,11 @@ def token_ways(home: Home, row: Row) -> tuple[str, ...]:
     ways = _ends(holders, ", which may give back {tokens:,} tokens")
     if sum(map(_left, holders)) < short:
         ways = ["more than all running workers can give back"] if holders else []
+    for asked in home.approvals():
+        if (asked.get("gate"), asked.get("task_id")) != ("reserve", row.get("task_id")):
+            continue
+        if asked.get("status") == "pending":
+            ways.insert(0, f"`cortex approve {asked.get('approval_id')}`: the reserve pays then")
     ways.append(f"the reset at {until(budget.get('resets_at'))}")
     total = int(budget.get("total_budget") or 0)
     ways.append(f"`cortex budget --set-total {total + short}`, {short:,} more (or any larger N)")

@@ -186,7 +186,7 @@ def _first_seq(path: Path) -> int | None:
 
 
 _RECORDS = ("task", "worker", "handoff", "escalation", "approval", "schedule")
-_ID_FIELDS = (*(f"{name}_id" for name in _RECORDS), "retry_of")
+_ID_FIELDS = (*(f"{name}_id" for name in _RECORDS), "retry_of", "preempted_by")
 
 
 def ids_of(line: Line) -> set[str]:

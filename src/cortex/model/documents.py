@@ -23,6 +23,7 @@ from cortex.model.statuses import (
 )
 
 __all__ = [
+    "Document",
     "HandoffsDocument",
     "JournalLineDocument",
     "Open",
@@ -31,7 +32,6 @@ __all__ = [
     "SchedulesDocument",
     "TaskQueueDocument",
     "Time",
-    "TokenBudgetDocument",
     "Tokens",
     "WorkerPoolDocument",
 ]
@@ -54,7 +54,9 @@ class Open(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
-class _Document(Open):
+class Document(Open):
+    """What every published document says of itself."""
+
     version: Literal["1.0"] = Field(description="Version of the published format.")
     format: int = Field(ge=1, description="Number of the layout; newer ones are refused.")
     updated_at: Time = Field(description="When it was published.")
@@ -211,7 +213,7 @@ class TaskRow(Open):
     context: dict[str, Any] = Field(default_factory=dict)
 
 
-class TaskQueueDocument(_Document):
+class TaskQueueDocument(Document):
     """coordination/task-queue.json: open tasks and recently ended ones."""
 
     daemon: DaemonStatus | None = None
@@ -296,8 +298,10 @@ class FailedWorker(Open):
     result_location: str | None = None
 
 
-class WorkerPoolDocument(_Document):
+class WorkerPoolDocument(Document):
     """coordination/worker-pool.json: every attempt that is waiting, live or recently ended."""
+
+
 class Branch(Open):
     """What a worker committed: in the mirror once that has it, else in a bundle of its folder."""
 
@@ -309,72 +313,10 @@ class Branch(Open):
     bundle: str | None = None
     problem: str | None = None
 
-
-
     queued_workers: list[QueuedWorker] = Field(default_factory=list)
     active_workers: list[ActiveWorker]
     completed_workers: list[CompletedWorker]
     failed_workers: list[FailedWorker]
-
-
-# --- token-budget.json
-
-
-class MasterBudgetRow(Open):
-    """One master's own tokens and its share of the worker pool."""
-    branches: list[Branch] | None = None
-
-    allocated: Tokens = Field(description="Its own, for this period.")
-    used: Tokens
-    reserved: Tokens = Field(0, description="Held by live work on its own allocation.")
-    worker_pool: Tokens = Field(description="Its share of the pool: a weight, not a wall.")
-    worker_pool_used: Tokens = 0
-
-
-class WorkerPoolFund(Open):
-    """total = allocated_to_workers + spent + available, at every instant."""
-
-    total: Tokens
-    allocated_to_workers: Tokens
-    spent: Tokens = 0
-    available: Tokens
-
-
-class EmergencyReserve(Open):
-    """For critical tasks only; used = allocated + spent."""
-
-    total: Tokens
-    used: Tokens
-    allocated: Tokens = 0
-    spent: Tokens = 0
-    trigger_threshold: float = Field(gt=0, le=1)
-
-
-class UsageMetrics(Open):
-    """Derived numbers for people."""
-
-    total_tokens_used_today: Tokens
-    masters_percentage: int = Field(ge=0, le=100)
-    workers_percentage: int = Field(ge=0, le=100)
-    efficiency_score: float = Field(ge=0)
-
-
-class TokenBudgetDocument(_Document):
-    """coordination/token-budget.json: total_budget = masters + worker pool + emergency reserve.
-
-    `total_budget` may be edited: up, or down as far as tokens are not committed.
-    """
-
-    budget_period: Literal["daily", "weekly", "monthly"]
-    period_start: Time | None = None
-    resets_at: Time
-    total_budget: Tokens
-    masters: dict[str, MasterBudgetRow]
-    worker_pool: WorkerPoolFund
-    emergency_reserve: EmergencyReserve
-    overrun_tokens: Tokens = 0
-    usage_metrics: UsageMetrics
-    alerts: list[str] = Field(default_factory=list)
 
 
 # --- handoffs.json, schedules.json
@@ -450,12 +392,15 @@ class ApprovalRow(Open):
     gate: str | None = Field(
         None, description="What else a yes opens: `reserve`, or the ceiling of a `lineage`."
     )
+    gate: str | None = Field(
+        None, description="What else a yes opens: `reserve`, or the ceiling of a `lineage`."
+    )
     would_start: Offer | None = Field(None, description="The plan and its price.")
     comment: str | None = None
     answered_at: Time | None = None
 
 
-class HandoffsDocument(_Document):
+class HandoffsDocument(Document):
     """coordination/handoffs.json: master-to-master transfers, and what waits for a person."""
 
     handoffs: list[HandoffRow]
@@ -487,7 +432,7 @@ class ScheduledWorker(Open):
     created_at: Time
 
 
-class SchedulesDocument(_Document):
+class SchedulesDocument(Document):
     """coordination/schedules.json."""
 
     scheduled_workers: list[ScheduledWorker]

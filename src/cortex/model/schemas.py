@@ -15,7 +15,16 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from cortex.model import definitions, documents, proposals, requests, settings, worker_files
+from cortex.model import (
+    budget_document,
+    definitions,
+    documents,
+    personas,
+    proposals,
+    requests,
+    settings,
+    worker_files,
+)
 
 __all__ = ["all_schemas", "plan_schema", "schema_text"]
 
@@ -27,7 +36,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MODELS: dict[str, tuple[str, Any]] = {
     "task-queue": ("coordination/task-queue.json", documents.TaskQueueDocument),
     "worker-pool": ("coordination/worker-pool.json", documents.WorkerPoolDocument),
-    "token-budget": ("coordination/token-budget.json", documents.TokenBudgetDocument),
+    "token-budget": ("coordination/token-budget.json", budget_document.TokenBudgetDocument),
     "handoffs": ("coordination/handoffs.json", documents.HandoffsDocument),
     "schedules": ("coordination/schedules.json", documents.SchedulesDocument),
     "task": ("A dropped task", requests.TaskRequest),
@@ -41,6 +50,7 @@ _MODELS: dict[str, tuple[str, Any]] = {
         "Front matter of agents/prompts/workers/TYPE.md",
         definitions.WorkerTypeDefinition,
     ),
+    "persona": ("Front matter of agents/personas/NAME.md", personas.PersonaDefinition),
     "settings": ("cortex.toml", settings.Settings),
     "rejection": ("coordination/rejected/NAME.error.json", documents.Rejection),
     "journal-line": (
@@ -48,6 +58,14 @@ _MODELS: dict[str, tuple[str, Any]] = {
         documents.JournalLineDocument,
     ),
 }
+
+
+#: What stands above a prompt, in a file that names it where nothing else does.
+_FRONT_MATTER = (
+    definitions.MasterDefinition,
+    definitions.WorkerTypeDefinition,
+    personas.PersonaDefinition,
+)
 
 
 def all_schemas() -> dict[str, dict[str, Any]]:
@@ -105,7 +123,7 @@ def _tidy(node: Any) -> Any:
 def _schema(name: str, title: str, model: Any) -> dict[str, Any]:
     body = _tidy(TypeAdapter(model).json_schema(schema_generator=_AsPeopleWrite))
     body.pop("description", None)
-    if model in (definitions.MasterDefinition, definitions.WorkerTypeDefinition):
+    if model in _FRONT_MATTER:
         _leave_to_the_file(body)
     return {
         "$schema": _DIALECT,

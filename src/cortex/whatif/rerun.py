@@ -21,6 +21,7 @@ from cortex.control.engine import Engine
 from cortex.control.gathering import Gathering
 from cortex.decide import budget
 from cortex.decide.aggregate import Gathered, conclude
+from cortex.decide.alerts import next_alert
 from cortex.decide.catalog import Catalog
 from cortex.decide.ending import cancel_task, reopen_task
 from cortex.decide.entry import Entry
@@ -28,6 +29,7 @@ from cortex.decide.evolve import EVENTS
 from cortex.decide.handoffs import accept_handoff, reject_handoff
 from cortex.decide.ledger import violations
 from cortex.decide.lifecycle import InvalidTransitionError
+from cortex.decide.not_run import waits_for_parts
 from cortex.decide.review import Observed, review
 from cortex.decide.spec import worker_folder
 from cortex.masters.controller import MastersController
@@ -277,8 +279,9 @@ class _Rerun:
     def _alert(self) -> None:
         self._alerts_due = False
         self._lines_seen = len(self._result.lines)
-        for event in budget.alerts(self._state, self._context.settings):
-            self._apply("an alert", [event])
+        now = self._context.engine.now()
+        while (due := next_alert(self._state, self._context.settings, now)) is not None:
+            self._context.engine.apply(due)
 
     def _configure(self) -> None:
         """The budget of the settings instead of the recorded one; cut to fit where it must be."""
@@ -330,7 +333,7 @@ class _Rerun:
 
     def _retry(self, event: Event) -> None:
         task = self._state.tasks[event["task_id"]]
-        if task.status in ("failed", "cancelled"):
+        if task.status in ("failed", "cancelled") or waits_for_parts(task):
             self._apply("tried again", reopen_task(self._state, task))
         else:
             self._result.unlike += 1

@@ -242,34 +242,3 @@ def test_a_master_that_is_gone_must_hold_nothing() -> None:
     with pytest.raises(RequestError) as refused:
         budget.configure(fleet.state, fleet.settings, left, fleet.wall)
     assert refused.value.field == "masters.coordinator.allocated"
-
-
-# --- alerts
-
-
-def test_each_threshold_of_a_fund_is_told_once_a_period() -> None:
-    fleet = Fleet()
-
-    def told() -> list[str]:
-        due = budget.alerts(fleet.state, fleet.settings)
-        for event in due:
-            fleet.apply(Entry("coordinator-master", "", [event]))
-        return [event["alert"] for event in due]
-
-    fleet.dropped(command="true", token_budget=48_749)
-    fleet.admit()
-    assert told() == []
-    fleet.dropped(command="true", token_budget=1)
-    fleet.admit()
-    assert told() == ["pool:alert"]
-    assert told() == []
-    fleet.dropped(command="true", token_budget=15_000)
-    fleet.admit()
-    assert told() == ["pool:escalation"]
-    for ident in fleet.workers("approved"):
-        fleet.finish(ident)
-    reset(fleet)
-    assert told() == []
-    fleet.dropped(command="true", token_budget=60_000)
-    fleet.admit()
-    assert told() == ["pool:alert", "pool:escalation"]
