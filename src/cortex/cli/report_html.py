@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,15 @@ from html import escape
 
 from cortex.cli.narrate import line_text
 from cortex.cli.report_drawings import plan_svg, timeline_svg
-from cortex.cli.report_words import answer_told, facts_of, lasted, what_became, why_of
+from cortex.cli.report_words import (
+    answer_told,
+    facts_of,
+    files_of,
+    lasted,
+    name_of,
+    what_became,
+    why_of,
+)
 from cortex.cli.terminal import one_line
 from cortex.home.story import Story
 from cortex.model.findings import SEVERITIES
@@ -19,6 +28,8 @@ __all__ = ["story_html"]
 
 _FINDINGS = 200
 _DECISIONS = 500
+_DELIVERIES = 300
+_WEB_URL = re.compile(r"https?://[^\s\"'<>`\\]+\Z")
 
 _STYLE = """
 :root{--ink:#1c2733;--dim:#66727f;--line:#dfe4ea;--paper:#fff;--soft:#f5f7f9;--good:#2e8b57;
@@ -58,6 +69,7 @@ svg .state{fill:var(--c,var(--dim));text-anchor:end;font-size:11px}
 .edge{fill:none;stroke:var(--off);stroke-width:1.4}.head{fill:var(--off)}
 .tick{stroke:var(--line)}.bar .runs{fill:var(--c,var(--off))}
 .bar .waits{fill:var(--c,var(--off));opacity:.28}svg .who{font-size:12px}
+a{color:var(--busy)}
 footer{color:var(--dim);font-size:12px;margin-top:44px}
 """
 
@@ -68,6 +80,7 @@ def story_html(story: Story, now: float | None = None) -> str:
     title = _text(story.task.get("title"))
     sections = [
         _head(story, title),
+        _section("What was delivered", _delivered(story)),
         _section("Plan", f'<div class="wide">{plan_svg(story)}</div>' if plan_svg(story) else ""),
         _section("Timeline", _timeline(story, now)),
         _section("Workers", _workers(story)),
@@ -116,6 +129,27 @@ def _table(head: Sequence[str], rows: Iterable[str]) -> str:
     return f'<div class="wide"><table><tr>{cells}</tr>{"".join(rows)}</table></div>'
 
 
+def _delivered(story: Story) -> str:
+    rows = [
+        f'<tr><td class="w">{_text(one.task_id)} {_text(one.step)}</td>'
+        f"<td>{_text(name_of(one.repository))}</td>"
+        f"<td>{'<br>'.join(map(_text, one.said))}{_link(one.url)}</td>"
+        f'<td class="m">{_text(files_of(one))}</td></tr>'
+        for one in story.delivered[:_DELIVERIES]
+    ]
+    left = len(story.delivered) - _DELIVERIES
+    more = f"<p>{left} more.</p>" if left > 0 else ""
+    return _table(("by", "repository", "what", "files"), rows) + more if rows else ""
+
+
+def _link(url: str | None) -> str:
+    """A link of the web, or what stands there instead of one as text."""
+    if url is None:
+        return ""
+    text = _text(url)
+    return f'<br><a href="{text}">{text}</a>' if _WEB_URL.match(url) else f"<br>{text}"
+
+
 def _timeline(story: Story, now: float) -> str:
     drawing = timeline_svg(story, now)
     return f'<div class="wide">{drawing}</div>' if drawing else ""
@@ -142,7 +176,7 @@ def _findings(story: Story) -> str:
         f'<tr><td class="s {_text(row.get("severity"))}">{_text(row.get("severity"))}</td>'
         f"<td>{_text(row.get('title'))}</td>"
         f'<td class="m">{_text(row.get("file"))}{_line(row.get("line"))}</td>'
-        f"<td>{_text(str(row.get('repository') or '').rpartition('/')[2])}</td>"
+        f"<td>{_text(name_of(row.get('repository')))}</td>"
         f"<td>{_text(' '.join(map(str, row.get('tools') or ())))}</td></tr>"
         for row in story.findings[:_FINDINGS]
     ]

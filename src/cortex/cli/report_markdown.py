@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from cortex.cli.narrate import line_text
-from cortex.cli.report_words import answer_told, facts_of, lasted, what_became, why_of
+from cortex.cli.report_words import (
+    answer_told,
+    facts_of,
+    files_of,
+    lasted,
+    name_of,
+    what_became,
+    why_of,
+)
 from cortex.cli.terminal import one_line
 from cortex.home.story import Story
 from cortex.model.findings import SEVERITIES
@@ -15,6 +23,7 @@ __all__ = ["story_markdown"]
 
 _FINDINGS = 50
 _DECISIONS = 200
+_DELIVERIES = 100
 
 
 def story_markdown(story: Story) -> str:
@@ -23,6 +32,7 @@ def story_markdown(story: Story) -> str:
     parts = [
         f"# {_text(task.get('title'))}",
         _facts(story),
+        _delivered(story),
         _plan(story),
         _workers(story),
         _asked(story),
@@ -96,6 +106,23 @@ def _workers(story: Story) -> str:
     ]
     head = ("worker", "step", "status", "started", "took", "tokens", "note")
     return f"## Workers\n\n{_table(head, rows)}"
+
+
+def _delivered(story: Story) -> str:
+    rows = [
+        (
+            f"{one.task_id} {one.step}",
+            name_of(one.repository),
+            "; ".join([*one.said, *([one.url] if one.url else [])]),
+            files_of(one),
+        )
+        for one in story.delivered[:_DELIVERIES]
+    ]
+    if not rows:
+        return ""
+    left = len(story.delivered) - _DELIVERIES
+    text = f"## What was delivered\n\n{_table(('by', 'repository', 'what', 'files'), rows)}"
+    return text + (f"\n\n{left} more." if left > 0 else "")
 
 
 def _moment(at: float | None) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from cortex.cli.ages import age
+from cortex.home.delivered import Delivery
 from cortex.home.documents import Row
 from cortex.home.planned import planned_by
 from cortex.home.story import Attempt, Story
 from cortex.model.times import format_duration
 
-__all__ = ["answer_told", "facts_of", "lasted", "what_became", "why_of"]
+__all__ = ["answer_told", "facts_of", "files_of", "lasted", "name_of", "what_became", "why_of"]
 
 
 def facts_of(story: Story) -> list[tuple[str, object]]:
@@ -63,6 +64,19 @@ def answer_told(row: Row) -> str:
         str(part) for part in (row.get("answered_at") or row.get("ended_at"), by) if part
     )
     return ": ".join(str(part) for part in (when, row.get("comment")) if part)
+
+
+def files_of(delivery: Delivery) -> str:
+    """`FOLDER/: a.md, b.patch and 2 more`; empty where no file was handed over."""
+    if not delivery.files:
+        return ""
+    left = f" and {delivery.files_left_out} more" if delivery.files_left_out else ""
+    return f"{delivery.folder}/: {', '.join(delivery.files)}{left}"
+
+
+def name_of(repository: object) -> str:
+    """A repository's short name: the last part of its path or URL."""
+    return str(repository or "").rstrip("/").rpartition("/")[2].removesuffix(".git")
 
 
 def what_became(row: Row) -> str:

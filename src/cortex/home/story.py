@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cortex.home.causes import Explanation, explain
 from cortex.home.concerning import answered_by
+from cortex.home.delivered import Delivery, delivered_by
 from cortex.home.documents import Row
 from cortex.home.planned import proposed_steps
 from cortex.model.errors import HomeError
@@ -49,7 +50,8 @@ class Story:
     """`steps` are in the plan's order, `attempts` in the order in which they were asked for.
 
     `followed` are the task's own children, then what it led to, each before its children. `asked`
-    are approvals and escalations about the task, answered or not.
+    are approvals and escalations about the task, answered or not. `delivered` is what its own
+    workers handed over, then what those of the tasks that followed did.
     """
 
     task: Row
@@ -60,6 +62,7 @@ class Story:
     followed: list[Row] = field(default_factory=list)
     asked: list[Row] = field(default_factory=list)
     handoff: Row | None = None
+    delivered: list[Delivery] = field(default_factory=list)
 
     @property
     def decisions(self) -> list[Line]:
@@ -75,17 +78,22 @@ def story_of(home: Home, ident: str) -> Story:
         raise HomeError(f"{ident} is a {kind}; a report is about a task: its `task_id`")
     task = explanation.subject.row
     told = _instants(explanation.history)
+    published = {str(row.get("worker_id")): row for row in home.workers()}
+    workers = list(_worker_rows(home, task, published))
+    followed = list(_followed(home, task))
+    others = [row for one in followed for row in _worker_rows(home, one, published)]
     handoff = home.lookup(str(task["handoff_id"])) if task.get("handoff_id") else None
     return Story(
         task,
         explanation,
         steps=[step for step in task.get("steps") or () if isinstance(step, dict)]
         or [{"status": "proposed", **step} for step in proposed_steps(task)],
-        attempts=[_attempt(row, told) for row in _worker_rows(home, task)],
+        attempts=[_attempt(row, told) for row in workers],
         findings=_findings(home, task),
-        followed=list(_followed(home, task)),
+        followed=followed,
         asked=list(_asked(home, ident, explanation.history)),
         handoff=handoff.row if handoff is not None else None,
+        delivered=delivered_by(home, [*workers, *others]),
     )
 
 
@@ -112,8 +120,7 @@ def _followed(home: Home, task: Row) -> Iterable[Row]:
         yield from (child for child in children if child is not None)
 
 
-def _worker_rows(home: Home, task: Row) -> Iterable[Row]:
-    published = {str(row.get("worker_id")): row for row in home.workers()}
+def _worker_rows(home: Home, task: Row, published: dict[str, Row]) -> Iterable[Row]:
     for ident in map(str, task.get("workers") or ()):
         row = published.get(ident) or home.worker(ident)
         if row is not None:

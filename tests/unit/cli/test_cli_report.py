@@ -17,6 +17,7 @@ from cortex.cli.report_html import story_html
 from cortex.cli.report_markdown import story_markdown
 from cortex.home.causes import Explanation
 from cortex.home.client import Found
+from cortex.home.delivered import Delivery
 from cortex.home.story import Attempt, Story
 from cortex.model.journal_line import Line
 
@@ -41,7 +42,10 @@ def story(**fields: Any) -> Story:
     child = {"id": EVIL, "title": EVIL, "parent": EVIL, "status": EVIL, "blocked_on": EVIL}
     asked = {"approval_id": EVIL, "reason": EVIL, "status": "pending", "comment": EVIL}
     followed = [{"id": EVIL, "title": EVIL}, child]
-    return Story(row, explanation, steps, attempts, [finding], followed, [asked])
+    handed = Delivery("task-001", EVIL, EVIL, EVIL, (EVIL,), f"javascript:{EVIL}", EVIL, (EVIL,), 3)
+    return Story(
+        row, explanation, steps, attempts, [finding], followed, [asked], delivered=[handed]
+    )
 
 
 class Tags(HTMLParser):
@@ -95,6 +99,31 @@ def test_quote_questions_and_what_became_of_each_child_are_told() -> None:
     page = story_html(told, now=10.0)
     for words in ("quoted before", "1,200 to 3,400", "short of tokens: by 9", "no setup"):
         assert words in page
+
+
+def test_what_was_delivered_is_told_with_its_place_in_both_forms() -> None:
+    told = story(title="t", result_location="agents/logs/tasks/2025-11-01/task-001")
+    place = "agents/logs/workers/2025-11-01/worker-pr-001/artifacts"
+    request = "pull request opened for main: Upgrade a"
+    branch = "branch cortex/task-007/fix, 1 commit, in mirrors/shop-1a2b3c4d.git"
+    url = "https://forge.example/shop/pull/7"
+    files = ("pull_request.md", "body.md", "0001-a.patch")
+    told.delivered = [
+        Delivery("task-007", "pr", "worker-pr-001", "/srv/shop", (request, branch), url, place,
+                 files, 2)
+    ]  # fmt: skip
+    for text in (story_markdown(told).replace("\\_", "_"), story_html(told, now=10.0)):
+        assert "What was delivered" in text
+        for words in ("task-007 pr", "shop", request, branch, url, place, *files, "2 more"):
+            assert words in text, words
+        assert "agents/logs/tasks/2025-11-01/task-001" in text
+    assert f'<a href="{url}">' in story_html(told, now=10.0)
+
+
+def test_a_url_that_is_none_is_no_link() -> None:
+    page = story_html(story(), now=10.0)
+    assert "href" not in page
+    assert "javascript:" in page, "told, as text"
 
 
 def test_steps_that_nothing_connects_stand_side_by_side() -> None:
