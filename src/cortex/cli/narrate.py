@@ -106,6 +106,7 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
     ),
     "task_replanned": lambda event: f"{event.get('task_id')} is planned anew",
     "worker_requested": _worker_requested,
+    "workers_at_once_set": lambda event: f"{event.get('lane')}: {event.get('count')} at once",
     "worker_ended": _worker_ended,
     "worker_cleaned": lambda event: f"{event.get('worker_id')} cleaned up",
     "tokens_reserved": lambda event: (

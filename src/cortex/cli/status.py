@@ -72,6 +72,7 @@ def _facts(home: Home, health: Health) -> Row:
             "live": len(pool.get("active_workers") or ()),
             "waiting": len(pool.get("queued_workers") or ()),
         },
+        "learned": _learned(home, pool),
         "tasks": {
             "open": len(open_tasks),
             "blocked": sum(row.get("status") == "blocked" for row in open_tasks),
@@ -82,6 +83,19 @@ def _facts(home: Home, health: Health) -> Row:
         "budget": {name: total.get(name, 0) for name in ("total", "used", "reserved", "free")},
         "resets_at": home.budget().get("resets_at"),
     }
+
+
+def _learned(home: Home, pool: Row) -> Row:
+    """How many workers at once were learned to be best, by lane; empty under another policy."""
+    from cortex.model.errors import SettingsError
+    from cortex.model.settings import load_settings
+
+    try:
+        is_used = load_settings(home.paths.settings).spawn.policy == "learned"
+    except SettingsError:
+        is_used = False
+    found = pool.get("learned") if is_used else None
+    return found if isinstance(found, dict) else {}
 
 
 def _show(health: Health, facts: Row) -> None:
@@ -104,6 +118,8 @@ def _show(health: Health, facts: Row) -> None:
     left = short(elapsed_s(_now(), facts["resets_at"]))
     print(f"home     {one_line(facts['home'])}")
     print(f"workers  {workers['live']} live, {workers['waiting']} waiting")
+    for lane, row in facts["learned"].items():
+        print(f"learned  {one_line(lane)}: {one_line(row.get('reason'))} ({age(row.get('at'))} ago)")
     print(f"tasks    {tasks['open']} open, {waiting}")
     if facts["resets_at"] is None:
         print("budget   none yet; the first daemon writes it")

@@ -20,6 +20,7 @@ from cortex.decide.claims import WHOLE, in_the_way, overlap
 from cortex.decide.entry import Entry, Now, due_at
 from cortex.decide.escalate import close_escalations, is_escalated, raise_escalation
 from cortex.decide.grant import grant, grant_in_place_of, needed_tokens
+from cortex.decide.pace import next_count
 from cortex.decide.queue import AdmissionQueue, Source, paying_fund
 from cortex.decide.slots import Slots, wanted_slot
 from cortex.model.ids import PRIORITIES, master_key
@@ -45,7 +46,10 @@ def next_admission(
         return None
     queue.age(now.wall)
     slots = Slots.of(state, settings, cores)
-    depth = _depth(state) if settings.spawn.policy == "adaptive" else Counter()
+    learned = next_count(state, settings) if settings.spawn.policy == "learned" else None
+    if learned is not None:
+        return learned
+    depth = _depth(state) if settings.spawn.policy != "on_demand" else Counter()
     taken = _take_a_slot(state, queue, slots, depth)
     if taken is not None:
         return taken

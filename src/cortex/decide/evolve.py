@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cortex.decide import branches, evolve_edits, evolve_people, evolve_planning, ledger
+from cortex.decide import branches, evolve_edits, evolve_people, evolve_planning, ledger, pace
 from cortex.decide.evidence import learn
 from cortex.decide.lifecycle import (
     STEP_EDGES,
@@ -300,6 +300,7 @@ def _worker_running(state: State, event: Event, _at: str) -> None:
     worker.pid = event["pid"]
     worker.spawned_at = event["spawned_at"]
     worker.timeout_at = event["timeout_at"]
+    worker.beside = pace.at_start(state, worker)
     _worker_status(state, worker, "running")
 
 
@@ -338,6 +339,7 @@ def _worker_ended(state: State, event: Event, at: str) -> None:
     worker.phase = None
     _worker_status(state, worker, event["status"])
     learn(state, worker)
+    pace.take_end(state, worker)
     count_end(state, worker)
 
 
@@ -447,5 +449,6 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     **branches.EVENTS,
     **ledger.EVENTS,
     **evolve_people.EVENTS,
+    **pace.EVENTS,
     **evolve_planning.EVENTS,
 }

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from cortex.decide.claims import in_the_way
+from cortex.decide.pace import learned_count
 from cortex.model.ids import master_key
 from cortex.model.settings import Settings
 from cortex.model.state import State, Worker
@@ -24,6 +25,7 @@ class Slots:
     cores: int
     counts: Counter[str] = field(default_factory=Counter)
     writers: dict[str, Worker] = field(default_factory=dict)
+    learned: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, state: State, settings: Settings, cores: int) -> Slots:
@@ -34,15 +36,19 @@ class Slots:
             slots.counts.update(_keys(worker))
             if worker.claims:
                 slots.writers[ident] = worker
+        if settings.spawn.policy == "learned":
+            counts = {lane: learned_count(state, lane) for lane in state.pace}
+            slots.learned = {lane: count for lane, count in counts.items() if count}
         return slots
 
     def lane_limit(self, lane: str, depth: int) -> int:
         """How many workers of a lane may live at once, given how many wait or run."""
         limits = self.settings.limits
         most = limits.agents if lane == "agent" else self.settings.tools_limit(self.cores)
-        if self.settings.spawn.policy == "adaptive":
-            most = min(most, adaptive_count(self.settings, depth))
-        return most
+        if self.settings.spawn.policy == "on_demand":
+            return most
+        most = min(most, adaptive_count(self.settings, depth))
+        return min(most, self.learned.get(lane, most))
 
     def full(self, limit: str) -> bool:
         """Whether a limit (one of `_keys`, or a claim by its holder) has no room now."""
@@ -64,6 +70,8 @@ class Slots:
             return limits.per_master.get(name)
         if kind == "type":
             return limits.per_type.get(name)
+        if kind == "runtime":
+            return limits.per_runtime.get(name)
         if kind == "repository":
             return limits.per_repository or None
         return None
@@ -81,6 +89,7 @@ def _keys(worker: Worker) -> list[str]:
         f"lane:{worker.lane}",
         f"master:{master_key(worker.master)}",
         f"type:{worker.worker_type}",
+        f"runtime:{worker.runtime}",
     ]
     if worker.lane == "agent":
         kind = "critical-of" if worker.priority == "critical" else "agents-of"

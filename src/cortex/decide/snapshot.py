@@ -65,7 +65,7 @@ def _pool(state: State) -> Row:
     for worker in state.workers.values():
         name, row = pool_row(state, worker)
         pool[name].append(row)
-    return pool
+    return {**project.learned_counts(state), **pool}
 
 
 def _people(state: State) -> Row:

@@ -48,9 +48,8 @@ def refusal(request: WorkerRequest, catalog: Catalog) -> str | None:
         found = catalog.runtime_for(step)
         return found.reason if isinstance(found, Missing) else None
     master = catalog.masters[request.master_agent]
-    planned = {step.worker_type for plan in master.plans for step in plan.steps}
-    if master.spawns and request.worker_type not in {*master.spawns, *planned}:
-        own = ", ".join(master.spawns)
+    if not master.may_spawn(request.worker_type):
+        own = ", ".join(master.spawns or ["none"])
         return f"{master.name} may not spawn a {request.worker_type}; its file says spawns: {own}"
     asked = request.estimated_tokens
     if asked is not None and kind.token_budget and asked > kind.token_budget:

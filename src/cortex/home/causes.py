@@ -14,12 +14,12 @@ from cortex.home.documents import Row
 from cortex.home.freeing import (
     backoff_of,
     backoff_ways,
-    full_limit,
     slot_ways,
     token_ways,
     until,
 )
 from cortex.home.journal import ids_of
+from cortex.home.limits import full_limit
 from cortex.home.waiting import has_ended
 from cortex.model.errors import HomeError
 
@@ -214,7 +214,7 @@ def _worker_wait(home: Home, row: Row, since: str | None) -> Wait | None:
         return Wait(reason, since, _blocked_ways(str(row.get("task_id"))))
     if "tokens" in reason:
         return Wait(reason, since, token_ways(home, row))
-    limit = full_limit(home, row)
+    limit = full_limit(home, row) if reason.startswith("a free slot") else None
     if limit is not None:
         many = len(limit.holders)
         reason = f"a free slot: {limit.key} allows {limit.size}, and {many} run"

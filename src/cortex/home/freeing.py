@@ -1,20 +1,16 @@
-"""What would free something that waits: which workers hold what it needs, and which limit is full.
+"""What would free something that waits: which workers hold what it needs, until when.
 
-Read from the published rows and cortex.toml as they are now; the daemon decides, and may know of
-more by then.
+Read from the published rows as they are now; the daemon decides, and may know of more by then.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cortex.home.documents import Row
-from cortex.model.errors import SettingsError
-from cortex.model.ids import master_key
-from cortex.model.settings import Settings, load_settings
+from cortex.home.limits import Limit
 from cortex.model.times import format_duration, format_time, parse_time
 
 if TYPE_CHECKING:
@@ -23,26 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Backoff",
-    "Limit",
     "backoff_of",
     "backoff_ways",
-    "full_limit",
     "slot_ways",
     "token_ways",
     "until",
 ]
 
 _NAMED = 3
-_TOOLS = ("tools", "command")
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A limit that has no room: its key in cortex.toml, its size, and the workers that fill it."""
-
-    key: str
-    size: int
-    holders: tuple[Row, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,57 +95,12 @@ def slot_ways(limit: Limit | None) -> tuple[str, ...]:
     """What would give a waiting worker a slot."""
     if limit is None:
         return ("the end of a running worker", "larger [limits] in cortex.toml")
+    if not limit.of_settings:
+        return (*_ends(limit.holders), f"a larger {limit.key}")
+    if limit.key.startswith("spawn."):
+        return (*_ends(limit.holders), "another spawn.policy in cortex.toml, and a restart")
     larger = f"a larger {limit.key} in cortex.toml, and a restart of cortexd"
     return (*_ends(limit.holders), larger)
-
-
-def full_limit(home: Home, row: Row) -> Limit | None:
-    """The first limit that has no room for this waiting worker, as the daemon looks at them."""
-    try:
-        settings = load_settings(home.paths.settings)
-    except SettingsError:
-        return None
-    running = _running(home)
-    for key, size, holders in _limits(settings, running, row, _repository(home, row)):
-        if size and len(holders) >= size:
-            return Limit(key, size, tuple(holders))
-    return None
-
-
-def _limits(
-    settings: Settings, running: list[Row], row: Row, repository: object
-) -> list[tuple[str, int, list[Row]]]:
-    """(key, size, workers that count) of each limit that a worker falls under; size 0: none."""
-
-    def same(name: str, value: Any) -> list[Row]:
-        return [one for one in running if value is not None and one.get(name) == value]
-
-    limits = settings.limits
-    kind, master = str(row.get("worker_type")), str(row.get("master_agent"))
-    tools = [one for one in running if one.get("runtime") in _TOOLS]
-    agents = [one for one in running if one.get("runtime") not in _TOOLS]
-    cores = len(os.sched_getaffinity(0))
-    found = [
-        (f"limits.per_type {kind}", limits.per_type.get(kind, 0), same("worker_type", kind)),
-        (
-            f"limits.per_master {master_key(master)}",
-            limits.per_master.get(master_key(master), 0),
-            same("spawned_by", master),
-        ),
-        ("limits.per_repository", limits.per_repository, same("repository", repository)),
-        ("limits.tools", settings.tools_limit(cores), tools),
-    ]
-    return [*found, ("limits.agents", limits.agents, agents)]
-
-
-def _repository(home: Home, row: Row) -> object:
-    """Where a waiting worker would work; its task's row knows."""
-    task = home.task(str(row.get("task_id"))) or {}
-    for step in task.get("steps") or ():
-        if step.get("name") == row.get("step") and step.get("repository"):
-            return step["repository"]
-    scope = task.get("scope")
-    return scope.get("repository") if isinstance(scope, dict) else None
 
 
 def backoff_of(task: Row, history: list[Line]) -> Backoff | None:

@@ -239,6 +239,9 @@ class QueuedWorker(Open):
     requested_at: Time
     waiting_for: str | None = None
     retry_of: str | None = None
+    runtime: str | None = None
+    repository: str | None = None
+    max_parallel: int | None = Field(None, description="The most of its plan at once.")
 
 
 class ActiveWorker(Open):
@@ -313,6 +316,9 @@ class Branch(Open):
     bundle: str | None = None
     problem: str | None = None
 
+    learned: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="How many at once get the most done, by lane: why, when."
+    )
     queued_workers: list[QueuedWorker] = Field(default_factory=list)
     active_workers: list[ActiveWorker]
     completed_workers: list[CompletedWorker]

@@ -139,6 +139,9 @@ class Limits(_Section):
     per_type: Annotated[dict[str, Positive], _ByType] = Field(
         default_factory=dict, description="by worker type, as in { scan = 3 }"
     )
+    per_runtime: dict[str, Positive] = Field(
+        default_factory=dict, description="by runtime, as in { command = 2 }"
+    )
     per_repository: int = Field(0, ge=0, le=100_000, description="of one repository; 0: no limit")
     steps_per_plan: Positive = Field(50, description="of a plan that a model proposes")
     attempts_per_lineage: int = Field(
@@ -152,8 +155,10 @@ class Limits(_Section):
 class Spawn(_Section):
     """When and how many workers are started."""
 
-    policy: Literal["on_demand", "adaptive"] = Field(
-        "on_demand", description="adaptive: as many at once as the depth of the queue says"
+    policy: Literal["on_demand", "adaptive", "learned"] = Field(
+        "on_demand",
+        description="adaptive: as many at once as the depth of the queue says; learned: at most "
+        "that, and no more than were seen to end more work",
     )
     adaptive_steps: list[tuple[Positive, Positive]] = Field(
         default=[(3, 1), (10, 3)],

@@ -243,6 +243,7 @@ class Worker(Record):
     reason: str | None = None
     queued_wall: float = 0.0
     order: int = 0
+    beside: int = 0
     folder: str | None = None
     nonce: int = 0
     boot_id: str | None = None
@@ -370,6 +371,7 @@ class State:
     failing: dict[str, int] = field(default_factory=dict)
     lineages: dict[str, list[int]] = field(default_factory=dict)
     check_ins: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pace: dict[str, dict[str, Any]] = field(default_factory=dict)
     # derived
     keys: dict[str, str] = field(default_factory=dict)
     live: dict[str, None] = field(default_factory=dict)
@@ -394,6 +396,7 @@ class State:
             "failing": self.failing,
             "lineages": self.lineages,
             "check_ins": self.check_ins,
+            "pace": self.pace,
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -425,6 +428,7 @@ class State:
             failing=dict(data.get("failing", {})),
             lineages=dict(data.get("lineages", {})),
             check_ins=dict(data.get("check_ins", {})),
+            pace=dict(data.get("pace", {})),
         )
         for row in data["tasks"]:
             state.tasks[row["id"]] = Task.from_json(row)

@@ -162,7 +162,7 @@ def any_settings(chance: random.Random) -> Settings:
         {
             "limits": {"tools": chance.choice((1, 4, 8)), "per_type": {"scan": 2}},
             "workers": {"backoff": 1.0, "backoff_max": 20.0},
-            "spawn": {"policy": chance.choice(("on_demand", "on_demand", "adaptive"))},
+            "spawn": {"policy": chance.choice(("on_demand", "on_demand", "adaptive", "learned"))},
             "retention": {
                 "archive_over": chance.choice((2, 5, 500)),
                 "archive_after": 900.0,

@@ -64,7 +64,7 @@ def _check_key(key: str) -> None:
             raise SettingsError(f"{key}: unknown; known here: {', '.join(known)}")
         return
     known = known_keys()
-    tables = ("limits.per_master.", "limits.per_type.")
+    tables = ("limits.per_master.", "limits.per_type.", "limits.per_runtime.")
     if key in known or key.startswith(tables):
         return
     near = difflib.get_close_matches(key, known, 1)

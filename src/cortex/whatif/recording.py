@@ -38,6 +38,7 @@ _DECIDED = frozenset(
         *("tokens_settled", "tokens_reallocated", "worker_requested", "worker_queued"),
         *("worker_blocked", "worker_approved", "worker_spawning", "worker_running"),
         *("worker_ending", "worker_collecting", "worker_ended", "worker_cleaned"),
+        "workers_at_once_set",
         "branches_kept",
     )
 )

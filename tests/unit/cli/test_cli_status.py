@@ -50,6 +50,21 @@ def test_a_daemon_that_has_nothing_to_say_is_well(
     assert json.loads(cortex("status", "-o", "json").out)["is_well"]
 
 
+def test_a_learned_number_is_told_where_the_settings_ask_for_it(
+    cortex: Any, sample: Any, run_daemon: RunDaemon
+) -> None:
+    run_daemon(sample.root)
+    path = sample.paths.worker_pool
+    document = json.loads(path.read_bytes())
+    reason = "2 at once stay: 2 at once end 12 a minute, 3 ended 12.1"
+    row = {"count": 2, "reason": reason, "at": sample.at(1100)}
+    path.write_text(json.dumps({**document, "learned": {"tools": row}}))
+    assert "learned  tools" not in cortex("status").out
+    (sample.root / "cortex.toml").write_text('[spawn]\npolicy = "learned"\n')
+    assert f"learned  tools: {reason}" in cortex("status").out
+    assert json.loads(cortex("status", "-o", "json").out)["learned"]["tools"]["count"] == 2
+
+
 def test_conditions_are_told_with_cause_and_remedy(cortex: Any, degraded: Any) -> None:
     ran = cortex("status")
     assert ran.code == 1

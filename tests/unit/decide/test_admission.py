@@ -166,6 +166,7 @@ def test_agents_do_not_take_the_slots_of_tools() -> None:
         {"per_type": {"command-worker": 2}},
         {"per_type": {"cmd": 2}},
         {"per_repository": 2},
+        {"per_runtime": {"command": 2}},
     ],
     ids=str,
 )
