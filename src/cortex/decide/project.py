@@ -26,7 +26,6 @@ __all__ = [
     "failed_row",
     "handoff_row",
     "learned_counts",
-    "learned_counts",
     "queued_row",
     "schedule_row",
     "task_row",
@@ -215,13 +214,6 @@ def queued_row(worker: Worker, waiting_for: str | None = None) -> Row:
         "max_parallel": worker.max_parallel,
     }
     return _tidy(row, {**more, "preempted_by": worker.preempted_by})
-
-
-def learned_counts(state: State) -> Row:
-    """What worker-pool.json says before its lists: how many at once were learned, by lane."""
-    names = ("count", "reason", "at")
-    rows = {lane: {n: pace[n] for n in names} for lane, pace in state.pace.items() if "at" in pace}
-    return {"learned": rows} if rows else {}
 
 
 def learned_counts(state: State) -> Row:
