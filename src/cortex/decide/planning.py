@@ -8,6 +8,7 @@ from the master's own tokens. Here stands when it is worth its price; how an ans
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import Any
 
 from cortex.decide.catalog import Catalog, Missing
@@ -52,7 +53,8 @@ def planner_step(task: Task, catalog: Catalog, settings: Settings) -> Step | Non
         scope=_scope(task),
         retries=settings.workers.retries if retries is None else retries,
     )
-    return None if isinstance(catalog.runtime_for(step), Missing) else step
+    able = not isinstance(catalog.runtime_for(step), Missing)
+    return step if able and offered_types(task, catalog) else None
 
 
 def _is_open(task: Task, catalog: Catalog) -> bool:
@@ -72,8 +74,6 @@ def _scope(task: Task) -> dict[str, Any]:
 
 def plan_context(task: Task, catalog: Catalog, settings: Settings) -> dict[str, Any]:
     """What the planner's spec says beside the usual: the task, the limits, the schema of a plan."""
-    from cortex.model.schemas import plan_schema
-
     master = catalog.masters.get(task.assigned_to or "")
     types = [catalog.types[name] for name in offered_types(task, catalog)]
     asked: dict[str, Any] = {
@@ -98,10 +98,30 @@ def plan_context(task: Task, catalog: Catalog, settings: Settings) -> dict[str, 
         ],
         "steps_at_most": steps_at_most(task, catalog, settings),
         "commands": bool(master and master.plan_commands),
-        "schema": plan_schema(),
+        "schema": _schema(task, catalog, settings),
     }
     refused = task.planning.refused if task.planning is not None else []
     return {"plan": asked, **({"refused": refused} if refused else {})}
+
+
+def _schema(task: Task, catalog: Catalog, settings: Settings) -> dict[str, Any]:
+    """The schema of a plan, narrowed to what a plan of this task may say."""
+    from cortex.model.schemas import plan_schema
+
+    schema = deepcopy(plan_schema())
+    schema["properties"]["workers"]["maxItems"] = steps_at_most(task, catalog, settings)
+    step = schema["$defs"]["ProposedStep"]["properties"]
+    step["worker_type"]["enum"] = offered_types(task, catalog)
+    scope = schema["$defs"]["ProposedScope"]["properties"]
+    repositories = repositories_of(task)
+    if repositories:
+        scope["repository"]["enum"] = [*repositories, None]
+    else:
+        del scope["repository"]
+    master = catalog.masters.get(task.assigned_to or "")
+    if not (master and master.plan_commands):
+        del step["command"]
+    return schema
 
 
 def proposal_events(task: Task, worker: Worker, results: dict[str, Any] | None) -> list[Event]:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["CortexError", "DefinitionError", "HomeError", "RequestError", "SettingsError"]
+__all__ = [
+    "CortexError",
+    "DefinitionError",
+    "HomeError",
+    "ModelError",
+    "RequestError",
+    "SettingsError",
+]
 
 
 class CortexError(Exception):
@@ -29,3 +36,11 @@ class RequestError(CortexError):
         self.message = message
         self.field = field
         self.hint = hint
+
+
+class ModelError(CortexError):
+    """A model gave no answer. `permanent`: asking again would end the same."""
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = permanent

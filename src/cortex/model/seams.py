@@ -1,16 +1,25 @@
-"""Two of the four seams to the outside world: the clock and the disk.
+"""Three of the four seams to the outside world: the clock, the disk, and a model.
 
-Each is a Protocol with one real implementation (`control.clock`, `store.disk`) and one fake
-(`cortex.testing`), so that a whole daemon can live in one process under a seeded scheduler. This
-module holds no behaviour.
+Each is a Protocol with one real implementation (`control.clock`, `store.disk`, and for a model any
+program: `worker.program_model`) and one fake (`cortex.testing`), so that a whole daemon can live in
+one process under a seeded scheduler. This module holds no behaviour.
 """
 
 import os
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
-__all__ = ["Clock", "Disk", "FileKind", "FileStat", "StrPath"]
+__all__ = [
+    "Clock",
+    "Completion",
+    "Disk",
+    "FileKind",
+    "FileStat",
+    "Model",
+    "ModelRequest",
+    "StrPath",
+]
 
 StrPath = str | os.PathLike[str]
 
@@ -151,4 +160,34 @@ class Disk(Protocol):
 
     def remove_all(self, paths: Iterable[StrPath]) -> None:
         """Unlinks many files; those that are gone already are no error."""
+        ...
+
+
+class ModelRequest(NamedTuple):
+    """One question to a model. With a `schema` the answer is to be JSON that fits it."""
+
+    system: str
+    prompt: str
+    schema: dict[str, Any] | None
+    output_tokens_at_most: int
+
+
+class Completion(NamedTuple):
+    """A model's answer, and what it took: None where whoever answered does not say."""
+
+    text: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in both directions, as far as they are known."""
+        return (self.input_tokens or 0) + (self.output_tokens or 0)
+
+
+class Model(Protocol):
+    """Whoever completes text. No code of the daemon asks one: workers do, and pay for it."""
+
+    def complete(self, request: ModelRequest) -> Completion:
+        """The answer; raises ModelError where there is none."""
         ...

@@ -50,7 +50,9 @@ def _tools(_spec: Spec) -> Program:
 
 
 def _command(spec: Spec) -> Program:
-    """The spec's own command, in a clone if its scope says so: a list, or a text by the shell."""
+    """The spec's own command, a list or a text by the shell: in a clone if its scope says so, and
+    behind the planner where it is asked for a plan.
+    """
     command = spec.get("command") or _mapping(spec.get("scope")).get("command")
     if isinstance(command, str) and command.strip():
         argv: tuple[str, ...] = ("/bin/sh", "-c", command)
@@ -60,6 +62,8 @@ def _command(spec: Spec) -> Program:
         raise ValueError("command: names no program; write a text or a list of texts")
     if any("\0" in word for word in argv):
         raise ValueError("command: holds a NUL character, which no program can be given")
+    if "plan" in _mapping(spec.get("context")):
+        return Program((sys.executable, "-m", "cortex.worker.planner", *argv))
     workspace = _mapping(spec.get("scope")).get("workspace", "in place")
     if workspace == "clone":
         return Program((sys.executable, "-m", "cortex.worker.tools.workspace", *argv))

@@ -69,6 +69,8 @@ def any_task(chance: random.Random, number: int, known: list[str]) -> dict[str, 
         payload["scope"] = {"repositories": [f"/srv/git/{number}-{n}" for n in range(count)]}
     elif chance.random() < 0.05:
         payload["type"] = "fix"
+    elif chance.random() < 0.15:
+        payload["type"] = chance.choice(("general", "general", "feature"))  # a model plans it
     else:
         payload["command"] = ["work", str(number)]
         payload["timeout"] = chance.choice(("20s", "5m", "15m"))

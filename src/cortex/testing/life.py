@@ -13,20 +13,25 @@ import traceback
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cortex.daemon import Daemon
 from cortex.decide.catalog import Catalog
 from cortex.masters.library import Library
+from cortex.model.errors import ModelError
 from cortex.model.journal_line import Line
 from cortex.model.paths import HomePaths
+from cortex.model.seams import ModelRequest
 from cortex.model.settings import Settings
 from cortex.model.state import OPEN_TASK, State
+from cortex.runtime.executor import Launch
 from cortex.runtime.table import runtime_infos
 from cortex.testing.effects import ScheduledEffects
 from cortex.testing.machine import Behaviour
+from cortex.testing.model import FakeModel
+from cortex.worker.planner import plan_in
 
 __all__ = [
     "ABSURD",
@@ -37,12 +42,14 @@ __all__ = [
     "any_behaviour",
     "any_settings",
     "line_text",
+    "made_up_plan",
     "needs_a_person",
     "real_home",
 ]
 
 #: A descriptor that nothing else in the process has.
 _HOME_HANDLE = 200
+_ABLE = ("planner-worker", "coordinator-worker")
 #: The simulated home. The same text in each process, so that one seed is one run to the letter
 #: wherever the real folder behind it lies.
 HOME = f"/proc/self/fd/{_HOME_HANDLE}"
@@ -74,12 +81,15 @@ class Log:
 
 
 class KeptLibrary(Library):
-    """The definitions that come with Cortex, read once for all lives of all runs."""
+    """The definitions that come with Cortex, read once for all lives of all runs.
+
+    Worker types of `_ABLE` run a program: a model is asked for plans, and one worker can do all.
+    """
 
     _catalog_kept: Catalog | None = None
 
     def refresh(self) -> Catalog | None:
-        """The shipped definitions once, then None: they never change."""
+        """These definitions once, then None: they never change."""
         if self._known:
             return None
         self._known[Path()] = ((0, 0, 0), None)
@@ -97,8 +107,9 @@ def _read_catalog() -> Catalog:
                 path = Path(folder) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
-        catalog = Library(HomePaths(Path(folder)), runtime_infos()).refresh()
-    return catalog or Catalog()
+        catalog = Library(HomePaths(Path(folder)), runtime_infos()).refresh() or Catalog()
+    able = {name: catalog.types[name].model_copy(update={"command": "think"}) for name in _ABLE}
+    return replace(catalog, types={**catalog.types, **able})
 
 
 @dataclass(slots=True)
@@ -195,6 +206,17 @@ def any_behaviour(chance: random.Random) -> Behaviour:
         reports=chance.choice((0, 1, 1, 1, 2)),
         reports_late_s=chance.choice((0.0, 0.0, 3.0)),
     )
+
+
+def made_up_plan(launch: Launch, chance: random.Random) -> Any:
+    """What the planner would hand in that asks a made-up model."""
+    asked = launch.spec["context"]["plan"]
+    request = ModelRequest("", launch.spec["context"]["parent_task"], asked["schema"], 1000)
+    try:
+        completion = FakeModel(seed=chance.random().hex()).complete(request)
+    except ModelError as error:
+        return str(error)
+    return plan_in(completion.text)
 
 
 def _beat(chance: random.Random) -> bytes:

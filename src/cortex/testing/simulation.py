@@ -38,6 +38,7 @@ from cortex.testing.life import (
     any_behaviour,
     any_settings,
     line_text,
+    made_up_plan,
     real_home,
 )
 from cortex.testing.machine import Behaviour, FakeMachine
@@ -372,6 +373,9 @@ class Simulation:
         return f"the daemon exits: {error}"
 
     def _behave(self, launch: Launch, chance: random.Random) -> Behaviour:
+        behaviour = Behaviour(run_s=0.5) if self._quiet else any_behaviour(chance)
+        if "plan" in launch.spec["context"]:
+            behaviour.says["plan"] = made_up_plan(launch, chance)
         if self._quiet:
             return Behaviour(run_s=0.5)
         behaviour = any_behaviour(chance)

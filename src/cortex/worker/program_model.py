@@ -1,0 +1,52 @@
+"""A model behind a program: the question goes to its standard input, its output is the answer.
+
+So `claude -p`, a script, or anything else that reads and prints can be asked. What it used is not
+known here; a program that knows can say so itself, by keeping the worker contract.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+
+from cortex.model.errors import ModelError
+from cortex.model.seams import Completion, ModelRequest
+
+__all__ = ["ProgramModel"]
+
+_OUTPUT_BYTES_AT_MOST = 1024 * 1024
+
+
+class ProgramModel:
+    """Asks a program, one process for each question. Its standard error goes to the worker's log.
+
+    Nothing bounds its time here: the worker's own timeout does, and ends its whole tree.
+    """
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self._argv = list(argv)
+
+    def complete(self, request: ModelRequest) -> Completion:
+        """What it printed; ModelError where it cannot be started, fails, or prints too much."""
+        question = f"{request.system}\n\n{request.prompt}".strip() + "\n"
+        try:
+            process = subprocess.Popen(self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        except OSError as error:
+            said = f"{self._argv[0]} cannot be started: {error.strerror}"
+            raise ModelError(said, permanent=True) from None
+        answer = _exchange(process, question.encode())
+        if process.returncode != 0:
+            how = f"exit {process.returncode}"
+            if process.returncode < 0:
+                how = f"signal {-process.returncode}"
+            raise ModelError(f"{self._argv[0]} ended with {how}; its log says more")
+        if len(answer) > _OUTPUT_BYTES_AT_MOST:
+            raise ModelError(f"{self._argv[0]} printed more than {_OUTPUT_BYTES_AT_MOST} bytes")
+        return Completion(answer.decode("utf-8", "replace"))
+
+
+def _exchange(process: subprocess.Popen[bytes], question: bytes) -> bytes:
+    """The program's output; one that reads nothing of the question is no error."""
+    with process:
+        answer, _ = process.communicate(question)
+    return answer
