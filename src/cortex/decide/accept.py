@@ -334,6 +334,9 @@ def _handoff(state: State, request: HandoffAnswer, now: Now) -> Entry:
         raise RequestError(
             f"{handoff.id} is {handoff.status} already; the answer comes too late",
             field="handoff_id",
+            hint=f"`cortex cancel {handoff.task_id}` takes its work back"
+            if handoff.status == "accepted"
+            else None,
         )
 
     reason = request.reason or f"a person {request.status} it"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cortex.decide.catalog import Catalog
+from cortex.decide.ending import cancel_with_handoffs
 from cortex.decide.entry import Entry, Now
 from cortex.decide.escalate import close_escalations
 from cortex.decide.findings import Finding, Group, group, severity_counts
@@ -18,6 +19,7 @@ from cortex.decide.lineage import root_of
 from cortex.model.definitions import FollowUps
 from cortex.model.ids import worker_type_name
 from cortex.model.state import OPEN_TASK, TERMINAL_TASK, Handoff, State, Task
+from cortex.model.words import counted
 
 __all__ = [
     "Gathered",
@@ -346,20 +348,31 @@ def open_children(state: State, task: Task) -> list[Task]:
 
 
 def conclude_parent(state: State, task: Task, now: Now) -> Entry:
-    """The line that ends a parent whose children have all ended."""
+    """The line that ends a parent whose children have all ended.
+
+    One that failed fails it. A person's cancel of some leaves it completed in part, and of all of
+    them ends it as cancelled.
+    """
     children = [state.tasks[ident] for ident in task.children if ident in state.tasks]
-    failed = [child.id for child in children if child.status != "completed"]
-    status = "failed" if failed else "completed"
-    reason = f"{failed[0]} did not complete" if failed else ""
+    by = task.assigned_to or "coordinator-master"
+    completed = [child for child in children if child.status == "completed"]
+    failed = [child for child in children if child.status == "failed"]
+    cancelled = [child for child in children if child.status == "cancelled"]
+    if cancelled and not completed and not failed:
+        reason = _all_cancelled(cancelled)
+        return Entry(by, reason, cancel_with_handoffs(state, task, reason))
+    reason = f"{failed[0].id} failed" if failed else ""
+    summary = f"{len(completed)} of {counted(len(children), 'task')} completed"
     events: list[Event] = [
         {"event": "task_planned", "task_id": task.id, "steps": []},
         {"event": "task_aggregating", "task_id": task.id},
         {
             "event": "task_ended",
             "task_id": task.id,
-            "status": status,
+            "status": "failed" if failed else "completed",
             "reason": reason or None,
-            "summary": f"{len(children) - len(failed)} of {len(children)} tasks completed",
+            "partial": bool(cancelled) and not failed,
+            "summary": summary + (f", {len(cancelled)} cancelled" if cancelled else ""),
             "follow_ups": task.follow_ups,
             "aggregated_by": task.assigned_to,
         },
@@ -369,6 +382,11 @@ def conclude_parent(state: State, task: Task, now: Now) -> Entry:
         events += failed_handoffs(state, task, reason, now)
     else:
         events += completed_handoffs(state, task)
-    return Entry(
-        task.assigned_to or "coordinator-master", reason or "all its tasks are done", events
-    )
+    return Entry(by, reason or (summary if cancelled else "all its tasks are done"), events)
+
+
+def _all_cancelled(children: list[Task]) -> str:
+    """What a person said who cancelled the tasks of a parent one by one."""
+    said = list(dict.fromkeys(child.reason for child in children if child.reason))
+    text = "its task was cancelled" if len(children) == 1 else "each of its tasks was cancelled"
+    return (f"{text}: {'; '.join(said[:3])}" if said else text)[:500]

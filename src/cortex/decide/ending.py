@@ -18,7 +18,14 @@ from cortex.model.state import (
     Worker,
 )
 
-__all__ = ["cancel_task", "cancel_tasks", "cancel_work", "cancel_worker", "reopen_task"]
+__all__ = [
+    "cancel_task",
+    "cancel_tasks",
+    "cancel_with_handoffs",
+    "cancel_work",
+    "cancel_worker",
+    "reopen_task",
+]
 
 Event = dict[str, Any]
 
@@ -27,7 +34,7 @@ def cancel_task(state: State, task: Task, reason: str, cascade: bool = False) ->
     """Events that cancel a task and its workers; live ones are ended and keep their record.
 
     A parent takes its children along. With `cascade` its follow-ups go too; without, they stay.
-    Pending handoffs of the task are rejected.
+    Handoffs of the task are rejected, with the reason.
     """
     events: list[Event] = []
     _cancel(state, task, reason, cascade, events, set())
@@ -52,21 +59,33 @@ def _cancel(
         return
     seen.add(task.id)
     if task.status not in TERMINAL_TASK:
-        events += cancel_work(state, task, reason)
-        events += [
-            {
-                "event": "handoff_changed",
-                "handoff_id": handoff.id,
-                "status": "rejected",
-                "reason": f"{task.id} was cancelled",
-            }
-            for handoff in state.handoffs.values()
-            if handoff.status == "pending" and task.id in (handoff.source_task, handoff.task_id)
-        ]
+        events += cancel_with_handoffs(state, task, reason)
     followers = task.children + (task.follow_ups if cascade else [])
     for ident in followers:
         if ident in state.tasks:
             _cancel(state, state.tasks[ident], reason, cascade, events, seen)
+
+
+def cancel_with_handoffs(state: State, task: Task, reason: str) -> list[Event]:
+    """As `cancel_work`; handoffs of the task are rejected with the reason, accepted ones too.
+
+    Nobody is told by an escalation: who cancels it knows.
+    """
+    said = f"{task.id} was cancelled: {reason}"[:500]
+    return [
+        *cancel_work(state, task, reason),
+        *(
+            {
+                "event": "handoff_changed",
+                "handoff_id": handoff.id,
+                "status": "rejected",
+                "reason": said,
+            }
+            for handoff in state.handoffs.values()
+            if (handoff.status in ("pending", "accepted") and handoff.task_id == task.id)
+            or (handoff.status == "pending" and handoff.source_task == task.id)
+        ),
+    ]
 
 
 def cancel_work(state: State, task: Task, reason: str) -> list[Event]:

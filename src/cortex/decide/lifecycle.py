@@ -26,6 +26,7 @@ Moves = dict[str, dict[str, str]]
 
 _CANCELS = {"cancelled": "a person cancels it"}
 _HOLDS = {"paused": "a person pauses it", **_CANCELS}
+_CANCELS_PARTS = {"cancelled": "a person cancels it, or each of the tasks that it is made of"}
 _CHANGED = "a person changes what its workers are made of, before one has started"
 
 TASK_MOVES: Moves = {
@@ -52,6 +53,7 @@ TASK_MOVES: Moves = {
         "awaiting_approval": "its master may not start it without a yes",
         "pending": _CHANGED,
         **_HOLDS,
+        **_CANCELS_PARTS,
     },
     "planning": {
         "in_progress": "its master accepts the plan, or goes on with one worker",
@@ -166,7 +168,10 @@ HANDOFF_MOVES: Moves = {
         "accepted": "the receiving master accepts it, or a person does in its stead",
         "rejected": "a person rejects it, or cancels one of its tasks",
     },
-    "accepted": {"completed": "its task completed"},
+    "accepted": {
+        "completed": "its task completed, some of its tasks perhaps cancelled",
+        "rejected": "a person cancels its task, or each of the tasks in it",
+    },
     "completed": {},
     "rejected": {},
 }

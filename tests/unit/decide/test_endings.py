@@ -88,7 +88,10 @@ def test_a_cancel_of_a_parent_takes_its_children_and_its_pending_handoff_along()
     fleet.drop(kind="cancel", task_id=parent.id)
     assert [task.status for task in (parent, *fixes)] == ["cancelled"] * 3
     (handoff,) = fleet.state.handoffs.values()
-    assert (handoff.status, handoff.reason) == ("rejected", f"{parent.id} was cancelled")
+    assert (handoff.status, handoff.reason) == (
+        "rejected",
+        f"{parent.id} was cancelled: a person asked to cancel",
+    )
 
 
 def test_a_cancel_of_an_ended_task_reaches_its_follow_ups_only_with_cascade() -> None:
@@ -186,7 +189,7 @@ def test_a_retried_parent_takes_its_failed_children_up_again() -> None:
     fleet.fail(bad.workers[0])
     fleet.gather(bad)
     fleet.run_through(good)
-    assert (parent.status, parent.reason) == ("failed", f"{bad.id} did not complete")
+    assert (parent.status, parent.reason) == ("failed", f"{bad.id} failed")
     assert parent.summary == "1 of 2 tasks completed"
     fleet.drop(kind="retry", task_id=parent.id)
     assert bad.run == 2

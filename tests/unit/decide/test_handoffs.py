@@ -256,3 +256,45 @@ def test_a_handoff_to_a_master_that_is_switched_off_waits_in_its_tasks() -> None
     fleet.settings = settings()
     fleet.reconcile()
     assert fix.status == "in_progress"
+
+
+def test_what_a_person_did_by_hand_does_not_fail_the_rest() -> None:
+    fleet = Fleet(catalog=asking_catalog(accept=True))
+    handoff, parent, (first, second) = handed_over(fleet, scanned(fleet, SQL, XSS))
+    fleet.drop(kind="cancel", task_id=first.id, reason="done by hand")
+    assert parent.status == "blocked"
+    fleet.run_through(second)
+    assert (parent.status, parent.partial, parent.reason) == ("completed", True, None)
+    assert parent.summary == "1 of 2 tasks completed, 1 cancelled"
+    assert handoff.status == "completed"
+    assert not fleet.state.escalations
+
+
+def test_a_parent_fails_with_a_child_that_failed_though_others_were_cancelled() -> None:
+    fleet = Fleet(settings(workers={"retries": 0}), catalog=asking_catalog(accept=True))
+    handoff, parent, (first, second) = handed_over(fleet, scanned(fleet, SQL, XSS))
+    fleet.drop(kind="cancel", task_id=first.id)
+    fleet.admit()
+    fleet.fail(second.workers[0])
+    fleet.gather(second)
+    assert (parent.status, parent.reason) == ("failed", f"{second.id} failed")
+    assert parent.summary == "0 of 2 tasks completed, 1 cancelled"
+    assert handoff.status == "accepted"
+
+
+def test_an_answer_to_an_accepted_handoff_says_how_to_take_its_work_back() -> None:
+    fleet = Fleet(catalog=asking_catalog(accept=True))
+    handoff, parent, _ = handed_over(fleet, scanned(fleet, SQL))
+    with pytest.raises(RequestError) as refused:
+        fleet.drop(kind="handoff", handoff_id=handoff.id, status="rejected")
+    assert f"cortex cancel {parent.id}" in str(refused.value.hint)
+
+
+def test_the_retry_of_one_whose_tasks_were_all_cancelled_runs_them_again() -> None:
+    fleet = Fleet(catalog=asking_catalog(accept=True))
+    handoff, parent, (fix,) = handed_over(fleet, scanned(fleet, SQL))
+    fleet.drop(kind="cancel", task_id=fix.id, reason="not now")
+    assert (parent.status, handoff.status) == ("cancelled", "rejected")
+    fleet.drop(kind="retry", task_id=parent.id)
+    fleet.run_through(fix)
+    assert (fix.status, parent.status, handoff.status) == ("completed", "completed", "rejected")

@@ -79,8 +79,33 @@ def a_person_rejects_and_the_sender_hears_why(stage: Stage) -> None:
 def a_handed_over_task_is_cancelled(stage: Stage) -> None:
     home = stage.home(asking())
     _, handoff, parent, _ = handed_over(home)
-    home.drop(kind="cancel", task_id=parent.id)
-    assert handoff.reason == f"{parent.id} was cancelled"
+    home.drop(kind="cancel", task_id=parent.id, reason="not ours")
+    assert handoff.reason == f"{parent.id} was cancelled: not ours"
+
+
+@edge("handoff", "accepted", "rejected")
+def a_person_cancels_the_task_of_an_accepted_handoff(stage: Stage) -> None:
+    home = stage.home(asking())
+    _, handoff, parent, fix = handed_over(home)
+    answer(home, handoff, "accepted")
+    home.drop(kind="cancel", task_id=parent.id, reason="not now")
+    assert (handoff.status, fix.status) == ("rejected", "cancelled")
+    assert handoff.reason == f"{parent.id} was cancelled: not now"
+    assert not home.state.escalations, "who cancelled it knows"
+
+
+@edge("handoff", "accepted", "rejected")
+@edge("task", "assigned", "cancelled")
+def a_person_cancels_each_task_of_an_accepted_handoff(stage: Stage) -> None:
+    home = stage.home(asking())
+    _, handoff, parent, fix = handed_over(home)
+    answer(home, handoff, "accepted")
+    home.drop(kind="cancel", task_id=fix.id, reason="done by hand")
+    home.wait(lambda: parent.status == "cancelled")
+    assert parent.reason == "its task was cancelled: done by hand"
+    assert handoff.status == "rejected"
+    assert handoff.reason is not None and handoff.reason.endswith("done by hand")
+    assert not home.state.escalations
 
 
 @edge("handoff", "pending", "accepted")
