@@ -131,6 +131,8 @@ class Daemon:
         self._watch_over_all()
         self._next_resync = 0.0
         self._full_until = 0.0
+        self._definitions_due = False
+        self._told: dict[Path, str] = {}
         self._lives_on_ballast = False
         self._greet(opened, seams.runtime_dir)
 
@@ -143,7 +145,8 @@ class Daemon:
         signal.signal(signal.SIGIO, signal.SIG_IGN)
         on_signals((signal.SIGTERM, signal.SIGINT), lambda _number: self.stop())
         folders = (self._paths.inbox, self._paths.coordination)
-        watching = Watching(folders, self.dropped, self.edited)
+        definitions = (self._paths.masters, self._paths.prompts, self._paths.personas)
+        watching = Watching(folders, self.dropped, self.edited, definitions, self.defined)
         self.begin()
         self._selfwatch.note("file_events_missing", watching.start())
         self._stall.start()
@@ -209,6 +212,13 @@ class Daemon:
     def edited(self) -> None:
         """Somebody may have edited a published file; from any thread, as often as one likes."""
         self._mailbox.post(self._publishing.look)
+
+    def defined(self) -> None:
+        """Masters, worker types or personas may have changed; from any thread."""
+        self._mailbox.post(self._look_at_definitions)
+
+    def _look_at_definitions(self) -> None:
+        self._definitions_due = True
 
     def end(self) -> None:
         """Writes the last lines and files; workers live on."""
@@ -286,10 +296,15 @@ class Daemon:
         self._tell_problems()
 
     def _tell_problems(self) -> None:
-        problems = list(self._library.problems.values())
-        for text in problems:
-            self._log.error("a definition cannot be used", problem=text)
-        self._selfwatch.note("definitions_unusable", problems[0] if problems else None)
+        """Each problem once, in the log and as a condition for as long as it is there."""
+        told, problems = self._told, self._library.problems
+        for path, text in problems.items():
+            if told.get(path) != text:
+                self._log.error("a definition cannot be used", problem=text)
+                self._selfwatch.note("definitions_unusable", text, str(path))
+        for path in told.keys() - problems.keys():
+            self._selfwatch.note("definitions_unusable", None, str(path))
+        self._told = dict(problems)
 
     # --- configuration
 
@@ -313,12 +328,14 @@ class Daemon:
         self._engine.apply(Entry("daemon", "the budget as cortex.toml and masters have it", events))
 
     def _reload(self) -> None:
+        self._definitions_due = False
         catalog = self._library.refresh()
+        self._tell_problems()
         if catalog is None:
             return
         self._context.catalog = catalog
-        self._log.info("masters and worker types were read again")
-        self._tell_problems()
+        names = [str(path.relative_to(self._paths.root)) for path in self._library.changed]
+        self._log.info("definitions were read again", files=names)
         self._configure_budget(self._engine.now().wall)
         self._masters.look_at_blocked()
 
@@ -351,6 +368,8 @@ class Daemon:
         self._loop.watch(self._executor.filenos())
         looked = self._resync()
         if self._context.full is None:
+            if self._definitions_due:
+                self._reload()
             self._decide()
         durable = self._make_durable()
         if looked or not self._selfwatch.is_ready:

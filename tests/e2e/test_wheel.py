@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parents[2]
-FOLDERS = ("agents/masters", "agents/prompts/workers", "schemas")
+FOLDERS = ("agents/masters", "agents/personas", "agents/prompts/workers", "schemas")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""File events of the folders that people drop into: they only wake the loop.
+"""File events of the folders that people drop into or write in: they only wake the loop.
 
 A lost event costs a resync interval, never a drop. Where the system gives no events (the watch
 limit is reached, a file system without inotify) the daemon says so and lives by the resync alone.
@@ -17,16 +17,24 @@ __all__ = ["Watching"]
 
 
 class Watching:
-    """Calls `woken` (from another thread) when something in one of the folders changed, and
-    `edited` when somebody wrote into a published document or renamed a file over it.
+    """Calls `woken` (from another thread) when something in one of the folders changed, `edited`
+    when somebody wrote into a published document or renamed a file over it, and `defined` when one
+    of the definitions has another text, is new or gone.
     """
 
     def __init__(
-        self, folders: Sequence[Path], woken: Callable[[], None], edited: Callable[[], None]
+        self,
+        folders: Sequence[Path],
+        woken: Callable[[], None],
+        edited: Callable[[], None],
+        definitions: Sequence[Path] = (),
+        defined: Callable[[], None] = lambda: None,
     ) -> None:
         self._folders = folders
         self._woken = woken
         self._edited = edited
+        self._definitions = [folder for folder in definitions if folder.is_dir()]
+        self._defined = defined
         self._observer: Any = None
 
     def start(self) -> str | None:
@@ -41,7 +49,7 @@ class Watching:
         )
         from watchdog.observers import Observer
 
-        woken, edited = self._woken, self._edited
+        woken, edited, defined = self._woken, self._edited, self._defined
 
         class Handler(FileSystemEventHandler):
             def on_any_event(self, event: FileSystemEvent) -> None:
@@ -49,6 +57,11 @@ class Watching:
                     edited()
                 elif _concerns(event):
                     woken()
+
+        class OfDefinitions(FileSystemEventHandler):
+            def on_any_event(self, event: FileSystemEvent) -> None:
+                if _is_definition(event):
+                    defined()
 
         # Opening and reading make no file ready: without them the daemon's own looks wake nobody.
         telling: list[type[FileSystemEvent]] = [
@@ -63,6 +76,8 @@ class Watching:
             observer = Observer()
             for folder in self._folders:
                 observer.schedule(Handler(), str(folder), event_filter=telling)
+            for folder in self._definitions:
+                observer.schedule(OfDefinitions(), str(folder), event_filter=telling)
             observer.start()
         except OSError as error:
             return f"no file events here ({error}); drops are found by looking every second"
@@ -80,6 +95,12 @@ def _is_edit(event: Any) -> bool:
     """The daemon itself neither writes in place nor renames within the folder: it exchanges."""
     path = {"closed": event.src_path, "moved": event.dest_path}.get(event.event_type)
     return bool(path) and str(path).rpartition("/")[2] in DOCUMENT_NAMES
+
+
+def _is_definition(event: Any) -> bool:
+    """One that was only created is empty yet; its closing is told too."""
+    paths = (event.src_path, event.dest_path)
+    return event.event_type != "created" and any(str(path).endswith(".md") for path in paths)
 
 
 def _concerns(event: Any) -> bool:

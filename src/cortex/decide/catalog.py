@@ -10,6 +10,7 @@ import difflib
 from dataclasses import dataclass, field
 
 from cortex.model.definitions import MasterDefinition, MasterPlan, WorkerTypeDefinition
+from cortex.model.personas import PersonaDefinition
 from cortex.model.state import Step
 
 __all__ = ["Catalog", "Missing", "RuntimeInfo"]
@@ -35,11 +36,12 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Masters, worker types and runtimes by name."""
+    """Masters, worker types, runtimes and personas by name."""
 
     masters: dict[str, MasterDefinition] = field(default_factory=dict)
     types: dict[str, WorkerTypeDefinition] = field(default_factory=dict)
     runtimes: dict[str, RuntimeInfo] = field(default_factory=dict)
+    personas: dict[str, PersonaDefinition] = field(default_factory=dict)
 
     def route(self, task_type: str) -> MasterDefinition | None:
         """The master whose routes name the type, else the one with the default route."""
@@ -69,6 +71,15 @@ class Catalog:
         for plan in definition.plans:
             if task_type in plan.types:
                 return plan
+        return None
+
+    def persona_of(self, worker_type: str, master: str) -> PersonaDefinition | None:
+        """Who a worker is: as its type says, else its master; None where neither names a persona
+        that has a file."""
+        kind, definition = self.types.get(worker_type), self.masters.get(master)
+        for named in (kind.persona if kind else None, definition.persona if definition else None):
+            if named is not None:
+                return self.personas.get(named)
         return None
 
     def command_of(self, step: Step) -> list[str] | str | None:

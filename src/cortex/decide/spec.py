@@ -45,6 +45,9 @@ def worker_spec(task: Task, worker: Worker, catalog: Catalog) -> dict[str, Any]:
         "runtime": worker.runtime,
         "format": SPEC,
     }
+    persona = catalog.persona_of(worker.worker_type, worker.master)
+    if persona is not None:
+        spec["persona"] = {"name": persona.name, "text": persona.text}
     command = catalog.command_of(step) if worker.runtime == "command" else step.command
     if command is not None:
         spec["command"] = command

@@ -1,4 +1,4 @@
-"""Masters and worker types as they lie in a home's agents/ folder.
+"""Masters, worker types and personas as they lie in a home's agents/ folder.
 
 A file that cannot be used is reported with line and field, and the last good version of it stays in
 force. Nothing is decided here; the result is a `decide.catalog.Catalog`.
@@ -16,11 +16,14 @@ from typing import Any
 from cortex.decide.catalog import Catalog, RuntimeInfo
 from cortex.model.definitions import read_master, read_worker_type
 from cortex.model.errors import DefinitionError
+from cortex.model.front_matter import line_of
 from cortex.model.paths import HomePaths
+from cortex.model.personas import read_persona
 
 __all__ = ["Library"]
 
 Version = tuple[int, int, int]
+_CHARACTERS = 1_000_000
 
 
 @dataclass(slots=True)
@@ -29,33 +32,40 @@ class Library:
 
     paths: HomePaths
     runtimes: dict[str, RuntimeInfo]
-    problems: dict[Path, str] = field(default_factory=dict)
+    changed: list[Path] = field(default_factory=list)
     _known: dict[Path, tuple[Version, Any]] = field(default_factory=dict)
-    _doubles: list[Path] = field(default_factory=list)
+    _unusable: dict[Path, str] = field(default_factory=dict)
+    _between: dict[Path, str] = field(default_factory=dict)
+
+    @property
+    def problems(self) -> dict[Path, str]:
+        """A sentence per file that cannot be used, or not as it is meant, at the last look."""
+        return {**self._between, **self._unusable}
 
     def refresh(self) -> Catalog | None:
         """The catalog, or None when no file changed since the last call.
 
-        `problems` holds a sentence per file that cannot be used.
+        `changed` are then the files that are new, different or gone.
         """
         found: dict[Path, tuple[Version, Any]] = {}
-        changed = False
+        self.changed = []
         for folder, read in (
             (self.paths.masters, read_master),
             (self.paths.prompts, read_worker_type),
+            (self.paths.personas, read_persona),
         ):
             for path in sorted(folder.glob("*.md")):
                 entry, is_new = self._read(path, read)
-                changed |= is_new
+                if is_new:
+                    self.changed.append(path)
                 if entry is not None:
                     found[path] = entry
-        self.problems = {path: text for path, text in self.problems.items() if path.exists()}
-        if not changed and found.keys() == self._known.keys():
+        self.changed += sorted(self._known.keys() - found.keys())
+        self._unusable = {path: said for path, said in self._unusable.items() if path.exists()}
+        if not self.changed:
             return None
         self._known = found
-        for path in self._doubles:
-            self.problems.pop(path, None)
-        self._doubles.clear()
+        self._between = {}
         return self._catalog()
 
     def _read(
@@ -69,18 +79,30 @@ class Library:
                 return before, False
             definition = read(_text(path), path)
         except (OSError, UnicodeDecodeError) as error:
-            self.problems[path] = f"{path}: cannot be read: {error}"
+            self._unusable[path] = f"{path}: cannot be read: {error}"
             return before, False
         except DefinitionError as error:
-            self.problems[path] = str(error)
+            self._unusable[path] = str(error)
             return (version, before[1]) if before else (version, None), True
-        self.problems.pop(path, None)
+        self._unusable.pop(path, None)
         return (version, definition), True
 
     def _catalog(self) -> Catalog:
         masters = self._by_name(self.paths.masters)
         types = self._by_name(self.paths.prompts)
-        return Catalog(masters, types, dict(self.runtimes))
+        personas = self._by_name(self.paths.personas)
+        self._look_for_personas(personas)
+        return Catalog(masters, types, dict(self.runtimes), personas)
+
+    def _look_for_personas(self, personas: dict[str, Any]) -> None:
+        """Tells of a persona that is named and has no file; who names it is used without one."""
+        for path, (_, definition) in self._known.items():
+            named = getattr(definition, "persona", None)
+            if named is None or named in personas or path in self._unusable:
+                continue
+            known = ", ".join(sorted(personas)) or "none"
+            said = f"no persona {named!r} in agents/personas/; known: {known}"
+            self._between[path] = f"{path}:{_line(path)}: persona: {said}"
 
     def _by_name(self, folder: Path) -> dict[str, Any]:
         """A folder's definitions; of two with one name that counts whose file is called so."""
@@ -90,12 +112,19 @@ class Library:
             name = self._name(path)
             first = found.setdefault(name, path)
             if first != path:
-                self._doubles.append(path)
-                self.problems[path] = f"{path}: {name} is described by {first} too; rename one"
+                self._between[path] = f"{path}: {name} is described by {first} too; rename one"
         return {name: self._known[path][1] for name, path in found.items()}
 
     def _name(self, path: Path) -> str:
         return str(self._known[path][1].name)
+
+
+def _line(path: Path) -> int:
+    """Where a file names its persona; its first line if it has changed since it was read."""
+    try:
+        return line_of(("persona",), _text(path), path)
+    except (OSError, UnicodeDecodeError, DefinitionError):
+        return 1
 
 
 def _text(path: Path) -> str:
@@ -106,4 +135,7 @@ def _text(path: Path) -> str:
     with open(descriptor, encoding="utf-8") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError("it is no regular file")
-        return file.read()
+        text = file.read(_CHARACTERS + 1)
+    if len(text) > _CHARACTERS:
+        raise OSError(f"it is longer than {_CHARACTERS} characters")
+    return text

@@ -104,7 +104,10 @@ def _route(state: State, task: Task, catalog: Catalog, settings: Settings, now: 
 def _master_for(task: Task, catalog: Catalog, settings: Settings) -> tuple[str | None, str]:
     master = catalog.route(task.type) if task.assigned_to is None else None
     name = master.name if master else task.assigned_to
-    if name is None or name not in catalog.masters:
+    if name is not None and name not in catalog.masters:
+        hint = f"put agents/masters/{name}.md back, or drop the task again"
+        return None, f"its master {name} has no file any more; {hint}"
+    if name is None:
         return None, f"no master takes tasks of type {task.type!r}; add a route in agents/masters/"
     mode = settings.masters.get(master_key(name))
     if mode is not None and not mode.enabled:

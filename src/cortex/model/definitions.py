@@ -24,6 +24,7 @@ from pydantic import (
 
 from cortex.model.front_matter import Misplaced, Place, read_front_matter, validate
 from cortex.model.ids import is_user_id, master_name, short_type, worker_type_name
+from cortex.model.personas import PersonaName
 from cortex.model.requests import Command, Environment, Scope
 from cortex.model.times import parse_duration
 
@@ -267,6 +268,9 @@ class MasterDefinition(_Definition):
     follow_ups: list[FollowUps] = Field(default_factory=list)
     accept_handoffs: bool = True
     approvals: Names = Field(default_factory=list)
+    persona: PersonaName | None = Field(
+        None, description="Who its workers are whose type names none: a file of agents/personas/."
+    )
     model: str | None = None
     prompt: str = ""
 
@@ -340,6 +344,9 @@ class WorkerTypeDefinition(BaseModel):
     )
     heartbeats: bool = False
     heartbeat_interval: Duration = 150.0
+    persona: PersonaName | None = Field(
+        None, description="Who its workers are; else their master says: a file of agents/personas/."
+    )
     prompt: str = ""
     path: str = ""
 

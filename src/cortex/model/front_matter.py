@@ -56,6 +56,8 @@ def read_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
             problem = getattr(error, "problem", None) or "not valid YAML"
             raise DefinitionError(f"{path}:{line}: {problem}") from None
         data = yaml.safe_load("\n".join(readable))
+    except RecursionError:
+        raise DefinitionError(f"{path}:{first}: is nested too deeply") from None
     except ValueError as error:  # a date such as 2025-13-45
         raise DefinitionError(f"{path}:{first}: {error}") from None
     if not isinstance(data, dict):
@@ -90,7 +92,7 @@ def _readable(lines: list[str]) -> list[str] | None:
     for made in (_with_plain_text(lines), _with_long_text(lines)):
         try:
             yaml.safe_load("\n".join(made))
-        except (yaml.YAMLError, ValueError):
+        except (yaml.YAMLError, ValueError, RecursionError):
             continue
         return made
     return None
@@ -151,7 +153,7 @@ def validate(model: type[_Model], data: dict[str, Any], text: str, path: Path) -
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = _most_telling(error.errors(include_url=False))
         place: Place = tuple(first["loc"])
         message = first["msg"].removeprefix("Value error, ")
         cause = first.get("ctx", {}).get("error")
@@ -165,6 +167,17 @@ def validate(model: type[_Model], data: dict[str, Any], text: str, path: Path) -
             message = "is missing"
         said = f"{'.'.join(map(str, place))}: {message}" if place else message
         raise DefinitionError(f"{path}:{line_of(place, text, path)}: {said}") from None
+
+
+def _most_telling(errors: list[Any]) -> Any:
+    """The first of the errors; of a missing field and an unknown one beside it the unknown one,
+    which is perhaps how it was written.
+    """
+    first = errors[0]
+    if first["type"] != "missing":
+        return first
+    beside = [one for one in errors if one["loc"][:-1] == first["loc"][:-1]]
+    return next((one for one in beside if one["type"] == "extra_forbidden"), first)
 
 
 def _model_at(model: type[BaseModel], place: Place) -> type[BaseModel]:
@@ -190,8 +203,9 @@ def line_of(place: Place, text: str, path: Path) -> int:
     first, lines, _ = _split(text, path)
     try:
         node: Any = yaml.compose("\n".join(lines), Loader=yaml.SafeLoader)
-    except yaml.YAMLError:
-        node = yaml.compose("\n".join(_readable(lines) or []), Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError):
+        readable = _readable(lines)
+        node = yaml.compose("\n".join(readable), Loader=yaml.SafeLoader) if readable else None
     line = 0
     for part in place:
         found = _within(node, part)
