@@ -132,7 +132,7 @@ class ToolWorker:
         kind = definition(worker_type)
         if kind is not None:
             shutil.copy(PROMPTS / f"{worker_type}.md", self.root / template)
-        spec = {
+        spec: dict[str, Any] = {
             "worker_id": folder.name,
             "worker_type": worker_type,
             "task_id": "task-010",

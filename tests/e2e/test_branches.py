@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cortex.model.branches import mirror_name
-from live_home import LiveHome
+from live_home import BIN, LiveHome
 from tool_worker import Repository
 
 LIMIT_S = 60.0
@@ -206,3 +206,57 @@ def test_a_mirror_that_cannot_be_made_is_a_problem_that_is_told_and_tried_again(
     (live.root / "mirrors").unlink()
     (row,) = kept(live)
     assert git(live.root / row["mirror"], "rev-parse", row["name"]) == row["head"]
+
+
+def cortex(live: LiveHome, *arguments: str, status: int = 0) -> str:
+    done = subprocess.run(
+        [BIN / "cortex", *arguments, "--home", live.root], capture_output=True, text=True
+    )
+    assert done.returncode == status, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_a_person_lists_branches_and_takes_one_into_the_repository_but_never_by_force(
+    live: LiveHome, shop: Repository, tmp_path: Path
+) -> None:
+    live.drop(work(shop.root))
+    (row,) = kept(live)
+    listed = cortex(live, "get", "branches")
+    assert "cortex/work/main" in listed
+    assert row["mirror"] in listed
+    (told,) = json.loads(cortex(live, "get", "branches", "-o", "json"))
+    assert (told["task_id"], told["head"], told["place"]) == ("work", row["head"], row["mirror"])
+    assert "(1 commit)" in cortex(live, "fetch", "work")
+    assert shop.git("rev-parse", "cortex/work/main") == row["head"]
+    cortex(live, "fetch", "work")
+    shop.git("branch", "--force", "cortex/work/main", "main")
+    cortex(live, "fetch", "work")
+    shop.commit({"other.txt": "1\n"})
+    shop.git("branch", "--force", "cortex/work/main", "main")
+    assert "rejected" in cortex(live, "fetch", "cortex/work/main", status=1)
+    other = Repository(tmp_path / "other")
+    cortex(live, "fetch", "work", "--into", str(other.root))
+    assert other.git("rev-parse", "cortex/work/main") == row["head"]
+
+
+def test_what_cannot_be_taken_is_told_with_what_to_do(live: LiveHome, shop: Repository) -> None:
+    assert "no task or branch" in cortex(live, "fetch", "nothing", status=1)
+    live.drop({"id": "plain", "command": "true"})
+    live.until_ended("plain")
+    assert "no step of it has handed over" in cortex(live, "fetch", "plain", status=1)
+    live.drop(work(f"file://{shop.root}"))
+    (row,) = kept(live)
+    assert "--into" in cortex(live, "fetch", "work", status=1)
+    cortex(live, "fetch", "work", "--into", str(shop.root))
+    assert shop.git("rev-parse", "cortex/work/main") == row["head"]
+
+
+def test_branches_of_archived_work_are_listed_and_taken(make_home: Any, shop: Repository) -> None:
+    live = make_home(settings="[retention]\narchive_over = 0\narchive_after = '1s'\n")
+    live.start()
+    live.drop(work(shop.root))
+    live.until(lambda: live.events("branches_kept"), "it is kept", LIMIT_S)
+    live.until(lambda: live.events("archived"), "it is archived", LIMIT_S)
+    assert "cortex/work/main" in cortex(live, "get", "branches", "--all")
+    cortex(live, "fetch", "cortex/work/main")
+    assert shop.git("show", "cortex/work/main:new.txt") == "new"

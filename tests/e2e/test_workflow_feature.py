@@ -30,7 +30,7 @@ def test_a_feature_of_four_pieces_with_a_conflict_ends_as_a_tested_patch_series(
     (patch,) = proposals(live, row)
     git(shop, "am", "--quiet", str(patch))
     assert git(shop, "diff", "taken", "cortex/feature/join") == "", "the merge is in it"
-    assert "worker-test-001: Tests: 3 passed" in (patch.parent / "body.md").read_text()
+    assert "verify: Tests: 3 passed" in (patch.parent / "body.md").read_text()
 
 
 def test_pieces_that_do_not_meet_become_a_series_of_their_own_commits(

@@ -55,7 +55,7 @@ def get(
         typer.Argument(
             metavar="KIND",
             help="tasks (t), workers (w), budget (b), handoffs (h), escalations (e), approvals, "
-            "masters (m), types, schedules, rejected (r); or an id.",
+            "branches, masters (m), types, schedules, rejected (r); or an id.",
             autocompletion=_complete,
         ),
     ],
@@ -164,7 +164,8 @@ class _Selection:
             present = {row.get(self.kind.key) for row in rows}
             rows += [
                 row
-                for row in home.archived(self.kind.archive)
+                for archived in home.archived(self.kind.archive)
+                for row in self.kind.unfold(archived)
                 if row.get(self.kind.key) not in present
             ]
         if self.ids:
@@ -180,7 +181,8 @@ class _Selection:
             if ident not in by_id and self.kind.archive:
                 found = home.lookup(ident)
                 if found is not None and found.kind == self.kind.archive:
-                    by_id[ident] = found.row
+                    held = self.kind.unfold(found.row)
+                    by_id.update({row[self.kind.key]: row for row in held})
             if ident not in by_id and f"{ident}-{self.kind.name[:-1]}" in by_id:
                 by_id[ident] = by_id[f"{ident}-{self.kind.name[:-1]}"]
             if ident not in by_id:

@@ -52,6 +52,7 @@ COMMANDS = {
     "approve": Command("Act", "verbs", "approve", "Say yes to what waits for it."),
     "deny": Command("Act", "verbs", "deny", "Say no; the task is cancelled."),
     "handoff": Command("Act", "verbs", "handoff", "Accept or reject a handoff."),
+    "fetch": Command("Act", "fetch", "fetch", "Take branches of finished work."),
     "edit": Command("Act", "edit", "edit", "Change one thing in your editor."),
     "budget": Command("Act", "budget", "budget", "Show the token budget, or change its total."),
     "validate": Command("Check", "validate", "validate", "Check files before they are used."),
