@@ -86,8 +86,19 @@ def test_a_group_is_one_repository_and_family_or_one_package() -> None:
         ("/a", None, "command-injection", 2),
         ("/b", None, "command-injection", 1),
     ]
-    assert groups[0].title == "Upgrade jinja2 to 2.11.3: 2 advisories"
+    assert groups[0].title == "Upgrade jinja2 to 2.11.3 in a: 2 advisories"
+    assert groups[1].title.endswith(": 2 places in 2 files of a")
+    assert groups[2].title.endswith(": 1 place in x.py of b")
     assert groups[0].severity == "critical"
+
+
+def test_titles_tell_repositories_of_one_name_apart_and_stay_short() -> None:
+    places = ["/srv/one/app.git", "/srv/two/app", f"/srv/{'long' * 20}", "https://x.example/y/lib/"]
+    findings = merge(finding(repository=place, file="x.py", line=1) for place in places)
+    titles = [found.title.rpartition(" of ")[2] for found in group(findings, 10)]
+    nowhere = group(merge([finding(repository="", file="x.py", line=1)]), 10)
+    assert nowhere[0].title.endswith(": 1 place in x.py")
+    assert sorted(titles) == ["lib", f"{'long' * 9}lon…", "one/app", "two/app"]
 
 
 def test_past_the_limit_the_rest_is_one_group_and_low_findings_can_be_left_out() -> None:

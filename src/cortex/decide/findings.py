@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +25,7 @@ from cortex.model.findings import (
     rank_key,
     severity_counts,
 )
+from cortex.model.words import counted
 
 __all__ = [
     "Finding",
@@ -37,6 +38,7 @@ __all__ = [
     "severity_counts",
 ]
 
+_NAME_LENGTH = 40
 _RUFF_RULE = re.compile(r"[A-Z]{1,4}\d{3,4}\Z")
 
 
@@ -92,7 +94,8 @@ def group(findings: Iterable[Finding], limit: int, *, at_least: str = "info") ->
         if finding["severity"] in wanted:
             buckets[_bucket(finding)].append(finding)
     ordered = sorted(buckets.items(), key=lambda item: (rank_key(item[1][0]), item[0]))
-    groups = [_group(bucket, members) for bucket, members in ordered[:limit]]
+    names = _short_names({repository for repository, _, _ in buckets})
+    groups = [_group(bucket, members, names) for bucket, members in ordered[:limit]]
     rest = [finding for _, members in ordered[limit:] for finding in members]
     if rest:
         groups.append(_rest(rank(rest), len(ordered) - limit))
@@ -106,18 +109,37 @@ def _bucket(finding: Finding) -> tuple[str, str, str]:
     return (finding["repository"], str(finding["cwe"] if by_rule_only else finding["family"]), "")
 
 
-def _group(bucket: tuple[str, str, str], members: list[Finding]) -> Group:
+def _short_names(repositories: Iterable[str]) -> dict[str, str]:
+    """The last part of each path or URL; those that share it have the part before it too."""
+    parts = {name: name.rstrip("/").removesuffix(".git").split("/") for name in repositories}
+    last = Counter(each[-1] for each in parts.values())
+    return {name: _cut("/".join(each[-1 - (last[each[-1]] > 1) :])) for name, each in parts.items()}
+
+
+def _where(word: str, name: str) -> str:
+    """` in shop`; empty for findings of no repository."""
+    return f" {word} {name}" if name else ""
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
+
+
+def _group(bucket: tuple[str, str, str], members: list[Finding], names: Mapping[str, str]) -> Group:
     repository, family, package = bucket
     first = members[0]
     files = _files(members)
     if package:
         fixed = _highest_fix(members)
         advice = f" to {fixed}" if fixed else ""
-        title = f"Upgrade {package}{advice}: {_count(len(members), 'advisory', 'advisories')}"
+        told = counted(len(members), "advisory", "advisories")
+        title = f"Upgrade {package}{advice}{_where('in', names[repository])}: {told}"
     else:
         where = files[0] if len(files) == 1 else f"{len(files)} files"
-        places = _count(len(members), "place", "places")
-        title = f"{first['title'].rstrip('.')}: {places} in {where}"
+        places = counted(len(members), "place")
+        title = (
+            f"{first['title'].rstrip('.')}: {places} in {where}{_where('of', names[repository])}"
+        )
     cwes = {finding["cwe"] for finding in members}
     return Group(
         key=_key(repository, family, package),
@@ -154,10 +176,10 @@ def _remedy(package: str, members: list[Finding]) -> dict[str, Any]:
 
 def _rest(members: list[Finding], kinds: int) -> Group:
     repositories = tuple(sorted({finding["repository"] for finding in members}))
-    findings = _count(len(members), "finding", "findings")
+    findings = counted(len(members), "finding")
     return Group(
         key=_key("\n".join(repositories), "other", ""),
-        title=f"{findings} of {_count(kinds, 'other kind', 'other kinds')}",
+        title=f"{findings} of {counted(kinds, 'other kind')}",
         severity=members[0]["severity"],
         count=len(members),
         repository=repositories[0] if len(repositories) == 1 else None,
@@ -188,7 +210,3 @@ def _highest_fix(members: list[Finding]) -> str:
 def _release(version: str) -> tuple[int, ...]:
     release = version.split("-", maxsplit=1)[0]
     return tuple(int(part) for part in release.split(".") if part.isdigit())
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
