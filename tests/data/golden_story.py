@@ -31,6 +31,7 @@ def story(tell: Any) -> None:
     _edits(tell)
     _schedules(tell)
     _money(tell)
+    _lacking(tell)
     _scan(tell)
     _age(tell)
     _end(tell)
@@ -147,6 +148,21 @@ def _money(tell: Any) -> None:
     tell.drop(kind="budget", total_budget=260_000, reason="release week")
     tell.settle()
     _away(tell, _DAY_S)
+    tell.settle()
+
+
+def _lacking(tell: Any) -> None:
+    says = json.dumps({"outcome": "not_run", "missing": ["a shell"], "permanent": True})
+    tell.drop(id="lacking", command=["x", 'end="failed"', f"says={says}"])
+    tell.sleep(3.0)
+    tell.drop(kind="retry", task_id="lacking")
+    tell.sleep(3.0)
+    tell.drop(kind="cancel", task_id="lacking")
+    tell.drop(kind="pause")
+    tell.drop(id="without", type="scan", scope={"repository": "/srv/git/one-a"})
+    tell.take_away("tools")
+    tell.take_away()
+    tell.drop(kind="resume")
     tell.settle()
 
 

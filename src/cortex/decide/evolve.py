@@ -273,11 +273,19 @@ def _worker_preempted(state: State, event: Event, _at: str) -> None:
 
 
 def _worker_blocked(state: State, event: Event, _at: str) -> None:
-    """No decision writes it yet: a missing runtime blocks the task before it has a worker. The
-    format of worker-pool.json promises the status, so a daemon that meets it can read it."""
+    """Its runtime has gone since it was asked for."""
     worker = state.workers[event["worker_id"]]
     worker.reason = event["reason"]
     _worker_status(state, worker, "blocked")
+
+
+def _worker_unblocked(state: State, event: Event, _at: str) -> None:
+    """It waits for its turn again, on the runtime that there is now."""
+    worker = state.workers[event["worker_id"]]
+    worker.reason = None
+    for name in ("runtime", "lane", "uses_tokens", "heartbeats", "overhead_tokens"):
+        setattr(worker, name, event[name])
+    _worker_status(state, worker, "requested")
 
 
 def _worker_approved(state: State, event: Event, _at: str) -> None:
@@ -426,6 +434,7 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "worker_queued": _worker_queued,
     "worker_preempted": _worker_preempted,
     "worker_blocked": _worker_blocked,
+    "worker_unblocked": _worker_unblocked,
     "worker_approved": _worker_approved,
     "worker_spawning": _worker_spawning,
     "worker_running": _worker_running,

@@ -117,6 +117,7 @@ WORKER_MOVES: Moves = {
         "approved": "admission has a slot and its tokens",
         "queued": "admission is short of tokens for it",
         "rejected": "admission is short of tokens, and it has low priority, or is to plan",
+        "blocked": "its master sees that its runtime is no longer there",
         "cancelled": "a person cancels its task, or changes it",
     },
     "queued": {

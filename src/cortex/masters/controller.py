@@ -59,6 +59,8 @@ class MastersController:
         for task in self._context.state.tasks.values():
             if task.status in ("blocked", "pending") or task.waiting_for is not None:
                 self._keys.add(("task", task.id))
+        for ident in self._context.state.waiting:
+            self._keys.add(("task", self._context.state.workers[ident].task_id))
         self._may_admit = True
 
     def changed(self, touched: Iterable[tuple[str, str]]) -> None:
@@ -153,6 +155,9 @@ class MastersController:
     def _apply(self, decision: Decision, key: tuple[str, str]) -> None:
         if decision.entry is not None:
             self._context.engine.apply(decision.entry)
+            for event in decision.entry.events:
+                if "worker_id" in event:
+                    self._index(event["worker_id"])
         if decision.again_in_s is not None:
             clock = self._context.engine.clock.monotonic()
             self._keys.add_at(key, clock + decision.again_in_s)

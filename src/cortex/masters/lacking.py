@@ -1,20 +1,53 @@
-"""Steps that could not run: tried again once they are another attempt, else their task is blocked.
+"""What a task under way lacks: parts that a worker could not run without, or its workers' runtime.
 
-As `masters.reconcile`, which calls this for tasks under way: level-triggered and without memory.
+Steps that lacked parts are tried again once they are another attempt, else their task is blocked.
+Workers that wait for their turn are blocked while their runtime is gone. As `masters.reconcile`,
+which calls this: level-triggered and without memory.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from cortex.decide.catalog import Catalog
+from cortex.decide.catalog import Catalog, Missing
 from cortex.decide.entry import Entry
 from cortex.decide.not_run import given_up_events, lacks, provided
-from cortex.model.state import Task
+from cortex.model.state import State, Task, Worker
 
-__all__ = ["stuck", "tried_again"]
+__all__ = ["means_changed", "stuck", "tried_again"]
 
 Event = dict[str, Any]
+
+
+def means_changed(state: State, task: Task, catalog: Catalog) -> Entry | None:
+    """The line that blocks waiting workers whose type or runtime has gone, and lets them wait for
+    their turn again once it is back; None: nothing of that kind happened."""
+    waiting = [state.workers[ident] for ident in task.workers if ident in state.waiting]
+    changes = [_change(task, worker, catalog) for worker in waiting]
+    events = [event for event in changes if event is not None]
+    if not events:
+        return None
+    what = str(events[0].get("reason") or "what its workers need is there again")
+    return Entry(task.assigned_to or "", what[:300], events)
+
+
+def _change(task: Task, worker: Worker, catalog: Catalog) -> Event | None:
+    found = catalog.runtime_for(task.step(worker.step))
+    if isinstance(found, Missing):
+        if worker.status == "blocked" and worker.reason == found.reason:
+            return None
+        return {"event": "worker_blocked", "worker_id": worker.id, "reason": found.reason}
+    if worker.status != "blocked":
+        return None
+    return {
+        "event": "worker_unblocked",
+        "worker_id": worker.id,
+        "runtime": found.name,
+        "lane": found.lane,
+        "uses_tokens": found.uses_tokens,
+        "heartbeats": found.heartbeats or catalog.types[worker.worker_type].heartbeats,
+        "overhead_tokens": found.overhead_tokens,
+    }
 
 
 def tried_again(task: Task, catalog: Catalog) -> Entry | None:

@@ -84,12 +84,17 @@ class KeptLibrary(Library):
     """The definitions that come with Cortex, read once for all lives of all runs.
 
     Worker types of `_ABLE` run a program: a model is asked for plans, and one worker can do all.
+    `found` are other definitions, which the next refresh finds as if files had been changed.
     """
 
     _catalog_kept: Catalog | None = None
+    found: Catalog | None = None
 
     def refresh(self) -> Catalog | None:
-        """These definitions once, then None: they never change."""
+        """These definitions once, then None: they never change by themselves."""
+        if self._known and self.found is not None:
+            changed, self.found = self.found, None
+            return changed
         if self._known:
             return None
         self._known[Path()] = ((0, 0, 0), None)

@@ -36,7 +36,8 @@ _DECIDED = frozenset(
         *("escalation_ended", "approval_asked", "alert_raised", "reserve_opened", "budget_reset"),
         *("budget_changed", "budget_configured", "tokens_reserved", "tokens_returned"),
         *("tokens_settled", "tokens_reallocated", "worker_requested", "worker_queued"),
-        *("worker_blocked", "worker_approved", "worker_spawning", "worker_running"),
+        *("worker_blocked", "worker_unblocked", "worker_approved"),
+        *("worker_spawning", "worker_running"),
         *("worker_ending", "worker_collecting", "worker_ended", "worker_cleaned"),
         "workers_at_once_set",
         "branches_kept",
@@ -249,6 +250,8 @@ class _Reader:
 
     def _by_event(self, line: Line, at_s: float) -> None:
         kinds = {"task_reopened": "retry", "budget_changed": "total"}
+        if line.by == "person":
+            kinds["task_unblocked"] = "retry"
         for name, kind in {**kinds, "budget_configured": "configured"}.items():
             chosen = tuple(event for event in line.events if event["event"] == name)
             if chosen:

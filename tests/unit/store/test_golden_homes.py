@@ -28,8 +28,6 @@ from cortex.store.journal_scan import read_lines
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 VERSIONS = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
-#: Read, for worker-pool.json promises the status, and written by nothing.
-NEVER_WRITTEN = {"worker_blocked"}
 
 
 def as_published(paths: HomePaths) -> None:
@@ -129,7 +127,7 @@ def test_every_event_stands_in_some_golden_journal() -> None:
         for line in read_lines(RealDisk(), GOLDEN / version / "home/coordination/journal")
         for event in line.events
     }
-    missing = EVENTS.keys() - seen - NEVER_WRITTEN
+    missing = EVENTS.keys() - seen
     assert not missing, (
         f"no golden journal has {', '.join(sorted(missing))}: let it happen in "
         "tests/data/golden_story.py and run scripts/golden"

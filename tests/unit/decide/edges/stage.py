@@ -233,8 +233,10 @@ class Home:
         content = json.loads(self.disk.content(self.paths.coordination / name) or b"")
         change(content)
         self.disk.put(self.paths.coordination / name, json.dumps(content, indent=2).encode())
+        known = len(self._checks.edited)
         self.daemon.edited()
-        self.pass_time(2.0)
+        self.settle()
+        self.wait(lambda: len(self._checks.edited) > known, 60.0)
 
     def configure(self, catalog: Catalog) -> None:
         """Somebody changes the files of masters and worker types."""

@@ -113,6 +113,32 @@ def critical_work_is_short_of_the_tokens_of_what_has_not_begun(stage: Stage) -> 
     assert troupe.state.workers[lower.workers[0]].status == "queued"
 
 
+@edge("worker", "requested", "blocked")
+@edge("worker", "blocked", "requested")
+def its_runtime_goes_and_comes_back(stage: Stage) -> None:
+    home = stage.home()
+    home.drop(kind="pause")
+    task = home.dropped(type="scan", scope={"repository": "/srv/a"})
+    home.configure(shipped("tools"))
+    assert home.worker(task).status == "blocked"
+    assert "'tools' is not configured here" in (home.worker(task).reason or "")
+    home.drop(kind="resume")
+    assert home.worker(task).status == "blocked"
+    home.configure(shipped())
+    home.wait(lambda: task.status == "completed")
+    assert len(task.workers) == 1
+
+
+@edge("worker", "queued", "blocked")
+@edge("worker", "blocked", "cancelled")
+def the_runtime_of_a_queued_worker_goes_and_its_task_is_cancelled(stage: Stage) -> None:
+    home = stage.home(budget=SHORT)
+    task = dear(home)
+    home.configure(shipped("command"))
+    assert home.worker(task).status == "blocked"
+    home.drop(kind="cancel", task_id=task.id)
+
+
 # --- starting
 
 
