@@ -28,13 +28,14 @@ def has_http_backend() -> bool:
 
 class GitServer:
     """Serves the bare repositories below `root`. `token` is the password that it wants, if any;
-    `status` is answered instead of all else while it is set.
+    `status` is answered instead of all else while it is set, `refuses_pushes` lets it take none.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.token: str | None = None
         self.status: int | None = None
+        self.refuses_pushes = False
         self.fetches = 0
         self.pushes = 0
         self.passwords: set[str] = set()
@@ -79,6 +80,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(self.owner.status)
         elif self.owner.token is not None and password != self.owner.token:
             self._refuse(401)
+        elif self.owner.refuses_pushes and "receive-pack" in self.path:
+            self._refuse(403)
         else:
             self._answer(body)
 

@@ -1,8 +1,8 @@
-"""Removes logs and refused drops after `retention_days`, a few at a time, in an effect thread.
+"""Removes logs, unused mirrors and refused drops after `retention_days`, a few at a time.
 
-Nothing goes that belongs to a task or worker which the state still has. Journal and archive stay
-for ever: they are the audit trail, and what keeps ids and keys unique. A clock that jumped is not
-believed at once, because what a wrong date removes is gone.
+All of it happens in an effect thread. Nothing goes that belongs to a task or worker which the state
+still has. Journal and archive stay for ever: they are the audit trail, and what keeps ids and keys
+unique. A clock that jumped is not believed at once, because what a wrong date removes is gone.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from cortex.runtime.executor import Executor
 from cortex.store.retention import (
     clear_attempts,
     remove_days,
+    remove_mirrors,
     remove_rejected,
     stale_attempts,
 )
@@ -45,10 +46,11 @@ class _Sweep:
     workers: int = 0
     tasks: int = 0
     rejected: int = 0
+    mirrors: int = 0
 
     @property
     def total(self) -> int:
-        return self.workers + self.tasks + self.rejected
+        return self.workers + self.tasks + self.rejected + self.mirrors
 
 
 class Sweeping:
@@ -116,7 +118,8 @@ class Sweeping:
         workers = remove_days(paths.worker_logs, until, kept[0], ENTRIES_AT_ONCE)
         tasks = remove_days(paths.task_logs, until, kept[1], ENTRIES_AT_ONCE)
         rejected = remove_rejected(self._disk, paths.rejected, before_ns, ENTRIES_AT_ONCE)
-        return workers, tasks, rejected, stale_attempts(paths.attempts, paths.worker_specs)
+        mirrors = remove_mirrors(paths.mirrors, before_ns, ENTRIES_AT_ONCE)
+        return workers, tasks, rejected, mirrors, stale_attempts(paths.attempts, paths.worker_specs)
 
     def _removed(self, outcome: Any) -> None:
         self._under_way = False
@@ -125,13 +128,14 @@ class Sweeping:
         if not context.kept_up("old logs could not be removed", outcome):
             self._next_s, self._sweep = clock + LOOK_EVERY_S, None
             return
-        workers, tasks, rejected, attempts = outcome
+        workers, tasks, rejected, mirrors, attempts = outcome
         if sweep is None:
             return
         sweep.workers += workers.count
         sweep.tasks += tasks.count
         sweep.rejected += rejected.count
-        if workers.more or tasks.more or rejected.more:
+        sweep.mirrors += mirrors.count
+        if workers.more or tasks.more or rejected.more or mirrors.more:
             return  # the next turn goes on
         self._next_s, self._sweep = clock + LOOK_EVERY_S, None
         self._clear_attempts(attempts)
@@ -159,6 +163,7 @@ class Sweeping:
             "workers": sweep.workers,
             "tasks": sweep.tasks,
             "rejected": sweep.rejected,
+            **({"mirrors": sweep.mirrors} if sweep.mirrors else {}),
         }
         self._context.engine.apply(Entry("daemon", why, [event]))
         self._context.log.info(why, before=sweep.until, removed=sweep.total)

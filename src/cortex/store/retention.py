@@ -1,4 +1,4 @@
-"""Removes what is older than `retention_days`: dated folders of logs, and refused drops.
+"""Removes what is older than `retention_days`: dated logs, refused drops, unused mirrors.
 
 Works below folders that are given, entry by entry, and follows no link: a link in the place of an
 entry goes itself, a link in the place of a day is left alone. What must stay is named by the
@@ -8,6 +8,7 @@ caller; what is due when is not decided here.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -17,7 +18,14 @@ from pathlib import Path
 
 from cortex.model.seams import Disk
 
-__all__ = ["Removed", "clear_attempts", "remove_days", "remove_rejected", "stale_attempts"]
+__all__ = [
+    "Removed",
+    "clear_attempts",
+    "remove_days",
+    "remove_mirrors",
+    "remove_rejected",
+    "stale_attempts",
+]
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _REASON = ".error.json"
@@ -110,6 +118,52 @@ def remove_rejected(disk: Disk, folder: Path, before_ns: int, limit: int) -> Rem
             continue
         count += 1
     return Removed(count, False)
+
+
+def remove_mirrors(folder: Path, before_ns: int, limit: int) -> Removed:
+    """Removes mirrors that nobody has used since an instant, and ones that were put aside damaged.
+
+    One that somebody uses or writes to is passed over: workers and the program that keeps branches
+    hold locks (flock) on `NAME.use` and `NAME.lock` beside `NAME.git`.
+    """
+    count = 0
+    for name in sorted({path.stem for path in folder.glob("*.lock")}):
+        files = folder / f"{name}.lock", folder / f"{name}.use"
+        if any(_mtime_ns(path) >= before_ns for path in files):
+            continue
+        if count == limit:
+            return Removed(count, True)
+        with contextlib.ExitStack() as held:
+            if all(held.enter_context(_locked(path)) for path in files):
+                shutil.rmtree(folder / f"{name}.git", ignore_errors=True)
+                for path in files:
+                    path.unlink(missing_ok=True)
+                count += 1
+    for path in (*folder.glob(".*.damaged"), *folder.glob(".*.new")):
+        if _mtime_ns(path) < before_ns:
+            shutil.rmtree(path, ignore_errors=True)
+    return Removed(count, False)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Whether nobody else has this lock, for as long as it is held here."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(handle)
+
+
+def _mtime_ns(path: Path) -> int:
+    """0 for a file that is not there."""
+    try:
+        return path.lstat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def stale_attempts(*folders: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from cortex.home.journal import lines_of
 from cortex.model.paths import HomePaths
 from cortex.model.settings import Settings
 from cortex.store.disk import RealDisk
-from cortex.store.retention import remove_days, remove_rejected
+from cortex.store.retention import remove_days, remove_mirrors, remove_rejected
 from cortex.testing import FakeClock, FakeExecutor, FakeMachine
 from tests.unit.inline_effects import InlineEffects
 
@@ -41,6 +42,26 @@ def test_entries_go_by_the_day_they_lie_in_up_to_the_limit(tmp_path: Path) -> No
     kept = ["2025-10-01/b", "2025-10-03/d", "notes/x"]
     assert {str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("*.md")} == set(kept)
     assert not (tmp_path / "2025-10-02").exists()
+
+
+def test_mirrors_go_that_nobody_used_for_long_and_none_that_somebody_uses(tmp_path: Path) -> None:
+    for name in ("old-1", "used-2", "young-3", "written-4"):
+        make(tmp_path, f"{name}.git")
+        for suffix in ("lock", "use"):
+            (tmp_path / f"{name}.{suffix}").touch()
+            if name != "young-3":
+                os.utime(tmp_path / f"{name}.{suffix}", (1000, 1000))
+    make(tmp_path, ".old-1.git.damaged", ".used-2.git.new")
+    os.utime(tmp_path / ".old-1.git.damaged", (1000, 1000))
+    with (tmp_path / "used-2.use").open() as used, (tmp_path / "written-4.lock").open() as written:
+        fcntl.flock(used, fcntl.LOCK_SH)
+        fcntl.flock(written, fcntl.LOCK_EX)
+        gone = remove_mirrors(tmp_path, 2_000 * 10**9, 10)
+    assert (gone.count, gone.more) == (1, False)
+    left = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
+    assert left == [".used-2.git.new", "used-2.git", "written-4.git", "young-3.git"]
+    assert not list(tmp_path.glob("old-1.*"))
+    assert remove_mirrors(tmp_path, 2_000 * 10**9, 1).more
 
 
 def test_links_are_not_followed_wherever_they_stand(tmp_path: Path) -> None:

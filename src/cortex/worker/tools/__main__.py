@@ -36,22 +36,10 @@ def main() -> int:
     except ContractError as problem:
         sys.stderr.write(f"cortex.worker.tools: {problem}\n")
         return 2
-    from cortex.worker.tools.clone import CloneError, clear_away
-    from cortex.worker.tools.git import GitError
-    from cortex.worker.tools.outcomes import ConflictError, NotRunError, write_not_done
-    from cortex.worker.tools.source_files import RepositoryError
+    from cortex.worker.tools.clone import clear_away
+    from cortex.worker.tools.endings import to_its_end
 
-    try:
-        _program(worker)(worker)
-    except (NotRunError, ConflictError) as ending:
-        sys.stderr.write(f"cortex.worker.tools: {ending}\n")
-        write_not_done(worker, ending)
-    except CloneError as problem:
-        _fail(worker, str(problem), permanent=problem.permanent)
-    except (RepositoryError, ValueError) as problem:
-        _fail(worker, str(problem), permanent=True)
-    except (OSError, GitError) as problem:
-        _fail(worker, f"the {worker.worker_type} could not go on: {problem}", permanent=False)
+    to_its_end(worker, "cortex.worker.tools", lambda: _program(worker)(worker))
     clear_away(worker)
     return 0
 
@@ -69,11 +57,6 @@ def _program(worker: Worker) -> Callable[[Worker], None]:
         import_module(f"cortex.worker.tools.{module}"), function
     )
     return program
-
-
-def _fail(worker: Worker, error: str, *, permanent: bool) -> None:
-    sys.stderr.write(f"cortex.worker.tools: {error}\n")
-    worker.write_results("failed", error, error=error, permanent=permanent)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,8 @@ from typing import Any
 
 from cortex.worker.contract import ContractError, Worker, read_worker, write_json
 from cortex.worker.tools.branches import branch_name, export_branch, incoming, merge_incoming
-from cortex.worker.tools.clone import Clone, CloneError, clear_away, clone_repository
-from cortex.worker.tools.git import GitError
-from cortex.worker.tools.outcomes import ConflictError, NotRunError, write_not_done
+from cortex.worker.tools.clone import Clone, clear_away, clone_repository
+from cortex.worker.tools.endings import to_its_end
 
 __all__ = ["main"]
 
@@ -33,23 +32,20 @@ def main() -> int:
     except ContractError as problem:
         sys.stderr.write(f"cortex.worker.tools.workspace: {problem}\n")
         return 2
-    try:
-        clone = clone_repository(worker)
-        merge_incoming(clone, incoming(worker, clone))
-        start = clone.head()
-        status = _run(sys.argv[1:], clone)
-        if status == 0:
-            _hand_over(worker, clone, start)
-            clear_away(worker)
-        return status
-    except (NotRunError, ConflictError) as ending:
-        sys.stderr.write(f"cortex.worker.tools.workspace: {ending}\n")
-        write_not_done(worker, ending)
-    except CloneError as problem:
-        _fail(worker, str(problem), permanent=problem.permanent)
-    except (OSError, ValueError, GitError) as problem:
-        _fail(worker, f"the clone could not be made or kept: {problem}", permanent=False)
-    return 0
+    status = to_its_end(worker, "cortex.worker.tools.workspace", lambda: _in_a_clone(worker))
+    return status or 0
+
+
+def _in_a_clone(worker: Worker) -> int:
+    """The command's status; the clone of one that failed stays, to look at it."""
+    clone = clone_repository(worker)
+    merge_incoming(clone, incoming(worker, clone))
+    start = clone.head()
+    status = _run(sys.argv[1:], clone)
+    if status == 0:
+        _hand_over(worker, clone, start)
+        clear_away(worker)
+    return status
 
 
 def _run(argv: list[str], clone: Clone) -> int:
@@ -106,11 +102,6 @@ def _own_results(worker: Worker) -> Mapping[str, Any]:
 
 def _texts(value: Any) -> list[str]:
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
-
-
-def _fail(worker: Worker, error: str, *, permanent: bool) -> None:
-    sys.stderr.write(f"cortex.worker.tools.workspace: {error}\n")
-    worker.write_results("failed", error, error=error, permanent=permanent)
 
 
 if __name__ == "__main__":
