@@ -3,41 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cortex.cli.definition_checks import between_definitions, check_definition
 from cortex.cli.field_lines import line_of_field
-from cortex.model.errors import DefinitionError, RequestError, SettingsError
+from cortex.cli.problem import Problem
+from cortex.model.errors import RequestError, SettingsError
 from cortex.model.paths import DOCUMENT_NAMES, HomePaths
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from cortex.model.definitions import MasterDefinition, WorkerTypeDefinition
 
 __all__ = ["Problem", "check_file", "check_home"]
 
 _MOST = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong: where, what, and what to do."""
-
-    file: str
-    message: str
-    line: int | None = None
-    field: str | None = None
-    hint: str | None = None
-    #: It can be used as it is, but is perhaps not meant so.
-    is_warning: bool = False
-
-    def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        field = f" {self.field}:" if self.field else ""
-        return f"{place}:{field} {self.message}" + (f"; {self.hint}" if self.hint else "")
 
 
 def check_file(path: Path) -> list[Problem]:
@@ -49,7 +30,7 @@ def check_file(path: Path) -> list[Problem]:
     if path.suffix == ".toml":
         return _settings(path)
     if path.suffix == ".md":
-        return _definition(path, data)
+        return check_definition(path, data)
     model = _document_model(path.name)
     if model is not None:
         return _document(path, data, model)
@@ -58,7 +39,9 @@ def check_file(path: Path) -> list[Problem]:
 
 def check_home(paths: HomePaths) -> tuple[list[Problem], int]:
     """The problems of a whole home, and how many files were looked at."""
-    files = [paths.settings, *paths.masters.glob("*.md"), *paths.prompts.glob("*.md")]
+    files = [paths.settings]
+    for folder in (paths.masters, paths.prompts, paths.personas):
+        files += sorted(folder.glob("*.md"))
     files += [path for path in paths.documents if path.exists()]
     files += sorted(paths.worker_specs.glob("*.json"))
     files += sorted(path for path in paths.inbox.glob("[!.]*") if path.is_file())
@@ -66,7 +49,7 @@ def check_home(paths: HomePaths) -> tuple[list[Problem], int]:
     # A daemon may take a drop or a spec away meanwhile; that is no problem.
     found = [(path, check_file(path)) for path in files]
     problems = [problem for path, wrong in found if path.exists() for problem in wrong]
-    return [*problems, *_between_definitions(paths)], len(files)
+    return [*problems, *between_definitions(paths)], len(files)
 
 
 def _settings(path: Path) -> list[Problem]:
@@ -97,27 +80,6 @@ def _toml_line(path: Path, field: str) -> int | None:
         elif inside and stripped.partition("=")[0].strip() == key:
             return number
     return None
-
-
-def _definition(path: Path, data: bytes) -> list[Problem]:
-    try:
-        _read_definition(path, data)
-    except (DefinitionError, UnicodeDecodeError) as error:
-        message = str(error).removeprefix(f"{path}:")
-        line, _, rest = message.partition(":")
-        if line.isdigit():
-            return [Problem(str(path), rest.strip(), int(line))]
-        return [Problem(str(path), message.strip())]
-    return []
-
-
-def _read_definition(path: Path, data: bytes) -> MasterDefinition | WorkerTypeDefinition:
-    from cortex.model.definitions import read_front_matter, read_master, read_worker_type
-
-    text = data.decode("utf-8")
-    front, _ = read_front_matter(text, path)
-    is_master = path.parent.name == "masters" or bool(front.keys() & {"routes", "plans", "spawns"})
-    return read_master(text, path) if is_master else read_worker_type(text, path)
 
 
 def _document_model(name: str) -> type[BaseModel] | None:
@@ -190,43 +152,3 @@ def _drop(path: Path, data: bytes) -> list[Problem]:
             line = first_line or line_of_field(text, error.field)
             problems.append(Problem(str(path), error.message, line, error.field, error.hint))
     return problems
-
-
-def _between_definitions(paths: HomePaths) -> Iterator[Problem]:
-    """What each definition says of others: types that have no file, masters that are not there."""
-    masters: dict[str, tuple[Path, Any]] = {}
-    types: set[str] = set()
-    for path in (*paths.masters.glob("*.md"), *paths.prompts.glob("*.md")):
-        try:
-            definition = _read_definition(path, path.read_bytes())
-        except (DefinitionError, OSError, UnicodeDecodeError):
-            continue
-        if path.parent == paths.masters:
-            masters[definition.name] = path, definition
-        else:
-            types.add(definition.name)
-    routes: dict[str, str] = {}
-    for name, (path, master) in sorted(masters.items()):
-        yield from _unknown_names(path, master, types, masters)
-        for route in master.routes:
-            if routes.setdefault(route, name) != name:
-                said = f"{route!r} is routed to {routes[route]} too"
-                hint = "keep it in one of them"
-                yield Problem(str(path), said, None, "routes", hint)
-
-
-def _unknown_names(
-    path: Path, master: Any, types: set[str], masters: dict[str, Any]
-) -> Iterator[Problem]:
-    used: list[tuple[str, str]] = [("spawns", name) for name in master.spawns]
-    used += [("plans", step.worker_type) for plan in master.plans for step in plan.steps]
-    told: set[str] = set()
-    for field, name in used:
-        if name not in types | told:
-            told.add(name)
-            hint = f"add agents/prompts/workers/{name}.md or correct the name"
-            yield Problem(str(path), f"no worker type {name!r} here", None, field, hint)
-    for follow_up in master.follow_ups:
-        if follow_up.to not in masters:
-            hint = f"add agents/masters/{follow_up.to}.md or correct the name"
-            yield Problem(str(path), f"no master {follow_up.to!r} here", None, "follow_ups", hint)

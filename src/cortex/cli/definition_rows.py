@@ -1,4 +1,4 @@
-"""Rows of what lies in the home as files of its own: masters, worker types, refused drops."""
+"""Rows of what lies in the home as files of its own: definitions and refused drops."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cortex.home import Home
     from cortex.model.definitions import WorkerTypeDefinition
 
-__all__ = ["masters", "rejections", "worker_types"]
+__all__ = ["masters", "personas", "rejections", "worker_types"]
 
 Row = dict[str, Any]
 _Read = TypeVar("_Read")
@@ -66,6 +66,28 @@ def worker_types(home: Home) -> list[Row]:
             "path": str(path.relative_to(home.root)),
         }
         for path, worker_type in _read_all(home.paths.prompts, read_worker_type)
+    ]
+
+
+def personas(home: Home) -> list[Row]:
+    """One row a persona file, with who names it."""
+    from cortex.model.definitions import read_master, read_worker_type
+    from cortex.model.personas import read_persona
+
+    used_by: dict[str, list[str]] = {}
+    named: list[Any] = [one for _, one in _read_all(home.paths.masters, read_master)]
+    named += [one for _, one in _read_all(home.paths.prompts, read_worker_type)]
+    for one in named:
+        if one.persona is not None:
+            used_by.setdefault(one.persona, []).append(one.name)
+    return [
+        {
+            "name": persona.name,
+            "description": persona.description or persona.character,
+            "used_by": used_by.get(persona.name, []),
+            "path": str(path.relative_to(home.root)),
+        }
+        for path, persona in _read_all(home.paths.personas, read_persona)
     ]
 
 

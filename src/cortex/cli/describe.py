@@ -17,8 +17,10 @@ from cortex.cli.verbs import complete_tasks
 from cortex.model.errors import HomeError
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from cortex.home import Home
-    from cortex.model.definitions import MasterDefinition, WorkerTypeDefinition
+
 
 __all__ = ["EXAMPLES", "describe"]
 
@@ -29,7 +31,7 @@ EXAMPLES = """
   cortex describe type scan
 """
 
-_DEFINED = ("masters", "types")
+_DEFINED = ("masters", "types", "personas")
 
 
 def describe(
@@ -84,11 +86,14 @@ def _record(home: Home, ident: str, output: Output | None) -> None:
 def _definition(home: Home, kind: str, name: str, output: Output | None) -> None:
     from cortex.model.definitions import read_master, read_worker_type
     from cortex.model.ids import master_key, master_name, worker_type_name
+    from cortex.model.personas import read_persona
 
-    read: Callable[[str, Path], MasterDefinition | WorkerTypeDefinition] = read_worker_type
+    read: Callable[[str, Path], BaseModel] = read_worker_type
     folder, names = home.paths.prompts, [name, worker_type_name(name)]
     if kind == "masters":
         read, folder, names = read_master, home.paths.masters, [master_name(name), master_key(name)]
+    if kind == "personas":
+        read, folder, names = read_persona, home.paths.personas, [name]
     path = next((file for stem in names if (file := folder / f"{stem}.md").is_file()), None)
     path = path or _named_so(folder, names)
     if path is None:

@@ -55,7 +55,7 @@ def get(
         typer.Argument(
             metavar="KIND",
             help="tasks (t), workers (w), budget (b), handoffs (h), escalations (e), approvals, "
-            "branches, masters (m), types, schedules, rejected (r); or an id.",
+            "branches, masters (m), types, personas, schedules, rejected (r); or an id.",
             autocompletion=_complete,
         ),
     ],

@@ -279,6 +279,17 @@ KINDS = (
         ),
     ),
     Kind(
+        "personas",
+        ("persona",),
+        "name",
+        definition_rows.personas,
+        (
+            _column("NAME", "name"),
+            _column("USED BY", lambda row: " ".join(row["used_by"]) or "-"),
+            _column("DESCRIPTION", "description"),
+        ),
+    ),
+    Kind(
         "rejected",
         ("rejection", "rejections", "r"),
         "file",

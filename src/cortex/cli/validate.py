@@ -28,7 +28,7 @@ def validate(
         list[Path] | None,
         typer.Argument(
             metavar="FILE",
-            help="Tasks, masters, worker types, cortex.toml, documents; without any, the home.",
+            help="Tasks, definitions, cortex.toml, documents; without any, the home.",
             show_default=False,
         ),
     ] = None,

@@ -23,7 +23,13 @@ from pydantic import (
 )
 
 from cortex.model.front_matter import Misplaced, Place, read_front_matter, validate
-from cortex.model.ids import is_user_id, master_name, short_type, worker_type_name
+from cortex.model.ids import (
+    is_user_id,
+    master_name,
+    short_type,
+    usable_name,
+    worker_type_name,
+)
 from cortex.model.personas import PersonaName
 from cortex.model.requests import Command, Environment, Scope
 from cortex.model.times import parse_duration
@@ -42,6 +48,8 @@ __all__ = [
 ]
 
 
+#: A comma that is not within parentheses.
+_COMMA = re.compile(r",(?![^(]*\))")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -56,6 +64,24 @@ def _names(value: Any) -> Any:
     return value
 
 
+def _tools(value: Any) -> Any:
+    """`Read, Bash(git add:*, git commit:*)` and `{write: false, bash: true}` are lists too."""
+    if isinstance(value, dict):
+        return [str(name) for name, may in value.items() if may is not False]
+    if isinstance(value, str):
+        return [part.strip() for part in _COMMA.split(value) if part.strip()]
+    return value
+
+
+def _text(value: Any) -> Any:
+    """What other programs' files have where a text stands: numbers, dates, lists of lines."""
+    if isinstance(value, list):
+        return "\n".join(map(str, value))
+    return value if isinstance(value, str | dict) else str(value)
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Tools = Annotated[list[str], BeforeValidator(_tools)]
 Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
 _AsNames = BeforeValidator(_names)
 Names = Annotated[list[str], _AsNames]
@@ -316,14 +342,17 @@ def _check_steps(steps: list[PlanStep]) -> None:
 
 
 class WorkerTypeDefinition(BaseModel):
-    """One file under agents/prompts/workers/; keys of other tools are kept."""
+    """One file under agents/prompts/workers/; keys of other tools are kept.
+
+    `called` is the name as the file has it, where that could not be used.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: TypeName
-    description: str = ""
-    tools: Names = Field(default_factory=list)
-    model: str | None = None
+    description: Text = ""
+    tools: Tools = Field(default_factory=list)
+    model: Text | None = None
     short_type: Annotated[str, AfterValidator(lambda value: value and _name(value))] = ""
     token_budget: int = Field(8000, ge=0)
     timeout: Duration = 900.0
@@ -349,6 +378,7 @@ class WorkerTypeDefinition(BaseModel):
     )
     prompt: str = ""
     path: str = ""
+    called: str = ""
 
     @property
     def short(self) -> str:
@@ -366,5 +396,8 @@ def read_master(text: str, path: Path) -> MasterDefinition:
 def read_worker_type(text: str, path: Path) -> WorkerTypeDefinition:
     """The worker type that a file under agents/prompts/workers/ describes."""
     data, body = read_front_matter(text, path)
-    data.setdefault("name", path.stem)
+    name = data.setdefault("name", path.stem)
+    usable = usable_name(name, path.stem)
+    if usable is not None:
+        data |= {"name": usable, "called": name}
     return validate(WorkerTypeDefinition, {**data, "prompt": body, "path": str(path)}, text, path)

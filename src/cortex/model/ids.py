@@ -7,6 +7,7 @@ or `security-master` on input and `security-master` in files. Ids are counted, n
 from __future__ import annotations
 
 import re
+import unicodedata
 
 __all__ = [
     "PRIORITIES",
@@ -15,6 +16,7 @@ __all__ = [
     "master_name",
     "priority_of",
     "short_type",
+    "usable_name",
     "worker_type_name",
 ]
 
@@ -22,12 +24,31 @@ __all__ = [
 PRIORITIES = ("low", "medium", "high", "critical")
 
 _USER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NOT_IN_IDS = re.compile(r"[^a-z0-9]+")
+_LONGEST_SLUG = 50
 _SHORT = {"implementation": "impl", "documentation": "doc", "command": "cmd"}
 
 
 def is_user_id(text: str) -> bool:
     """Whether a person may name a task so: a letter or digit, then up to 63 of those and `._-`."""
     return _USER_ID.fullmatch(text) is not None and ".." not in text
+
+
+def usable_name(name: object, otherwise: str) -> str | None:
+    """A name for what a person called `Code Reviewer`: `code-reviewer`; None where none is needed,
+    or where it looks like a path.
+
+    Where too little of it would be left, `otherwise` stands in, if that can be a name.
+    """
+    if not isinstance(name, str) or is_user_id(name) or set(name) & set("/\\\0") or not name:
+        return None
+    plain = unicodedata.normalize("NFKD", name)
+    ascii_only = "".join(sign for sign in plain if not unicodedata.combining(sign))
+    lost = sum(1 for sign in ascii_only if sign.isalnum() and not sign.isascii())
+    slug = _NOT_IN_IDS.sub("-", ascii_only.lower()).strip("-.")[:_LONGEST_SLUG].strip("-.")
+    if (lost or not slug) and is_user_id(otherwise):
+        return otherwise
+    return slug if is_user_id(slug) else None
 
 
 def worker_type_name(text: str) -> str:

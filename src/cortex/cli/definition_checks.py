@@ -1,0 +1,141 @@
+"""What `cortex validate` says of masters, worker types and personas: each file, and between them.
+
+What a file says is read by the daemon's own readers; here are the lines, and what one file says of
+another that is not there. Problems are values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cortex.cli.problem import Problem
+from cortex.model.errors import DefinitionError
+from cortex.model.paths import HomePaths
+
+if TYPE_CHECKING:
+    from cortex.model.definitions import MasterDefinition, WorkerTypeDefinition
+    from cortex.model.personas import PersonaDefinition
+
+    Definition = MasterDefinition | WorkerTypeDefinition | PersonaDefinition
+
+__all__ = ["between_definitions", "check_definition"]
+
+#: Keys that tell what a file outside of a home's folders is.
+_OF_MASTERS = frozenset({"routes", "plans", "spawns", "follow_ups", "default_route"})
+_OF_PERSONAS = frozenset({"character", "mission", "personality", "autonomy", "decision_making"})
+
+
+def check_definition(path: Path, data: bytes) -> list[Problem]:
+    """The problems of one Markdown file with front matter."""
+    try:
+        definition = _read(path, data)
+    except (DefinitionError, UnicodeDecodeError) as error:
+        message = str(error).removeprefix(f"{path}:")
+        line, _, rest = message.partition(":")
+        if line.isdigit():
+            return [Problem(str(path), rest.strip(), int(line))]
+        return [Problem(str(path), message.strip())]
+    return list(_notes(path, data, definition))
+
+
+def _read(path: Path, data: bytes) -> Definition:
+    from cortex.model.definitions import read_front_matter, read_master, read_worker_type
+    from cortex.model.personas import read_persona
+
+    text = data.decode("utf-8")
+    keys = read_front_matter(text, path)[0].keys()
+    folder = path.parent.name
+    if folder == "masters" or (folder not in ("workers", "personas") and keys & _OF_MASTERS):
+        return read_master(text, path)
+    if folder == "personas" or (folder != "workers" and keys & _OF_PERSONAS):
+        return read_persona(text, path)
+    return read_worker_type(text, path)
+
+
+def _notes(path: Path, data: bytes, definition: Any) -> Iterator[Problem]:
+    """What can be used and is told nevertheless."""
+    called = getattr(definition, "called", "")
+    if called:
+        said = f"{called!r} is no name of a worker type; it is used as {definition.name}"
+        yield Problem(str(path), said, _line(path, data, ("name",)), "name", is_warning=True)
+
+
+def _line(path: Path, data: bytes, place: tuple[int | str, ...]) -> int:
+    from cortex.model.front_matter import line_of
+
+    return line_of(place, data.decode("utf-8"), path)
+
+
+def between_definitions(paths: HomePaths) -> Iterator[Problem]:
+    """What each definition says of others that are not there, and what two of them both say."""
+    found = list(_readable(paths))
+    for folder in (paths.masters, paths.prompts, paths.personas):
+        yield from _doubles([(path, one) for path, _, one in found if path.parent == folder])
+    masters = {one.name for path, _, one in found if path.parent == paths.masters}
+    types = {one.name for path, _, one in found if path.parent == paths.prompts}
+    personas = {one.name for path, _, one in found if path.parent == paths.personas}
+    routes: dict[str, str] = {}
+    for path, data, one in found:
+        told: set[tuple[str, str]] = set()
+        for place, kind, name in _named(one):
+            known = {"worker type": types, "master": masters, "persona": personas}[kind]
+            if name not in known and (kind, name) not in told:
+                told.add((kind, name))
+                yield _missing(path, _line(path, data, place), place, kind, name)
+        for position, route in enumerate(getattr(one, "routes", [])):
+            if routes.setdefault(route, one.name) != one.name:
+                said = f"{route!r} is routed to {routes[route]} too"
+                line = _line(path, data, ("routes", position))
+                yield Problem(str(path), said, line, "routes", "keep it in one of them")
+
+
+def _readable(paths: HomePaths) -> Iterator[tuple[Path, bytes, Any]]:
+    for folder in (paths.masters, paths.prompts, paths.personas):
+        for path in sorted(folder.glob("*.md")):
+            try:
+                data = path.read_bytes()
+                yield path, data, _read(path, data)
+            except (DefinitionError, OSError, UnicodeDecodeError):
+                continue
+
+
+def _doubles(files: list[tuple[Path, Any]]) -> Iterator[Problem]:
+    """Of two files with one name that counts which is called so, else the first."""
+    first: dict[str, Path] = {}
+    for path, one in sorted(files, key=lambda file: (file[0].stem != file[1].name, file[0])):
+        if first.setdefault(one.name, path) != path:
+            said = f"{one.name} is described by {first[one.name].name} too"
+            yield Problem(str(path), said, None, "name", "rename one")
+
+
+def _named(one: Any) -> Iterator[tuple[tuple[int | str, ...], str, str]]:
+    """(place, kind, name) of each other definition that one names."""
+    if getattr(one, "persona", None):
+        yield ("persona",), "persona", one.persona
+    for position, name in enumerate(getattr(one, "spawns", None) or []):
+        yield ("spawns", position), "worker type", name
+    if getattr(one, "planner", None):
+        yield ("planner",), "worker type", one.planner
+    for number, plan in enumerate(getattr(one, "plans", [])):
+        for position, step in enumerate(plan.steps):
+            place = ("plans", number, "steps", position, "worker_type")
+            yield place, "worker type", step.worker_type
+        if plan.review is not None and plan.review.by is not None:
+            yield ("plans", number, "review"), "worker type", plan.review.by
+    for number, rule in enumerate(getattr(one, "follow_ups", [])):
+        yield ("follow_ups", number, "to"), "master", rule.to
+
+
+_FOLDERS: dict[str, Callable[[str], str]] = {
+    "worker type": lambda name: f"agents/prompts/workers/{name}.md",
+    "master": lambda name: f"agents/masters/{name}.md",
+    "persona": lambda name: f"agents/personas/{name}.md",
+}
+
+
+def _missing(path: Path, line: int, place: tuple[int | str, ...], kind: str, name: str) -> Problem:
+    hint = f"add {_FOLDERS[kind](name)} or correct the name"
+    field = ".".join(map(str, place))
+    return Problem(str(path), f"no {kind} {name!r} here", line, field, hint)

@@ -1,0 +1,69 @@
+"""Masters, worker types and personas: listed, described, and checked against each other."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+MASTER = """---
+name: welcome
+routes: [welcome, scan]
+spawns: [greeting]
+persona: nobody
+planner: planer
+plans:
+  - types: [welcome]
+    review: greeting
+    steps:
+      - {name: greet, worker_type: greeting}
+follow_ups:
+  - {types: [welcome], to: developers}
+---
+Greet.
+"""
+
+
+def test_personas_are_listed_with_who_names_them(cortex: Any, sample: Any) -> None:
+    (sample.paths.personas / "kind.md").write_text("---\ncharacter: You are kind.\n---\n")
+    (sample.paths.prompts / "greeting.md").write_text("---\npersona: kind\n---\n")
+    rows = json.loads(cortex("get", "personas", "-o", "json").out)
+    (row,) = [row for row in rows if row["name"] == "kind"]
+    assert (row["used_by"], row["description"]) == (["greeting-worker"], "You are kind.")
+    assert "greeting-worker" in cortex("get", "persona").out
+
+
+def test_a_persona_is_described_by_its_file(cortex: Any, sample: Any) -> None:
+    (sample.paths.personas / "kind.md").write_text("---\ncharacter: You are kind.\n---\nBe kind.\n")
+    ran = cortex("describe", "persona", "kind")
+    assert ran.code == 0, ran.err
+    assert "agents/personas/kind.md" in ran.out
+    assert "Be kind." in ran.out
+
+
+def test_validate_tells_what_definitions_name_that_is_not_there(cortex: Any, sample: Any) -> None:
+    (sample.paths.masters / "welcome.md").write_text(MASTER)
+    ran = cortex("validate")
+    assert ran.code == 1
+    path = "agents/masters/welcome.md"
+    for said in (
+        f"{path}:5: persona: no persona 'nobody' here; add agents/personas/nobody.md or",
+        f"{path}:4: spawns.0: no worker type 'greeting-worker' here; add agents/prompts/workers/",
+        f"{path}:6: planner: no worker type 'planer-worker' here",
+        f"{path}:13: follow_ups.0.to: no master 'developers-master' here",
+        f"{path}:3: routes: 'scan' is routed to security-master too; keep it in one of them",
+    ):
+        assert said in ran.out.replace(f"{sample.root}/", ""), said
+    assert ran.out.count("no worker type 'greeting-worker'") == 1
+
+
+def test_validate_tells_of_two_files_with_one_name(cortex: Any, sample: Any) -> None:
+    (sample.paths.prompts / "another.md").write_text("---\nname: scan\n---\n")
+    ran = cortex("validate")
+    assert "another.md: name: scan-worker is described by scan-worker.md too; rename one" in ran.out
+
+
+def test_validate_names_the_line_of_a_wrong_persona(cortex: Any, sample: Any) -> None:
+    path = sample.paths.personas / "kind.md"
+    path.write_text("---\nname: kind\npersonalty: x\n---\n")
+    ran = cortex("validate", str(path))
+    assert f"{path}:3: personalty: unknown field; did you mean 'personality'?" in ran.out
