@@ -34,25 +34,36 @@ def test_results_are_held_against_the_schema_of_their_type(live: LiveHome) -> No
     assert reason == "results refused: results.json: answer: 'x' is not of type 'integer'"
 
 
-def test_a_command_in_a_built_in_types_place_need_not_write_results_but_what_it_writes_must_fit(
-    live: LiveHome,
-) -> None:
-    says = (
-        'echo \'{"status": "completed", "summary": "x", "verdict": "VERDICT"}\' > $CORTEX_RESULTS'
-    )
+def test_a_command_in_a_built_in_types_place_answers_by_the_contract_alone(live: LiveHome) -> None:
+    says = 'echo \'{"status": "STATUS", "summary": "x"}\' > $CORTEX_RESULTS'
     for name, command in (
         ("silent", "true"),
-        ("right", says.replace("VERDICT", "passed")),
-        ("wrong", says.replace("VERDICT", "fine")),
-        ("none", says.replace(', "verdict": "VERDICT"', "")),
+        ("plain", says.replace("STATUS", "completed")),
+        ("wrong", says.replace("STATUS", "fine")),
     ):
         step = {"name": "main", "worker_type": "test", "command": command, "retries": 0}
         live.drop({"id": name, "title": name, "workers": [step]})
-    rows = live.until_ended("silent", "right", "wrong", "none")
-    assert [row["status"] for row in rows] == ["completed", "completed", "failed", "failed"]
-    reasons = [row["reason"] for row in rows if row["status"] == "failed"]
-    assert "verdict: 'fine' is not one of ['passed', 'failed', 'unknown']" in reasons[0]
-    assert "'verdict' is a required property" in reasons[1]
+    rows = live.until_ended("silent", "plain", "wrong")
+    assert [row["status"] for row in rows] == ["completed", "completed", "failed"]
+    assert "status" in rows[2]["reason"]
+
+
+def test_a_users_own_type_gets_its_deliverables_from_a_command_too(live: LiveHome) -> None:
+    (live.paths.prompts / "list-worker.md").write_text(
+        "---\nname: list-worker\ndeliverables: [list.txt]\n---\nMake a list.\n"
+    )
+    done = 'echo \'{"status": "completed"}\' > $CORTEX_RESULTS'
+    for name, command in (
+        ("silent", "true"),
+        ("empty", done),
+        ("full", f"echo 1 > $CORTEX_ARTIFACTS/list.txt; {done}"),
+    ):
+        step = {"name": "main", "worker_type": "list", "command": command, "retries": 0}
+        live.drop({"id": name, "title": name, "workers": [step]})
+    rows = live.until_ended("silent", "empty", "full")
+    assert [row["status"] for row in rows] == ["failed", "failed", "completed"]
+    assert "no results.json, as its type demands" in rows[0]["reason"]
+    assert "deliverables missing from artifacts/: list.txt" in rows[1]["reason"]
 
 
 def test_a_type_that_is_made_for_commands_demands_what_its_schema_says(live: LiveHome) -> None:

@@ -30,7 +30,6 @@ class Question:
     nonce: int
     deliverables: tuple[str, ...] = ()
     results_schema: dict[str, Any] | None = None
-    demands_results: bool = False
     results_limit: int = 8 * 1024 * 1024
     same_boot: bool = True
     is_anothers: bool = False
@@ -163,7 +162,7 @@ def _observed(asked: Question, record: ExitRecord) -> Observed:
         results=found.results,
         problems=problems,
         missing_deliverables=found.missing_deliverables,
-        demands_results=asked.demands_results,
+        demands_results=asked.results_schema is not None,
         deliverables=asked.deliverables,
         ended_descendants=record.ended_descendants,
         limits_met=tuple(record.limits_met),

@@ -218,6 +218,7 @@ class WorkersController:
     def _question(self, worker: Worker, now: float) -> Question:
         context = self._context
         kind = context.catalog.types.get(worker.worker_type)
+        deliverables, schema = _asked(kind, worker)
         waited = now - self._spawned_at.setdefault(worker.id, now)
         stop = worker.status == "ending" or self._overdue(worker)
         if stop:
@@ -228,9 +229,8 @@ class WorkersController:
             worker.id,
             attempt_paths(context, worker),
             worker.nonce,
-            deliverables=tuple(kind.deliverables) if kind and worker.runtime != "command" else (),
-            results_schema=kind.results_schema if kind else None,
-            demands_results=_demands_results(kind, worker),
+            deliverables=deliverables,
+            results_schema=schema,
             results_limit=context.settings.workers.results_limit,
             same_boot=worker.boot_id == context.engine.clock.boot_id()
             and worker.runtime_dir == self._runtime_dir,
@@ -357,10 +357,13 @@ class WorkersController:
         self._heartbeats.forget(worker.id)
 
 
-def _demands_results(kind: WorkerTypeDefinition | None, worker: Worker) -> bool:
-    """Whether results.json must be there: a type with a schema demands it, but not of a command
-    that runs in the place of what the type is made for.
-    """
-    if kind is None or kind.results_schema is None:
-        return False
-    return worker.runtime != "command" or kind.runtime == "command"
+def _asked(
+    kind: WorkerTypeDefinition | None, worker: Worker
+) -> tuple[tuple[str, ...], dict[str, Any] | None]:
+    """(deliverables, schema of results.json) that this worker's type asks of it."""
+    if kind is None:
+        return (), None
+    in_its_place = worker.runtime == "command" and kind.runtime != "command"
+    if in_its_place and not kind.asks_commands:
+        return (), None
+    return tuple(kind.deliverables), kind.results_schema
