@@ -76,7 +76,7 @@ def planners(home: LiveHome) -> list[str]:
 
 
 def test_a_program_that_prints_a_plan_plans_a_task(make_home: MakeHome, tmp_path: Path) -> None:
-    planned = Planned(make_home(QUICK), tmp_path / "model", PLAN)
+    planned = Planned(make_home(settings=QUICK), tmp_path / "model", PLAN)
     home = planned.home
     home.start()
     (tmp_path / "shop").mkdir()
@@ -109,7 +109,7 @@ def test_a_program_that_prints_a_plan_plans_a_task(make_home: MakeHome, tmp_path
 def test_an_invalid_plan_is_asked_for_once_more_with_the_reasons(
     make_home: MakeHome, tmp_path: Path
 ) -> None:
-    planned = Planned(make_home(QUICK), tmp_path / "model", WRONG, PLAN)
+    planned = Planned(make_home(settings=QUICK), tmp_path / "model", WRONG, PLAN)
     planned.home.start()
     planned.drop()
     (row,) = planned.home.until_ended("new")
@@ -123,7 +123,7 @@ def test_an_invalid_plan_is_asked_for_once_more_with_the_reasons(
 def test_a_model_that_is_twice_refused_leaves_one_worker_for_the_whole(
     make_home: MakeHome, tmp_path: Path
 ) -> None:
-    planned = Planned(make_home(QUICK), tmp_path / "model", WRONG, "I would rather not.")
+    planned = Planned(make_home(settings=QUICK), tmp_path / "model", WRONG, "I would rather not.")
     planned.home.start()
     planned.drop()
     (row,) = planned.home.until_ended("new")
@@ -138,7 +138,7 @@ def test_a_model_that_is_twice_refused_leaves_one_worker_for_the_whole(
 def test_a_planner_is_adopted_by_the_next_daemon_and_asked_once(
     make_home: MakeHome, tmp_path: Path
 ) -> None:
-    planned = Planned(make_home(QUICK), tmp_path / "model", PLAN)
+    planned = Planned(make_home(settings=QUICK), tmp_path / "model", PLAN)
     home, gate = planned.home, tmp_path / "model" / "gate"
     gate.touch()
     home.start()
@@ -160,7 +160,7 @@ def test_a_planner_is_adopted_by_the_next_daemon_and_asked_once(
 def test_a_plan_that_was_made_while_no_daemon_ran_is_taken_up(
     make_home: MakeHome, tmp_path: Path
 ) -> None:
-    planned = Planned(make_home(QUICK), tmp_path / "model", PLAN)
+    planned = Planned(make_home(settings=QUICK), tmp_path / "model", PLAN)
     home, gate = planned.home, tmp_path / "model" / "gate"
     gate.touch()
     home.start()
@@ -180,7 +180,7 @@ def test_a_plan_is_shown_and_waits_for_a_yes_where_tasks_of_its_type_do(
     make_home: MakeHome, tmp_path: Path
 ) -> None:
     settings = f'{QUICK}[approvals]\ntypes = ["general"]\n'
-    planned = Planned(make_home(settings), tmp_path / "model", PLAN)
+    planned = Planned(make_home(settings=settings), tmp_path / "model", PLAN)
     home = planned.home
     home.start()
     planned.drop()

@@ -16,6 +16,7 @@ from cortex.decide.master_plans import steps_of_plan
 from cortex.decide.plan import make_steps, missing_for
 from cortex.decide.proposals import offered_types, steps_at_most
 from cortex.decide.steps import repositories_of
+from cortex.model.proposals import plan_schema
 from cortex.model.settings import Settings
 from cortex.model.state import PLANNER, Step, Task, Worker
 from cortex.model.times import write_duration
@@ -106,8 +107,6 @@ def plan_context(task: Task, catalog: Catalog, settings: Settings) -> dict[str, 
 
 def _schema(task: Task, catalog: Catalog, settings: Settings) -> dict[str, Any]:
     """The schema of a plan, narrowed to what a plan of this task may say."""
-    from cortex.model.schemas import plan_schema
-
     schema = deepcopy(plan_schema())
     schema["properties"]["workers"]["maxItems"] = steps_at_most(task, catalog, settings)
     step = schema["$defs"]["ProposedStep"]["properties"]

@@ -6,13 +6,18 @@ right shape may be carried out here is decided in `decide.proposals`.
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from cortex.model.requests import Command, Flag, Id, Timeout, TokenCount, WorkerType
+from cortex.model.schema_writing import schema_of
 
-__all__ = ["ProposedPlan", "ProposedScope", "ProposedStep", "read_proposal"]
+__all__ = ["TITLE", "ProposedPlan", "ProposedScope", "ProposedStep", "plan_schema", "read_proposal"]
+
+#: Of the schema.
+TITLE = "A plan that a model proposes: `plan` in its results.json"
 
 #: So many problems of one plan are told to whoever proposed it.
 PROBLEMS_AT_MOST = 20
@@ -68,6 +73,12 @@ class ProposedPlan(BaseModel):
 
     reason: str = Field("", max_length=2000, description="why this plan, in a sentence or two")
     workers: list[ProposedStep] = Field(min_length=1, max_length=1000)
+
+
+@functools.cache
+def plan_schema() -> dict[str, Any]:
+    """What a model is asked with for a plan. Shared: it is not to be changed."""
+    return schema_of("plan", TITLE, ProposedPlan)
 
 
 def read_proposal(proposal: object) -> tuple[ProposedPlan | None, list[str]]:
