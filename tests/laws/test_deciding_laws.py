@@ -44,6 +44,7 @@ SETTINGS = st.sampled_from(
         {"budget": {"total": 144_000, "reallocate_steps": 0}},
         {"budget": {"total": 144_000}, "workers": {"retries": 0, "accept_partial": False}},
         {"masters": {"security": {"worker_mode": False}}},
+        {"budget": {"total": 144_000, "reserve_needs_approval": True, "reallocate_steps": 0}},
     ]
 )
 PRIORITIES = st.sampled_from(["low", "medium", "high", "critical"])
@@ -120,6 +121,7 @@ class Deciding(RuleBasedStateMachine):
         self.runs: dict[str, tuple[int, str]] = {}
         self.ids: set[str] = set()
         self.earlier: set[str] = set()
+        self.gave_way: set[str] = set()
 
     @property
     def state(self) -> State:
@@ -238,6 +240,20 @@ class Deciding(RuleBasedStateMachine):
         ident = self.some(data, list(self.state.handoffs))
         self.request(kind="handoff", handoff_id=ident, status=answer)
 
+    @precondition(lambda self: self.state.approvals)
+    @rule(data=st.data(), kind=st.sampled_from(["approve", "approve", "deny"]))
+    def consent(self, data: st.DataObject, kind: str) -> None:
+        self.request(kind=kind, approval_id=self.some(data, list(self.state.approvals)))
+
+    @rule(tokens=st.sampled_from([900, 8_000, 24_000]), slots=st.integers(1, 3))
+    def emergency(self, tokens: int, slots: int) -> None:
+        """Critical work comes while others were granted and have not begun."""
+        self.fleet.admit()
+        row = {"command": "true", "token_budget": tokens}
+        rows = [{"name": f"s{number}", **row} for number in range(slots)]
+        self.request(title="emergency", priority="critical", workers=rows)
+        self.fleet.admit()
+
     @rule(total=st.sampled_from([100_000, 140_000, 200_000, 260_000, 10**6]))
     def change_total(self, total: int) -> None:
         self.request(kind="budget", total_budget=total)
@@ -330,6 +346,8 @@ class Deciding(RuleBasedStateMachine):
         self.no_id_is_ever_given_twice()
         self.only_live_workers_hold_tokens()
         self.critical_work_alone_is_paid_by_the_reserve()
+        self.openings_are_what_the_reserve_pays()
+        self.nobody_gives_way_twice_or_to_its_like()
         self.every_open_task_says_what_it_waits_for()
         self.every_waiting_worker_says_what_it_waits_for()
         self.the_published_numbers_are_none_below_zero()
@@ -402,6 +420,28 @@ class Deciding(RuleBasedStateMachine):
     def critical_work_alone_is_paid_by_the_reserve(self) -> None:
         for worker in self.state.workers.values():
             assert worker.fund != "reserve" or worker.priority == "critical"
+
+    def openings_are_what_the_reserve_pays(self) -> None:
+        ledger = self.state.budget
+        assert sum(opening.spent for opening in ledger.openings) == ledger.reserve_spent
+        held = sum(opening.tokens - opening.spent for opening in ledger.openings)
+        assert held == ledger.reserve_allocated
+        going_on = [one for one in ledger.openings if one.closed_at is None]
+        assert len({one.task_id for one in going_on}) == len(going_on)
+        paid = [i for i in self.state.live if self.state.workers[i].fund == "reserve"]
+        assert set(paid) <= {ident for one in going_on for ident in one.workers}
+
+    def nobody_gives_way_twice_or_to_its_like(self) -> None:
+        lines = self.fleet.lines[self.gave_way_lines :]
+        self.gave_way_lines = len(self.fleet.lines)
+        for event in (event for line in lines for event in line.events):
+            if event["event"] == "worker_preempted":
+                assert event["worker_id"] not in self.gave_way
+                self.gave_way.add(event["worker_id"])
+                assert self.state.workers[event["preempted_by"]].priority == "critical"
+                assert self.state.workers[event["worker_id"]].priority != "critical"
+
+    gave_way_lines = 0
 
     def every_open_task_says_what_it_waits_for(self) -> None:
         for task in self.state.tasks.values():

@@ -58,8 +58,9 @@ def test_what_is_left_counts_and_not_what_was_configured() -> None:
 
 def test_a_master_with_open_work_gives_nothing() -> None:
     fleet = full()
-    for master in ("coordinator-master", "security-master"):
-        fleet.dropped(command="true", hold=True, assigned_to=master)
+    for kind, master in (("command", "coordinator-master"), ("audit", "security-master")):
+        open_one = fleet.dropped(command="true", token_budget=0, type=kind)
+        assert open_one.assigned_to == master
     assert not granted(fleet, short(fleet, 3_000))
     assert fleet.state.budget.moved_steps == 0
 
