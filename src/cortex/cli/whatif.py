@@ -129,7 +129,7 @@ def _rows(happened: Figures, would: Figures) -> list[tuple[str, str, str, bool]]
 
 
 def _figures() -> list[tuple[str, Any]]:
-    from cortex.whatif.figures import percentile
+    from cortex.model.percentile import percentile
 
     def number(name: str) -> Any:
         return lambda figures: f"{getattr(figures, name):,}"
@@ -137,7 +137,7 @@ def _figures() -> list[tuple[str, Any]]:
     def status(name: str) -> Any:
         return lambda figures: f"{figures.statuses[name]:,}"
 
-    def seconds(name: str, share: float) -> Any:
+    def seconds(name: str, share: int) -> Any:
         return lambda figures: _length(percentile(getattr(figures, name), share))
 
     return [
@@ -147,10 +147,10 @@ def _figures() -> list[tuple[str, Any]]:
         ("tasks cancelled", status("cancelled")),
         ("open at the end", number("open")),
         ("attempts started", number("attempts")),
-        ("wait to start, p50", seconds("waits_s", 0.5)),
-        ("wait to start, p90", seconds("waits_s", 0.9)),
-        ("task to its end, p50", seconds("spans_s", 0.5)),
-        ("task to its end, p90", seconds("spans_s", 0.9)),
+        ("wait to start, p50", seconds("waits_s", 50)),
+        ("wait to start, p90", seconds("waits_s", 90)),
+        ("task to its end, p50", seconds("spans_s", 50)),
+        ("task to its end, p90", seconds("spans_s", 90)),
         ("tokens used", number("tokens")),
         ("refused, low priority", number("refused")),
         ("reserve opened", number("reserve_opened")),
@@ -186,9 +186,9 @@ def _as_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def _figures_json(figures: Figures) -> dict[str, Any]:
-    from cortex.whatif.figures import percentile
+    from cortex.model.percentile import percentile
 
-    def rounded(values: list[float], share: float) -> float | None:
+    def rounded(values: list[float], share: int) -> float | None:
         value = percentile(values, share)
         return None if value is None else round(value, 3)
 
@@ -199,10 +199,10 @@ def _figures_json(figures: Figures) -> dict[str, Any]:
         "tasks_cancelled": figures.statuses["cancelled"],
         "tasks_open": figures.open,
         "attempts": figures.attempts,
-        "wait_p50_s": rounded(figures.waits_s, 0.5),
-        "wait_p90_s": rounded(figures.waits_s, 0.9),
-        "span_p50_s": rounded(figures.spans_s, 0.5),
-        "span_p90_s": rounded(figures.spans_s, 0.9),
+        "wait_p50_s": rounded(figures.waits_s, 50),
+        "wait_p90_s": rounded(figures.waits_s, 90),
+        "span_p50_s": rounded(figures.spans_s, 50),
+        "span_p90_s": rounded(figures.spans_s, 90),
         "tokens_used": figures.tokens,
         "refused": figures.refused,
         "reserve_opened": figures.reserve_opened,

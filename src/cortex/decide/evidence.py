@@ -6,14 +6,14 @@ what a plan is quoted at; the wall that a worker runs into stays its own budget.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from cortex.decide.catalog import Catalog, Missing
 from cortex.decide.entry import Now
 from cortex.decide.escalate import raise_escalation
+from cortex.model.percentile import percentile
 from cortex.model.state import State, Step, Worker
 
 __all__ = ["Estimate", "estimate", "learn", "notice", "quote"]
@@ -74,15 +74,9 @@ def estimate(state: State, worker_type: str, repository: str | None, budget: int
         samples = state.usage.get(key, [])
         if len(samples) >= ENOUGH:
             fitted = sum(1 for used in samples if used < budget) / len(samples)
-            middle, high = percentile(samples, 50), percentile(samples, 90)
+            middle, high = percentile(samples, 50) or 0, percentile(samples, 90) or 0
             return Estimate(min(middle, budget), min(high, budget), len(samples), round(fitted, 3))
     return Estimate(budget, budget, 0)
-
-
-def percentile(samples: Sequence[int], share: int) -> int:
-    """The smallest sample that so many percent of all do not exceed (nearest rank)."""
-    ordered = sorted(samples)
-    return ordered[max(0, math.ceil(share / 100 * len(ordered)) - 1)]
 
 
 def quote(state: State, steps: Iterable[Step], catalog: Catalog) -> dict[str, Any]:

@@ -5,14 +5,14 @@ Computed from published and archived rows; a task counts in the period in which 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cortex.home.documents import Row
 from cortex.home.waiting import has_ended
 from cortex.model.ids import PRIORITIES
+from cortex.model.percentile import percentile
 from cortex.model.times import time_in
 
 if TYPE_CHECKING:
@@ -53,18 +53,16 @@ class Level:
             "deadlines_met": self.met,
             "deadlines_missed": self.missed,
             "late": self.late,
-            "wait_p50_s": percentile(self.waits, 50),
-            "wait_p90_s": percentile(self.waits, 90),
-            "duration_p50_s": percentile(self.durations, 50),
-            "duration_p90_s": percentile(self.durations, 90),
+            "wait_p50_s": _rounded(self.waits, 50),
+            "wait_p90_s": _rounded(self.waits, 90),
+            "duration_p50_s": _rounded(self.durations, 50),
+            "duration_p90_s": _rounded(self.durations, 90),
         }
 
 
-def percentile(samples: Sequence[float], share: int) -> float | None:
-    """Nearest rank; None of no samples."""
-    ordered = sorted(samples)
-    place = max(0, math.ceil(share / 100 * len(ordered)) - 1)
-    return round(ordered[place], 3) if ordered else None
+def _rounded(samples: list[float], share: int) -> float | None:
+    value = percentile(samples, share)
+    return None if value is None else round(value, 3)
 
 
 def service_levels(home: Home, now: float, since: float | None = None) -> list[Level]:

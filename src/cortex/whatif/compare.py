@@ -15,11 +15,12 @@ from cortex.decide.catalog import Catalog
 from cortex.masters.library import Library
 from cortex.model.errors import HomeError
 from cortex.model.paths import HomePaths
+from cortex.model.percentile import percentile
 from cortex.model.settings import load_settings
 from cortex.model.times import format_duration, format_time
 from cortex.runtime.table import runtime_infos
 from cortex.store.disk import RealDisk
-from cortex.whatif.figures import Figures, count, percentile
+from cortex.whatif.figures import Figures, count
 from cortex.whatif.overrides import override
 from cortex.whatif.recording import Recording, record
 from cortex.whatif.rerun import Reran, rerun
@@ -125,7 +126,7 @@ def _check(result: Comparison) -> None:
         abs(
             (percentile(again.waits_s, share) or 0.0) - (percentile(happened.waits_s, share) or 0.0)
         )
-        for share in (0.5, 0.9)
+        for share in (50, 90)
     ]
     result.wait_error_s = max(errors)
     good = unlike == 0 and result.wait_error_s <= TOLERANCE_S and again.tokens == happened.tokens

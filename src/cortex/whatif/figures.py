@@ -10,7 +10,7 @@ from typing import Any
 from cortex.model.state import OPEN_TASK
 from cortex.model.times import parse_time
 
-__all__ = ["Figures", "count", "percentile"]
+__all__ = ["Figures", "count"]
 
 Lines = Iterable[tuple[float, list[dict[str, Any]]]]
 
@@ -37,14 +37,6 @@ class Figures:
     deadlines_missed: int = 0
     ends: dict[str, tuple[str, float]] = field(default_factory=dict)
     last_end_s: float | None = None
-
-
-def percentile(values: list[float], share: float) -> float | None:
-    """The value that `share` of the values do not exceed (nearest rank); None without values."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
 
 
 def count(start: dict[str, Any], lines: Lines, end_s: float) -> Figures:

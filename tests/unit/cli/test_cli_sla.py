@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cortex.home import Home, create_home
-from cortex.home.service_levels import percentile, service_levels
+from cortex.home.service_levels import service_levels
 from cortex.model.times import parse_time
 
 NOON = "2025-11-01T12:00:00Z"
@@ -65,8 +65,3 @@ def test_the_command_says_what_is_late_and_fails(
     assert "2 of 5" in ran.out
     assert cortex("sla", "--since", "soon").code == 2
     assert cortex("sla", "--since", "1h").code == 0
-
-
-def test_a_percentile_of_nothing_is_nothing() -> None:
-    assert percentile([], 50) is None
-    assert percentile([3.0, 1.0, 2.0], 50) == 2.0

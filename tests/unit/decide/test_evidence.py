@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from cortex.decide.evidence import estimate, percentile
+from cortex.decide.evidence import estimate
 from cortex.model.settings import Settings
 from cortex.model.state import State
 from tests.unit.deciding import World
@@ -100,11 +97,3 @@ def test_what_was_learned_outlives_a_restart() -> None:
     again = State.from_json(world.state.to_json())
     assert again.usage == world.state.usage
     assert again.failing == {"fix-worker": 1}
-
-
-@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=60), st.integers(1, 100))
-def test_a_percentile_is_a_sample_that_enough_do_not_exceed(samples: list[int], share: int) -> None:
-    found = percentile(samples, share)
-    assert found in samples
-    within = sum(1 for sample in samples if sample <= found)
-    assert within * 100 >= share * len(samples)

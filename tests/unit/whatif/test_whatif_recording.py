@@ -14,7 +14,7 @@ from cortex.model.paths import HomePaths
 from cortex.model.settings import Settings
 from cortex.store.disk import RealDisk
 from cortex.store.journal import recover
-from cortex.whatif.figures import count, percentile
+from cortex.whatif.figures import count
 from cortex.whatif.overrides import override
 from cortex.whatif.recording import Recording, record
 from cortex.whatif.rerun import rerun
@@ -108,14 +108,6 @@ def test_a_worker_of_the_night_before_ends_when_it_did(tmp_path: Path) -> None:
     would = count(recording.start, again.lines, recording.end_s)
     assert happened.accepted == would.accepted == 1
     assert happened.attempts == would.attempts == 1
-
-
-def test_percentiles_are_values_that_were_there() -> None:
-    values = [5.0, 1.0, 3.0, 2.0, 4.0]
-    assert percentile(values, 0.5) == 3.0
-    assert percentile(values, 0.9) == 5.0
-    assert percentile([7.0], 0.5) == 7.0
-    assert percentile([], 0.5) is None
 
 
 def test_any_key_of_the_settings_can_be_changed_for_once() -> None:
