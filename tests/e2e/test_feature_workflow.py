@@ -97,14 +97,19 @@ def change(to: str) -> str:
     return f"sed -i 's/return sum(prices)/return {to}/' app.py"
 
 
+@pytest.mark.parametrize("kind", ["path", "url"])
 def test_a_conflict_is_shown_with_both_sides_and_goes_on_with_a_persons_merge(
-    live: LiveHome, shop: Repository
+    live: LiveHome, shop: Repository, kind: str
 ) -> None:
     pieces = [
         piece("round", change("round(sum(prices), 2)")),
         piece("start", change("sum(prices, 0)")),
     ]
-    live.drop(feature(shop, *pieces))
+    plan = feature(shop, *pieces)
+    if kind == "url":
+        plan["scope"]["repository"] = f"file://{shop.root}"
+    plan["workers"].append({"name": "pr", "worker_type": "pr", "needs": ["join"]})
+    live.drop(plan)
     (asked,) = live.until(lambda: live.read("handoffs")["approvals"], "a person is asked", LIMIT_S)
     assert asked["step"] == "join"
     assert "change the same lines in app.py" in asked["reason"]
@@ -118,6 +123,12 @@ def test_a_conflict_is_shown_with_both_sides_and_goes_on_with_a_persons_merge(
     assert row["status"] == "completed", row
     shop.git("branch", "-D", "cortex/feature/join")
     assert "round(sum(prices, 0), 2)" in shop.git("show", f"{taken_in(live, shop, 'join')}:app.py")
+    request = results_of(live, "pr")
+    assert request["pull_request"]["state"] == "prepared"
+    assert [row["head"] for row in request["branches"]] == [
+        shop.git("rev-parse", "cortex/feature/join")
+    ]
+    assert ("push that branch there" in shown) is (kind == "url")
 
 
 def resolve(live: LiveHome, shop: Repository) -> None:

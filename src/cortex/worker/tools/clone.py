@@ -183,13 +183,16 @@ def clear_away(worker: Worker) -> None:
         shutil.rmtree(worker.dir / name, ignore_errors=True)
 
 
-def resolve(clone: Clone, name: str) -> str | None:
-    """The commit that a name means in the clone, or in a source on this machine; None for none."""
+def resolve(clone: Clone, name: str, *, kept: bool = True) -> str | None:
+    """The commit that a name means in the clone, or in a source on this machine; None for none.
+
+    With `kept`, the branches count too that earlier work left in the mirror.
+    """
     found = clone.git.commit_of(f"refs/remotes/origin/{name}") or clone.git.commit_of(name)
     if found is None and clone.source_path is not None:
         # Its objects are shared, so that a commit which no branch leads to is here as well.
         found = clone.git.at(clone.source_path).commit_of(name)
-    if found is None and clone.mirror is not None and name.startswith("cortex/"):
+    if found is None and kept and clone.mirror is not None and name.startswith("cortex/"):
         found = clone.git.at(clone.mirror).commit_of(f"refs/{name}")
         if found is not None:
             kept = f"+refs/{name}:refs/kept/start"

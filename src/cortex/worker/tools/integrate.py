@@ -13,7 +13,7 @@ from cortex.worker.contract import Worker
 from cortex.worker.tools.branches import Incoming, branch_name, incoming
 from cortex.worker.tools.clone import Clone, clone_repository, resolve
 from cortex.worker.tools.deliver import Work, deliver
-from cortex.worker.tools.markdown import code, fenced, plain
+from cortex.model.markdown import code, fenced, plain
 from cortex.worker.tools.outcomes import ConflictError, NotRunError
 
 __all__ = ["integrate"]
@@ -51,7 +51,7 @@ def integrate(worker: Worker) -> None:
 
 def _persons_merge(worker: Worker, clone: Clone, branches: Sequence[Incoming]) -> str | None:
     """The commit of this step's own branch in the source, if every incoming one is part of it."""
-    found = resolve(clone, branch_name(worker))
+    found = resolve(clone, branch_name(worker), kept=False)
     if found is None:
         return None
     for branch in branches:
@@ -88,8 +88,9 @@ def _report(
     commands = [f"git switch --create {own} {clone.base[:12]}"]
     commands += [f"git pull --no-rebase {branch.bundle} {branch.name}" for branch in branches]
     lines += [*fenced("\n".join(commands), 60), ""]
+    commit = "commit, and push that branch there" if clone.address else "commit"
     lines += [
-        "Resolve what meets and commit. When that branch holds all of them, answer the approval "
+        f"Resolve what meets and {commit}. When it holds all of them, answer the approval "
         "with `cortex approve`; the step is tried again and takes your merge. `cortex deny` "
         "cancels the task.",
         "",
