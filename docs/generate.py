@@ -1,4 +1,5 @@
-"""Makes docs/states.md, conditions.md, settings.md and cli.md from the code that they describe.
+"""Makes docs/states.md, conditions.md, settings.md and cli.md from the code that they describe,
+and the tables of masters.md.
 
 `scripts/docs` calls it, and a test in tests/house says when a page is not current. What the words
 on a page mean is in the code: the tables of lives, the settings model, the commands.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping
@@ -87,6 +89,7 @@ def pages() -> dict[str, str]:
         "conditions.md": conditions_page(),
         "settings.md": settings_page(),
         "cli.md": cli_page(),
+        "masters.md": masters_page(),
     }
 
 
@@ -230,6 +233,42 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return f"`{[list(item) for item in value]}`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+# --- masters, worker types, personas
+
+
+def masters_page() -> str:
+    """The page as it is, with its tables anew: `<!-- keys of MODEL -->` begins one, `<!-- -->`
+    ends it."""
+    page = (FOLDER / "masters.md").read_text(encoding="utf-8")
+    return re.sub(r"(<!-- keys of (\w+) -->\n).*?(<!-- -->\n)", _with_keys, page, flags=re.DOTALL)
+
+
+def _with_keys(found: re.Match[str]) -> str:
+    from cortex.model import definitions, personas
+
+    model = getattr(definitions, found[2], None) or getattr(personas, found[2])
+    lines = ["| key | without it | meaning |", "|---|---|---|"]
+    for key, field in model.model_fields.items():
+        if key not in ("prompt", "path", "called"):
+            lines.append(f"| `{key}` | {_without(field, key)} | {_cell(field.description)} |")
+    return f"{found[1]}\n" + "\n".join(lines) + f"\n\n{found[3]}"
+
+
+def _without(field: Any, key: str) -> str:
+    """What counts where a key is left out, as one would write it."""
+    if field.is_required():
+        is_of_file = key == "name" and "else the file's name" in field.description
+        return "the file's" if is_of_file else "must be there"
+    value = field.get_default(call_default_factory=True)
+    if value is None or value in ("", {}, []) or hasattr(type(value), "model_fields"):
+        return "–"
+    if isinstance(value, float):
+        from cortex.model.times import write_duration
+
+        return f"`{write_duration(value)}`"
+    return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value}`"
 
 
 # --- the command line

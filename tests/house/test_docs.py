@@ -23,14 +23,18 @@ from cortex.cli.main import COMMANDS
 from cortex.model.budget_document import TokenBudgetDocument
 from cortex.model.definitions import (
     FollowUps,
+    MasterBudget,
     MasterDefinition,
+    MasterLimits,
     MasterPlan,
     PlanStep,
+    ReviewRule,
     WorkerTypeDefinition,
     read_master,
     read_worker_type,
 )
 from cortex.model.paths import HomePaths
+from cortex.model.personas import PersonaDefinition, read_persona
 from cortex.model.requests import KINDS, StepRequest, TaskRequest, parse_request
 from cortex.model.settings import MasterSettings, Settings
 from cortex.model.worker_files import ResultsDocument
@@ -192,10 +196,13 @@ def test_every_kind_of_request_and_every_field_of_a_task_is_described() -> None:
 
 
 def test_every_field_of_a_definition_is_described() -> None:
-    models = (MasterDefinition, MasterPlan, PlanStep, FollowUps, WorkerTypeDefinition)
-    fields = {name for model in models for name in model.model_fields} - {"prompt", "path"}
+    models = (MasterDefinition, MasterPlan, PlanStep, FollowUps, MasterBudget, MasterLimits)
     text = text_of("docs/masters.md")
-    assert not [name for name in fields if not re.search(rf"\b{name}\b", text)]
+    for model in (*models, ReviewRule, WorkerTypeDefinition, PersonaDefinition):
+        assert f"<!-- keys of {model.__name__} -->" in text
+        fields = model.model_fields.items()
+        kept = {"prompt", "path", "called"}
+        assert [name for name, one in fields if not one.description and name not in kept] == []
 
 
 def test_every_number_of_the_budget_is_described() -> None:
@@ -244,11 +251,16 @@ def test_example_requests_are_accepted() -> None:
 
 
 def test_example_definitions_can_be_read() -> None:
-    master, worker_type = blocks("docs/masters.md", "markdown")
+    master, worker_type, persona = blocks("docs/masters.md", "markdown")
     assert read_master(master, Path("welcome-master.md")).routes == ["welcome"]
     assert read_worker_type(worker_type, Path("spelling-worker.md")).timeout == 300
-    (rule,) = yaml.safe_load(blocks("docs/masters.md", "yaml")[0])["follow_ups"]
-    assert FollowUps.model_validate(rule).to == "development-master"
+    assert read_persona(persona, Path("kind-editor.md")).capabilities
+    for text in blocks("docs/masters.md", "yaml"):
+        part = yaml.safe_load(text)
+        model = MasterDefinition if part.keys() & {"plans", "follow_ups"} else WorkerTypeDefinition
+        model.model_validate({"name": "mine", **part})
+    (feature,) = blocks("docs/masters.md", "json")
+    assert parse_request(json.loads(feature)).scope.parts
 
 
 def test_example_results_keep_the_contract(tmp_path: Path) -> None:

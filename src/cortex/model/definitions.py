@@ -134,7 +134,7 @@ class PlanStep(_Definition):
     """One step of a master's plan; with `for_each` one step per item of the task's scope."""
 
     name: Name = Field(description="Unique in its plan; others name it in `needs`.")
-    worker_type: TypeName
+    worker_type: TypeName = Field(description="`scan` or `scan-worker`.")
     for_each: Literal["repository", "path"] | None = Field(
         None, description="One step for each repository, or each of `paths`, of the task's scope."
     )
@@ -206,12 +206,12 @@ class MasterPlan(_Definition):
     """Which steps a task of some types becomes."""
 
     types: Names = Field(description="The types of tasks that it is for.")
-    steps: list[PlanStep] = Field(default_factory=list)
+    steps: list[PlanStep] = Field(default_factory=list, description="What is done, in any order.")
     function: Literal["feature"] | None = Field(
-        None, description="A named function of Cortex that makes the steps, instead of a list."
+        None, description="A named function of Cortex that makes the steps, instead of `steps`."
     )
     max_parallel: int | None = Field(
-        None, ge=1, description="Most of a task's workers at once; else the task's word."
+        None, ge=1, description="Most of a task's workers at once, unless the task says it."
     )
     review: Annotated[ReviewRule, BeforeValidator(_review)] | None = Field(
         None, description="`person`, a worker type, or an object of `by`, `at` and `person`."
@@ -239,15 +239,24 @@ def _title(value: str) -> str:
 class FollowUps(_Definition):
     """Tasks that are created by the line that ends a task."""
 
-    types: Names
-    when: Literal["findings"] = "findings"
-    min_severity: Severity = "medium"
-    title: Annotated[str, AfterValidator(_title)] = "Fix {findings} in {tasks}"
-    type: str = "remediation"
-    item_type: str = "fix"
-    to: MasterName
-    max_items: int = Field(10, ge=1, le=100)
-    max_depth: int = Field(2, ge=1, le=10)
+    types: Names = Field(description="The types of tasks that have them.")
+    when: Literal["findings"] = Field("findings", description="On what: findings of the task.")
+    min_severity: Severity = Field("medium", description="The least severity that counts.")
+    title: Annotated[str, AfterValidator(_title)] = Field(
+        "Fix {findings} in {tasks}", description="Of the parent; both words are filled in."
+    )
+    type: str = Field("remediation", description="The type of the parent task.")
+    item_type: str = Field("fix", description="The type of the task for each group of findings.")
+    to: MasterName = Field(description="The master that they are handed to.")
+    max_items: int = Field(10, ge=1, le=100, description="Tasks at once; the rest is one more.")
+    max_depth: int = Field(
+        2, ge=1, le=10, description="A task that came out of so many others makes none."
+    )
+    again_after: Duration = Field(
+        1_209_600.0,
+        description="So long after its end a task that was completed, or that a person cancelled, "
+        "stands for what it was made for; then it is made again. 14 days.",
+    )
 
 
 class MasterLimits(_Definition):
@@ -267,37 +276,53 @@ class MasterLimits(_Definition):
 class MasterBudget(_Definition):
     """A master's own tokens and its share of the worker pool, per period."""
 
-    allocated: int = Field(0, ge=0)
-    worker_pool: int = Field(0, ge=0)
+    allocated: int = Field(
+        0, ge=0, description="Its own tokens a period, for direct mode and for planning."
+    )
+    worker_pool: int = Field(
+        0, ge=0, description="Its share of the worker pool: a weight, not a wall."
+    )
 
 
 class MasterDefinition(_Definition):
     """One file under agents/masters/."""
 
-    name: MasterName
-    description: str = ""
-    routes: Names = Field(default_factory=list)
-    default_route: bool = False
-    budget: MasterBudget = MasterBudget()
-    check_in: Annotated[str, AfterValidator(_check_in)] = "on demand"
+    name: MasterName = Field(description="`security` or `security-master`; else the file's name.")
+    description: str = Field("", description="For people, in lists.")
+    routes: Names = Field(
+        default_factory=list,
+        description="Types of tasks that come here; of two masters the first by file name.",
+    )
+    default_route: bool = Field(False, description="Types that nobody lists come here.")
+    budget: MasterBudget = Field(MasterBudget(), description="Its tokens; see below.")
+    check_in: Annotated[str, AfterValidator(_check_in)] = Field(
+        "on demand",
+        description="When it looks over its work: `daily`, `every 2h` or any other schedule.",
+    )
     spawns: Annotated[list[TypeName] | None, _AsNames] = Field(
         None, description="The worker types that it may choose; without it every type."
     )
-    limits: MasterLimits = MasterLimits()
-    plans: list[MasterPlan] = Field(default_factory=list)
+    limits: MasterLimits = Field(MasterLimits(), description="How far it goes; see below.")
+    plans: list[MasterPlan] = Field(
+        default_factory=list, description="Which steps its tasks become; see below."
+    )
     planner: TypeName | None = Field(
         None, description="The worker type that asks a model for a plan where there is none."
     )
     plan_commands: bool = Field(
         False, description="Whether steps of such a plan may name commands of their own."
     )
-    follow_ups: list[FollowUps] = Field(default_factory=list)
-    accept_handoffs: bool = True
-    approvals: Names = Field(default_factory=list)
+    follow_ups: list[FollowUps] = Field(
+        default_factory=list, description="What findings of ended tasks become; see below."
+    )
+    accept_handoffs: bool = Field(True, description="`false`: handoffs to it wait for a person.")
+    approvals: Names = Field(
+        default_factory=list, description="Types of tasks that wait for a yes before they start."
+    )
     persona: PersonaName | None = Field(
         None, description="Who its workers are whose type names none: a file of agents/personas/."
     )
-    model: str | None = None
+    model: str | None = Field(None, description="For agents; kept, and not acted on yet.")
     prompt: str = ""
 
     @model_validator(mode="after")
@@ -349,30 +374,50 @@ class WorkerTypeDefinition(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: TypeName
-    description: Text = ""
-    tools: Tools = Field(default_factory=list)
-    model: Text | None = None
-    short_type: Annotated[str, AfterValidator(lambda value: value and _name(value))] = ""
-    token_budget: int = Field(8000, ge=0)
-    timeout: Duration = 900.0
-    deliverables: Annotated[list[Annotated[str, AfterValidator(_inside)]], _AsNames] = Field(
-        default_factory=list
+    name: TypeName = Field(description="`spelling` or `spelling-worker`; else the file's name.")
+    description: Text = Field("", description="For people, in lists.")
+    tools: Tools = Field(
+        default_factory=list, description="For agents; kept, and not acted on yet."
     )
-    results_schema: Annotated[dict[str, Any], AfterValidator(_schema)] | None = None
-    runtime: str = "auto"
-    tools_runtime: bool = False
+    model: Text | None = Field(None, description="For agents; kept, and not acted on yet.")
+    short_type: Annotated[str, AfterValidator(lambda value: value and _name(value))] = Field(
+        "", description="The middle of its workers' ids; else the name without `-worker`."
+    )
+    token_budget: int = Field(8000, ge=0, description="Tokens that are reserved for each worker.")
+    timeout: Duration = Field(900.0, description="Of each worker.")
+    deliverables: Annotated[list[Annotated[str, AfterValidator(_inside)]], _AsNames] = Field(
+        default_factory=list, description="Files that must lie in artifacts/."
+    )
+    results_schema: Annotated[dict[str, Any], AfterValidator(_schema)] | None = Field(
+        None, description="A JSON Schema (2020-12) that results.json must exist for and fit."
+    )
+    runtime: str = Field("auto", description="`auto`, `tools`, `command` or `agent`.")
+    tools_runtime: bool = Field(
+        False, description="Cortex has a program for it that asks no model."
+    )
     command: Command | None = Field(
         None, description="What its workers run where neither their step nor task names a command."
     )
-    retries: int | None = Field(None, ge=0, le=100)
-    approval: bool = False
-    writes: bool = False
-    credentials: Annotated[list[Annotated[str, AfterValidator(_variable)]], _AsNames] = Field(
-        default_factory=list
+    asks_commands: bool = Field(
+        True,
+        description="False: a command of a step or task that runs in its place need not write its "
+        "deliverables or results.json; its exit status is enough.",
     )
-    heartbeats: bool = False
-    heartbeat_interval: Duration = 150.0
+    retries: int | None = Field(
+        None, ge=0, le=100, description="Further attempts, where neither step nor task says it."
+    )
+    approval: bool = Field(False, description="Its steps wait for a person's yes.")
+    writes: bool = Field(
+        False, description="Its workers claim the paths of their scope, or the whole repository."
+    )
+    credentials: Annotated[list[Annotated[str, AfterValidator(_variable)]], _AsNames] = Field(
+        default_factory=list,
+        description="Variables of the daemon's environment that its workers get, like `GH_TOKEN`.",
+    )
+    heartbeats: bool = Field(False, description="Its workers promise heartbeats.")
+    heartbeat_interval: Duration = Field(
+        150.0, description="How often: silent for one it is unhealthy, for three it is ended."
+    )
     persona: PersonaName | None = Field(
         None, description="Who its workers are; else their master says: a file of agents/personas/."
     )
@@ -394,7 +439,10 @@ def read_master(text: str, path: Path) -> MasterDefinition:
 
 
 def read_worker_type(text: str, path: Path) -> WorkerTypeDefinition:
-    """The worker type that a file under agents/prompts/workers/ describes."""
+    """The worker type that a file under agents/prompts/workers/ describes.
+
+    A name that only people could write (`Code Reviewer`) becomes one that stands in ids.
+    """
     data, body = read_front_matter(text, path)
     name = data.setdefault("name", path.stem)
     usable = usable_name(name, path.stem)

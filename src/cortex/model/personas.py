@@ -37,7 +37,7 @@ class PersonaDefinition(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: PersonaName = Field(description="How masters and worker types call it.")
+    name: PersonaName = Field(description="How masters and types call it; else the file's name.")
     description: str = Field("", description="For people, in lists.")
     character: str = Field("", description="Who it is, in a sentence.")
     mission: str = Field("", description="What it is there for.")
