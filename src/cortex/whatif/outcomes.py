@@ -122,6 +122,8 @@ def observed_of(worker: Worker, outcome: Outcome, *, stopped: bool) -> Observed:
     status, code = end["status"], end.get("exit_code")
     duration = float(end.get("duration_s") or 0.0)
     results: Event = {"tokens_used": tokens, "summary": end.get("summary")}
+    if "plan" in end:
+        results["plan"] = end["plan"]
     if stopped:
         return Observed(worker.id, cause="stop", duration_s=duration, results=results)
     if status == "completed":

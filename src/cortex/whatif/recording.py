@@ -31,7 +31,15 @@ _DECIDED = frozenset(
         *("file_edit_refused", "condition_began", "condition_ended", "day_opened"),
         *("daemon_started", "daemon_stopped", "deadline_missed", "usage_unusual"),
         *("task_routed", "task_blocked", "task_unblocked"),
-        *("task_waiting", "task_planned", "task_aggregating", "task_ended", "task_reopened"),
+        *(
+            "follow_up_known",
+            "task_waiting",
+            "task_planned",
+            "task_aggregating",
+            "task_ended",
+            "task_reopened",
+        ),
+        *("task_planning", "plan_proposed", "plan_accepted", "plan_refused", "planning_given_up"),
         *("step_changed", "handoff_created", "handoff_changed", "escalation_raised"),
         *("escalation_ended", "approval_asked", "alert_raised", "reserve_opened", "budget_reset"),
         *("budget_changed", "budget_configured", "tokens_reserved", "tokens_returned"),
@@ -49,7 +57,8 @@ _DECIDED = frozenset(
 class Attempt:
     """How one attempt went; times in seconds since 1970. `ended_at` None: it was still at it.
 
-    `end` is its `worker_ended` event, `backoff_s` what its step waited before the next attempt.
+    `end` is its `worker_ended` event, with the `plan` that it handed in; `backoff_s` is what its
+    step waited before the next attempt.
     """
 
     worker_type: str
@@ -221,6 +230,8 @@ class _Reader:
                 attempt.ending_at = at_s
             elif name == "worker_ended":
                 attempt.ended_at, attempt.end = at_s, event
+            elif name == "plan_proposed":
+                attempt.end = {**attempt.end, "plan": event.get("proposal")}
 
     def _backoff(self, event: Event) -> None:
         """What a failed attempt's step waits stands beside its end."""
