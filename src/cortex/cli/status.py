@@ -119,7 +119,8 @@ def _show(health: Health, facts: Row) -> None:
     print(f"home     {one_line(facts['home'])}")
     print(f"workers  {workers['live']} live, {workers['waiting']} waiting")
     for lane, row in facts["learned"].items():
-        print(f"learned  {one_line(lane)}: {one_line(row.get('reason'))} ({age(row.get('at'))} ago)")
+        since = age(row.get("at"))
+        print(f"learned  {one_line(lane)}: {one_line(row.get('reason'))} ({since} ago)")
     print(f"tasks    {tasks['open']} open, {waiting}")
     if facts["resets_at"] is None:
         print("budget   none yet; the first daemon writes it")

@@ -53,6 +53,8 @@ def make_launch(context: Context, task: Task, worker: Worker) -> Launch:
     spec = worker_spec(task, worker, context.catalog)
     spec["scope"] = _local_scope(context.paths.root, spec["scope"])
     spec["context"] |= _scan_context(context)
+    if "items" in spec:
+        spec["earlier"] = _earlier(context, task, worker)
     if worker.step == PLANNER:
         spec["context"] |= plan_context(task, context.catalog, context.settings)
     if spec["scope"].get("repository"):
@@ -97,6 +99,13 @@ def make_launch(context: Context, task: Task, worker: Worker) -> Launch:
             processes=settings.process_limit or None,
         ),
     )
+
+
+def _earlier(context: Context, task: Task, worker: Worker) -> list[str]:
+    """The folders of earlier attempts at a worker's step: what they completed is not repeated."""
+    others = (context.state.workers.get(ident) for ident in task.workers if ident != worker.id)
+    same = [other for other in others if other is not None and other.step == worker.step]
+    return [f"{context.paths.root}/{other.folder}" for other in same if other.folder]
 
 
 def _credentials(context: Context, worker: Worker) -> dict[str, str]:

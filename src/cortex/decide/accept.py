@@ -262,6 +262,8 @@ def _record(state: State, request: TaskRequest, file: _File, now: Now) -> Task:
         key=request.key,
         plan=[step.model_dump(exclude_none=True) for step in request.workers],
         max_parallel=request.max_parallel,
+        items=list(request.items),
+        batch=request.batch,
         fallback=request.fallback,
         hold=request.hold,
         approval=request.approval,
@@ -274,7 +276,8 @@ def _title(task_type: str, request: TaskRequest) -> str:
     if request.command is not None:
         words = request.command
         text = words if isinstance(words, str) else " ".join(words)
-        return text.strip().split("\n")[0][:80]
+        first = text.strip().split("\n")[0][:80]
+        return f"{first} ({len(request.items)} items)" if request.items else first
     scope = request.scope
     names = scope.repositories or ([scope.repository] if scope.repository else [])
     if not names:

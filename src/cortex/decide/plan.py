@@ -10,6 +10,7 @@ from __future__ import annotations
 from copy import copy
 from typing import Any
 
+from cortex.decide.batching import batch_steps
 from cortex.decide.catalog import Catalog, Missing, RuntimeInfo
 from cortex.decide.claims import claims_of
 from cortex.decide.entry import Now, seconds_left
@@ -43,6 +44,8 @@ def make_steps(task: Task, catalog: Catalog, settings: Settings) -> list[Step]:
 
     if task.plan:
         return [_own_step(task, row, retries) for row in task.plan]
+    if task.items and task.execution_mode == "workers":
+        return batch_steps(task, settings, retries)
     if task.command is not None:
         return [_whole(task, "command-worker", retries)]
     if task.planning is not None and task.planning.workers and task.execution_mode == "workers":
@@ -99,6 +102,7 @@ def _whole(task: Task, worker_type: str, retries: Retries) -> Step:
         worker_type=worker_type,
         runtime=task.runtime,
         command=task.command,
+        items=[0, len(task.items)] if task.items else [],
         env=dict(task.env),
         scope=dict(task.scope),
         token_budget=task.token_budget,

@@ -106,6 +106,8 @@ def _task_details(task: Task, waiting_for: str | None, used: int) -> Row:
         "key": task.key,
         "needs": task.needs,
         "command": task.command,
+        "items": len(task.items) or None,
+        "batch": task.batch,
         "runtime": None if task.runtime == "auto" else task.runtime,
         "token_budget": task.token_budget,
         "timeout": write_duration(task.timeout_s) if task.timeout_s else None,
@@ -150,6 +152,7 @@ def _step_row(step: Step) -> Row:
             "needs": step.needs,
             "optional": step.optional or None,
             "repository": step.scope.get("repository"),
+            "items": step.items[1] - step.items[0] if step.items else None,
             "reason": step.reason,
         },
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
+from cortex.decide.batching import items_of
 from cortex.decide.catalog import Catalog
 from cortex.model.definitions import WorkerTypeDefinition
 from cortex.model.formats import SPEC
@@ -51,6 +52,8 @@ def worker_spec(task: Task, worker: Worker, catalog: Catalog) -> dict[str, Any]:
     command = catalog.command_of(step) if worker.runtime == "command" else step.command
     if command is not None:
         spec["command"] = command
+    if step.items:
+        spec["items"], spec["first_item"] = items_of(task, step), step.items[0]
     if step.env:
         spec["env"] = step.env
     if worker.retry_of:

@@ -113,6 +113,7 @@ class StepRow(Open):
     needs: list[str] = Field(default_factory=list)
     optional: bool = False
     repository: str | None = None
+    items: Count | None = Field(None, description="How many its worker takes, one by one.")
     reason: str | None = None
 
 
@@ -189,6 +190,7 @@ class TaskRow(Open):
     findings: dict[str, Count] | None = Field(None, description="Findings by severity.")
     tokens_used: Tokens | None = None
     steps: list[StepRow] = Field(default_factory=list)
+    items: Count | None = Field(None, description="How many the command is run for.")
     workers: list[str] = Field(default_factory=list, description="Ids of all attempts.")
     worker_results: list[WorkerResult] = Field(default_factory=list)
     result_location: str | None = Field(None, description="Folder, relative to the home.")

@@ -73,6 +73,8 @@ TASK_OWNERS: dict[str, Owner] = {
     "kind": "daemon",
     "env": "daemon",
     "max_parallel": "daemon",
+    "items": "daemon",
+    "batch": "daemon",
     "fallback": "daemon",
     "approval": "daemon",
 }

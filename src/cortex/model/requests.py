@@ -193,6 +193,8 @@ class TaskRequest(BaseModel):
     approval: Flag = False
     fallback: Flag | None = None
     max_parallel: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
+    items: list[Line] = Field(default_factory=list, max_length=10_000)
+    batch: Annotated[int, Field(ge=1, le=10_000, strict=True)] | None = None
     workers: list[StepRequest] = Field(default_factory=list, max_length=1000)
 
     @model_validator(mode="after")
@@ -203,6 +205,8 @@ class TaskRequest(BaseModel):
             raise ValueError("a task needs a title, a type or a command")
         if self.command is not None and self.workers:
             raise ValueError("has both command and workers; put the command into one of them")
+        if self.items and self.command is None:
+            raise ValueError("has items and no command to run for each of them")
         _check_plan(self.workers, "workers")
         return self
 

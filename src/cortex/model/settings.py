@@ -165,6 +165,9 @@ class Spawn(_Section):
         description="[below this depth, this many]; at and past the last: min(adaptive_max, depth)",
     )
     adaptive_max: Positive = Field(5, description="the most that adaptive starts at once")
+    batch: Positive = Field(
+        20, description="items of a task that one worker takes one after another, at most"
+    )
     aging: Duration = Field(
         1800.0, gt=0, description="waiting this long lifts work by one priority, up to high"
     )

@@ -72,6 +72,7 @@ class Step(Record):
     accept_partial: bool | None = None
     priority: str | None = None
     justification: str | None = None
+    items: list[int] = field(default_factory=list)
     status: str = "waiting"
     attempt: int = 0
     worker_id: str | None = None
@@ -141,6 +142,8 @@ class Task(Record):
     key: str | None = None
     plan: list[dict[str, Any]] = field(default_factory=list)
     max_parallel: int | None = None
+    items: list[str] = field(default_factory=list)
+    batch: int | None = None
     fallback: bool | None = None
     hold: bool = False
     approval: bool = False

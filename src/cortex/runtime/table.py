@@ -62,6 +62,9 @@ def _command(spec: Spec) -> Program:
         raise ValueError("command: names no program; write a text or a list of texts")
     if any("\0" in word for word in argv):
         raise ValueError("command: holds a NUL character, which no program can be given")
+    if spec.get("items"):
+        # -P: what lies in the repository, where it runs, is not taken for a module of ours.
+        argv = (sys.executable, "-P", "-m", "cortex.worker.batch")
     if "plan" in _mapping(spec.get("context")):
         return Program((sys.executable, "-m", "cortex.worker.planner", *argv))
     workspace = _mapping(spec.get("scope")).get("workspace", "in place")
