@@ -137,6 +137,11 @@ def _money(tell: Any) -> None:
         tell.drop(id=f"thrifty-{number}", command="run_s=1 tokens=200", token_budget=5000)
     tell.drop(id="lavish", command="run_s=1 tokens=3000", token_budget=5000)
     tell.settle()
+    # No shim comes; once it is approved again, critical work that waits for its tokens takes them.
+    tell.drop(id="gives-way", command="claim_after_s=null", token_budget=50_000, retries=0)
+    tell.drop(id="takes-its-place", command="run_s=1 tokens=100", token_budget=30_000,
+              priority="critical")  # fmt: skip
+    tell.settle()
     spending = {"token_budget": 9000, "priority": "low", "timeout": "2h"}
     for number in range(8):
         tell.drop(id=f"spends-{number}", command="run_s=1800 tokens=9000", **spending)
