@@ -18,6 +18,13 @@ SCAN: dict[str, Any] = {
         {"severity": "low", "title": "an assert", "path": "app.py", "rule": "b101"},
     ),
 }
+#: What a model says about tasks of these titles; of all others it has no plan.
+PLANS: dict[str, Any] = {
+    "planned by a model": {
+        "reason": "it is small",
+        "workers": [{"name": "all", "worker_type": "coordinator-worker"}],
+    }
+}
 _HOUR_S = 3600.0
 _DAY_S = 86_400.0
 
@@ -26,6 +33,9 @@ def story(tell: Any) -> None:
     """All of it, from the first start to a home in which a little is still to do."""
     tell.start()
     _plain_work(tell)
+    tell.drop(id="planned", title="planned by a model")
+    tell.drop(id="unplanned", title="refused twice")
+    tell.settle()
     _people(tell)
     _failures(tell)
     _edits(tell)
