@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from cortex.decide.findings import group, merge
+from cortex.decide.report import report_files
 from cortex.model.findings import Finding, fingerprint, normalise
 from cortex.model.report import ToolRun, findings_markdown, to_sarif
 
@@ -161,3 +163,20 @@ def test_markdown_counts_what_it_does_not_show() -> None:
     text = findings_markdown(findings, title="T", limit=2)
     assert "**5 findings** in 1 files: 5 high." in text
     assert "3 more findings" in text
+
+
+def test_a_tasks_report_lets_no_worker_write_markup_or_terminal_codes() -> None:
+    hostile = "<script>alert(1)</script>\x1b[31m `x` \u202e"
+    row = {"id": "task-001", "title": hostile, "status": "failed", "reason": hostile,
+           "type": "command", "priority": "low", "command": hostile, "source": "x"}  # fmt: skip
+    result = {"worker_id": "worker-cmd-001", "step": "main", "status": "failed", "duration_s": 1,
+              "tokens_used": 0, "result_location": "a", "error": hostile,
+              "summary": hostile}  # fmt: skip
+    finding = normalise(
+        {"rule": hostile, "file": hostile, "title": hostile, "tool": hostile}, "/srv/a"
+    )
+    for findings in ([], [finding]):
+        text = report_files(row, [result], findings, [])["report.md"].decode()
+        outside = re.sub(r"`[^`]*`", "", text)
+        assert "<script>" not in outside.replace("\\<", "")
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", text)

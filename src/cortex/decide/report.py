@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cortex.decide.findings import Finding, severity_counts
+from cortex.model.markdown import code, plain
 from cortex.model.report import ToolRun, findings_markdown, to_sarif
 from cortex.model.times import format_duration
 
@@ -44,7 +45,7 @@ def report_files(
         files["findings.sarif"] = _json(to_sarif(findings, runs))
         text = findings_markdown(findings, title=str(row["title"]), tool_runs=runs)
     else:
-        text = f"# {row['title']}\n"
+        text = f"# {plain(str(row['title']))}\n"
     files["report.md"] = (text.rstrip("\n") + "\n\n" + _story(row, results)).encode()
     return files
 
@@ -55,15 +56,18 @@ def _json(value: Mapping[str, Any]) -> bytes:
 
 def _story(row: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> str:
     lines = ["## The task", ""]
-    lines.append(f"- **{row['status']}**" + (f": {row['reason']}" if row.get("reason") else ""))
+    lines.append(
+        f"- **{row['status']}**" + (f": {plain(str(row['reason']))}" if row.get("reason") else "")
+    )
     lines.append(f"- task {row['id']}, {row['type']}, priority {row['priority']}")
     if row.get("command"):
         command = row["command"]
-        lines.append(f"- command `{command if isinstance(command, str) else ' '.join(command)}`")
+        words = command if isinstance(command, str) else " ".join(command)
+        lines.append(f"- command {code(words)}")
     if row.get("assigned_to"):
         lines.append(f"- carried out by {row['assigned_to']}")
     if row.get("source"):
-        lines.append(f"- dropped as {row['source']}")
+        lines.append(f"- dropped as {plain(str(row['source']))}")
     if row.get("started_at"):
         lines.append(f"- began {row['started_at']}")
     workers = [_worker_line(result) for result in results]
@@ -77,14 +81,14 @@ def _story(row: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _quoted(text: str) -> list[str]:
-    return [f"> {line}".rstrip() for line in text.strip().splitlines()]
+    return [f"> {plain(line)}".rstrip() for line in text.strip().splitlines()]
 
 
 def _worker_line(result: Mapping[str, Any]) -> str:
     took = format_duration(result["duration_s"]) if result.get("duration_s") else "not started"
     line = f"- {result['worker_id']} ({result['step']}): {result['status']}, {took}, "
     line += f"{result['tokens_used']} tokens, `{result['result_location']}/`"
-    return line + (f"; {result['error']}" if result.get("error") else "")
+    return line + (f"; {plain(str(result['error']))}" if result.get("error") else "")
 
 
 def combine_runs(documents: Iterable[Document]) -> list[ToolRun]:

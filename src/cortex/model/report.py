@@ -7,7 +7,6 @@ comes out.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 from urllib.parse import quote
@@ -20,6 +19,7 @@ from cortex.model.findings import (
     Finding,
     severity_counts,
 )
+from cortex.model.markdown import code, plain
 
 __all__ = ["ToolRun", "count_words", "findings_markdown", "to_sarif", "tool_runs_markdown"]
 
@@ -32,7 +32,6 @@ _STATES = {
     "not_audited": "**not audited**",
     "error": "**error**",
 }
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class ToolRun(TypedDict):
@@ -107,9 +106,9 @@ def findings_markdown(
     `limit` findings are shown with their place and words; the rest is counted.
     """
     runs = list(tool_runs)
-    lines = [f"# {_plain(title)}", "", _lead(findings), ""]
+    lines = [f"# {plain(title)}", "", _lead(findings), ""]
     for note in notes:
-        lines.append(f"- {_plain(note)}")
+        lines.append(f"- {plain(note)}")
     if notes:
         lines.append("")
     if runs:
@@ -138,15 +137,15 @@ def tool_runs_markdown(tool_runs: Iterable[ToolRun]) -> str:
             continue
         state = _STATES.get(run["state"], run["state"])
         if run["reason"]:
-            state += f": {_cell(run['reason'])}"
-        version = f" {run['version']}" if run["version"] else ""
+            state += f": {plain(run['reason'])}"
+        name = f"{run['name']} {run['version'] or ''}"
         lines.append(
-            f"| {run['name']}{version} | {_cell(run['what'])} | {state} | {run['findings']} "
+            f"| {plain(name)} | {plain(run['what'])} | {state} | {run['findings']} "
             f"| {run['files']} | {run['seconds']:.1f} |"
         )
     idle = sorted({run["name"] for run in runs if not run["applicable"]})
     if idle:
-        lines += ["", f"Nothing to look at for: {', '.join(idle)}."]
+        lines += ["", f"Nothing to look at for: {plain(', '.join(idle))}."]
     return "\n".join(lines)
 
 
@@ -165,20 +164,20 @@ def _markdown_finding(finding: Finding, *, several: bool) -> str:
         place += f":{finding['line']}"
     if several:
         place = f"{finding['repository'].rstrip('/').rsplit('/', 1)[-1]}/{place}"
-    facts = [", ".join(finding["rules"])]
+    facts = [plain(", ".join(finding["rules"]))]
     if finding["cwe"]:
-        facts.append(finding["cwe"])
-    facts.append(f"found by {', '.join(finding['tools'])}")
+        facts.append(plain(finding["cwe"]))
+    facts.append(f"found by {plain(', '.join(finding['tools']))}")
     if finding["confidence"] != "high":
         facts.append(f"{finding['confidence']} confidence")
-    lines = [f"- **{_plain(finding['title'])}**  ", f"  `{_code(place)}` ({'; '.join(facts)})"]
+    lines = [f"- **{plain(finding['title'])}**  ", f"  {code(place)} ({'; '.join(facts)})"]
     if finding["message"] not in (finding["title"], ""):
         lines[-1] += "  "
-        lines.append(f"  {_plain(finding['message'].splitlines()[0][:300])}")
+        lines.append(f"  {plain(finding['message'].splitlines()[0][:300])}")
     snippet = finding.get("snippet")
     if snippet:
         lines[-1] += "  "
-        lines.append(f"  `{_code(snippet[:160])}`")
+        lines.append(f"  {code(snippet[:160])}")
     return "\n".join(lines) + "\n"
 
 
@@ -271,19 +270,3 @@ def _invocation(runs: Iterable[ToolRun]) -> dict[str, Any]:
         if run["applicable"] and run["state"] in ("not_audited", "error")
     ]
     return {"executionSuccessful": True, "toolExecutionNotifications": notifications}
-
-
-def _plain(text: str) -> str:
-    """One line of Markdown text in which nothing of the repository's acts as markup or as a
-    terminal code.
-    """
-    text = " ".join(_CONTROL.sub("", text).split())
-    return re.sub(r"([\\`*_\[\]<>])", r"\\\1", text)
-
-
-def _code(text: str) -> str:
-    return " ".join(_CONTROL.sub("", text).split()).replace("`", "'")
-
-
-def _cell(text: str) -> str:
-    return _plain(text).replace("|", "\\|")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cortex.worker.tools.markdown import code, table
+from cortex.model.markdown import code, table
 
 __all__ = ["analysis_markdown"]
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cortex.model.markdown import bullets, code, fenced, plain
 from cortex.worker.contract import Worker
 from cortex.worker.tools.branches import export_branch
 from cortex.worker.tools.clone import Clone
-from cortex.worker.tools.markdown import bullets, code, fenced, plain
 from cortex.worker.tools.options import flag
 from cortex.worker.tools.outcomes import NotRunError
 from cortex.worker.tools.proof import Package, Proof, prove

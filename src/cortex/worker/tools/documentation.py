@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from cortex.model.markdown import bullets, code, plain, table
 from cortex.worker.contract import Worker
 from cortex.worker.tools.api_inventory import Module, read_inventory
-from cortex.worker.tools.markdown import bullets, code, plain, table
 from cortex.worker.tools.markdown_links import Links, check_links
 from cortex.worker.tools.outcomes import NotRunError
 from cortex.worker.tools.reading import tree_to_read

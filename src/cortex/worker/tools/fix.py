@@ -7,6 +7,7 @@ left, and said. Asks no model.
 from __future__ import annotations
 
 from cortex.model.findings import Finding
+from cortex.model.markdown import bullets, plain
 from cortex.worker.contract import Worker
 from cortex.worker.tools import processes
 from cortex.worker.tools.branches import commit_files, incoming, merge_incoming
@@ -15,7 +16,6 @@ from cortex.worker.tools.clone import Clone, clone_repository
 from cortex.worker.tools.deliver import Work, deliver, report_name
 from cortex.worker.tools.environment import prepare_environment
 from cortex.worker.tools.lint import LintError, fix, lint
-from cortex.worker.tools.markdown import bullets, plain
 from cortex.worker.tools.options import text, time_left_s
 from cortex.worker.tools.outcomes import NotRunError
 from cortex.worker.tools.proof import Package

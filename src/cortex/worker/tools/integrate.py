@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cortex.model.markdown import code, fenced, plain
 from cortex.worker.contract import Worker
 from cortex.worker.tools.branches import Incoming, branch_name, incoming
 from cortex.worker.tools.clone import Clone, clone_repository, resolve
 from cortex.worker.tools.deliver import Work, deliver
-from cortex.model.markdown import code, fenced, plain
 from cortex.worker.tools.outcomes import ConflictError, NotRunError
 
 __all__ = ["integrate"]

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from cortex.model.markdown import bullets, code, fenced
 from cortex.worker.contract import Needed, Worker
 from cortex.worker.tools.clone import Clone
-from cortex.worker.tools.markdown import bullets, code, fenced
 from cortex.worker.tools.options import text
 
 __all__ = ["body_of", "title_of"]

@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from cortex.model.markdown import plain
 from cortex.worker.contract import Needed, Worker
 from cortex.worker.tools.branches import (
     Incoming,
@@ -23,7 +24,6 @@ from cortex.worker.tools.clone import Clone, clone_repository
 from cortex.worker.tools.credentials import named_credentials, token_for, tokens_for_host
 from cortex.worker.tools.forge import Request, find_remote, open_request, push
 from cortex.worker.tools.git import GitError
-from cortex.worker.tools.markdown import plain
 from cortex.worker.tools.options import flag, option, text
 from cortex.worker.tools.outcomes import NotRunError
 from cortex.worker.tools.proposal import body_of, title_of

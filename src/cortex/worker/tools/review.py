@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cortex.model.findings import SEVERITIES, Finding, severity_counts
+from cortex.model.markdown import bullets, code, plain, table
 from cortex.model.report import ToolRun, count_words, tool_runs_markdown
 from cortex.worker.contract import Worker
 from cortex.worker.tools.changes import Change, read_change
 from cortex.worker.tools.lint import LintError, has_own_configuration, lint
-from cortex.worker.tools.markdown import bullets, code, plain, table
 from cortex.worker.tools.options import text
 from cortex.worker.tools.readers import RawFinding
 from cortex.worker.tools.scan import analyze_tree, settle_states

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cortex.worker.tools.markdown import bullets, code, fenced, plain, table
+from cortex.model.markdown import bullets, code, fenced, plain, table
 from cortex.worker.tools.suite_runs import SuiteRun
 
 __all__ = ["suite_rows", "test_markdown", "totals", "words_of"]
