@@ -83,6 +83,7 @@ def _people(tell: Any) -> None:
     tell.drop(id="asks", command="run_s=1", approval=True)
     tell.drop(kind="approve", task_id="asks", reason="go on")
     tell.drop(id="denied", command="run_s=1", approval=True)
+    tell.sleep(700.0)
     tell.drop(kind="deny", task_id="denied", reason="not today")
     tell.drop(id="nobody", type="documentation", title="nobody can do this")
     tell.sleep(60.0)

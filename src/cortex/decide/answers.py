@@ -6,6 +6,7 @@ from typing import Any
 
 from cortex.decide.ending import cancel_task
 from cortex.decide.entry import Entry
+from cortex.decide.overdue import close_overdue
 from cortex.model.errors import RequestError
 from cortex.model.requests import Answer
 from cortex.model.state import Approval, State
@@ -31,7 +32,7 @@ def answer(state: State, request: Answer) -> Entry:
         event["comment"] = request.reason
     why = request.reason or f"a person {status} {approval.id} of {approval.task_id}"
     if status == "approved" or not approval.resume_to:
-        return Entry("person", why, [event])
+        return Entry("person", why, [event, *close_overdue(state, approval)])
     text = f"{approval.id} was denied" + (f": {request.reason}" if request.reason else "")
     ended = cancel_task(state, state.tasks[approval.task_id], text)
     rest = [one for one in ended if one.get("approval_id") != approval.id]

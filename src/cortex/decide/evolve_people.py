@@ -89,6 +89,12 @@ def _approval_answered(state: State, event: Event, at: str) -> None:
         set_task_status(state, task, approval.resume_to)
 
 
+def _approval_overdue(state: State, event: Event, _at: str) -> None:
+    approval = state.approvals[event["approval_id"]]
+    approval.escalation_id = event["escalation_id"]
+    state.touch("approval", approval.id)
+
+
 # --- schedules
 
 
@@ -127,6 +133,7 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "escalation_ended": _escalation_ended,
     "approval_asked": _approval_asked,
     "approval_answered": _approval_answered,
+    "approval_overdue": _approval_overdue,
     "check_in_planned": _check_in_planned,
     "master_checked_in": _check_in_planned,
     "schedule_set": _schedule_set,

@@ -13,6 +13,7 @@ from cortex.decide.approvals import withdraw_approvals
 from cortex.decide.edit import Difference, Merged, Refusal
 from cortex.decide.ending import cancel_worker
 from cortex.decide.not_run import changes_the_plan, waits_for_parts
+from cortex.decide.overdue import close_overdue
 from cortex.model.errors import RequestError
 from cortex.model.owners import TASK_OWNERS
 from cortex.model.requests import TaskRequest, parse_request
@@ -154,6 +155,9 @@ def _plan_anew(state: State, task: Task, type_changed: bool) -> list[Event]:
         worker = state.workers[ident]
         if worker.status not in TERMINAL_WORKER:
             events += cancel_worker(worker, "its task was changed before it started")
+    for approval in state.approvals.values():
+        if approval.task_id == task.id and approval.status == "pending":
+            events += close_overdue(state, approval)
     events += withdraw_approvals(state, task.id)  # the new plan asks anew
     keeps = task.assigned_to if task.handoff_id or not type_changed else None
     events.append({"event": "task_replanned", "task_id": task.id, "assigned_to": keeps})

@@ -336,6 +336,7 @@ def approval_row(approval: Approval) -> Row:
             "gate": approval.gate.removeprefix(":") or None,
             "comment": approval.comment,
             "answered_at": approval.answered_at,
+            "escalation_id": approval.escalation_id,
         },
     )
 

@@ -17,6 +17,7 @@ from cortex.decide.catalog import Catalog
 from cortex.decide.check_in import next_check_in
 from cortex.decide.deadlines import Deadlines
 from cortex.decide.entry import Now
+from cortex.decide.overdue import next_overdue
 from cortex.decide.queue import AdmissionQueue
 from cortex.decide.recurrence import next_run
 from cortex.decide.reserve import closing
@@ -129,6 +130,7 @@ class MastersController:
         for _ in range(KEYS_A_TURN):
             entry = None if self._context.draining else next_run(state, now)
             entry = entry or self._deadlines.next_missed(state, now)
+            entry = entry or next_overdue(state, self._context.settings, now)
             entry = entry or next_check_in(state, self._context.catalog, now)
             if entry is None:
                 return

@@ -227,6 +227,9 @@ class Approvals(_Section):
         "use none); 0: none",
     )
     workers_above: int = Field(0, ge=0, description="tasks of more workers than this; 0: none")
+    deadline: Duration = Field(
+        0.0, description="no answer for so long is escalated, once; the task stays; 0: never"
+    )
     waiting_at_most: int = Field(
         0, ge=0, description="with so many of one type waiting, no other of it starts; 0: no limit"
     )

@@ -319,6 +319,7 @@ class Approval(Record):
     status: str = "pending"
     comment: str | None = None
     answered_at: str | None = None
+    escalation_id: str | None = None
 
 
 @dataclass(slots=True)

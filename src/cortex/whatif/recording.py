@@ -30,6 +30,7 @@ _DECIDED = frozenset(
         *("receipt_taken", "drop_rejected", "archived", "logs_removed", "file_edited"),
         *("file_edit_refused", "condition_began", "condition_ended", "day_opened"),
         *("daemon_started", "daemon_stopped", "deadline_missed", "usage_unusual"),
+        "approval_overdue",
         *("task_routed", "task_blocked", "task_unblocked"),
         *(
             "follow_up_known",

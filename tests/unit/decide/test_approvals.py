@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cortex.decide.accept import accept_all
+from cortex.decide.overdue import next_overdue
 from cortex.decide.snapshot import documents
 from cortex.model.errors import RequestError
 from cortex.model.requests import parse_request
@@ -193,3 +194,52 @@ def test_of_a_long_plan_the_first_steps_are_offered_and_all_are_counted() -> Non
     submitted(world, command=None, workers=steps)
     (asked,) = world.state.approvals.values()
     assert (asked.offer["workers"], len(asked.offer["steps"])) == (60, 50)
+
+
+def overdue(world: World) -> list[str]:
+    """Escalations that are raised by now, one line each."""
+    subjects = []
+    while (entry := next_overdue(world.state, world.settings, world.now)) is not None:
+        world.apply(entry)
+        subjects.append(entry.why)
+    return subjects
+
+
+def test_an_approval_that_nobody_answers_is_escalated_once_and_its_task_stays() -> None:
+    world = world_with(deadline="2h")
+    first, second = submitted(world, approval=True), submitted(world, approval=True)
+    world.wall += 7199
+    assert overdue(world) == []
+    world.wall += 1
+    assert overdue(world) == [
+        "approval-001 of task-001 has no answer after 2h 00m",
+        "approval-002 of task-002 has no answer after 2h 00m",
+    ]
+    world.wall += 86_400
+    assert overdue(world) == []
+    assert (first.status, second.status) == ("awaiting_approval",) * 2
+    assert world.state.approvals["approval-001"].escalation_id == "escalation-001"
+    say(world, kind="approve", task_id=first.id)
+    say(world, kind="deny", task_id=second.id)
+    assert {one.status for one in world.state.escalations.values()} == {"closed"}
+    again = State.from_json(world.state.to_json())
+    assert again.approvals == world.state.approvals
+
+
+def test_without_a_deadline_nobody_is_reminded() -> None:
+    world = world_with()
+    submitted(world, approval=True)
+    world.wall += 10**7
+    assert overdue(world) == []
+
+
+def test_who_is_reminded_and_says_that_it_was_seen_still_owes_the_answer() -> None:
+    world = world_with(deadline="1m")
+    task = submitted(world, approval=True)
+    world.wall += 60
+    overdue(world)
+    say(world, kind="approve", escalation_id="escalation-001")
+    assert (task.status, overdue(world)) == ("awaiting_approval", [])
+    say(world, kind="approve", approval_id="approval-001")
+    world.reconcile()
+    assert task.status == "in_progress"

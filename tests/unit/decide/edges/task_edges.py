@@ -155,6 +155,18 @@ def branches_conflict_and_nobody_could_join_them(stage: Stage) -> None:
     assert "a.py" in approval.reason
 
 
+@edge("task", "awaiting_approval", "assigned")
+def nobody_answers_until_it_is_escalated(stage: Stage) -> None:
+    home = stage.home(approvals={"deadline": "1h"})
+    task = home.dropped(command="true", approval=True)
+    home.wait(lambda: len(home.state.escalations) == 1, 3700.0)
+    home.pass_time(7200.0)
+    (escalation,) = home.state.escalations.values()
+    assert (task.status, escalation.status) == ("awaiting_approval", "open")
+    home.drop(kind="approve", task_id=task.id)
+    assert (task.status, escalation.status) == ("in_progress", "closed")
+
+
 @edge("task", "awaiting_approval", "cancelled")
 def a_person_says_no(stage: Stage) -> None:
     home = stage.home()
