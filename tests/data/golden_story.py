@@ -42,6 +42,7 @@ def story(tell: Any) -> None:
     _schedules(tell)
     _money(tell)
     _lacking(tell)
+    _wishes(tell)
     _scan(tell)
     _age(tell)
     _end(tell)
@@ -182,6 +183,26 @@ def _lacking(tell: Any) -> None:
     tell.settle()
 
 
+def _wishes(tell: Any) -> None:
+    """A master asks for workers, one of no known type; and how many at once is learned."""
+    asked = {"kind": "worker_request", "master_agent": "coordinator", "task_id": "wished"}
+    tell.drop(id="wished", command="run_s=30")
+    tell.sleep(2.0)
+    tell.drop(**asked, worker_type="command", command="run_s=1")
+    tell.drop(**asked, worker_type="unheard-of")
+    usual = tell.settings
+    spawn = usual.spawn.model_copy(update={"policy": "learned"})
+    tell.stop()
+    tell.settings = usual.model_copy(update={"spawn": spawn})
+    tell.start()
+    for _ in range(3):
+        tell.drop(command="run_s=1")
+    tell.settle()
+    tell.stop()
+    tell.settings = usual
+    tell.start()
+
+
 def _scan(tell: Any) -> None:
     for name in ("one", "two"):
         repositories = [f"/srv/git/{name}-a", f"/srv/git/{name}-b"]
@@ -192,11 +213,14 @@ def _scan(tell: Any) -> None:
     tell.sleep(600.0)
     for escalation in [e for e in tell.state.escalations.values() if e.status == "open"]:
         tell.drop(kind="approve", escalation_id=escalation.id)
+    tell.drop(id="scan-again", type="security-scan", scope={"repository": "/srv/git/one-a"})
+    tell.settle()
 
 
 def _age(tell: Any) -> None:
     """Refused drops and ended tasks grow old; the daemon is away for some of that time."""
     _away(tell, 3 * _DAY_S)
+    tell.drop(kind="retry", task_id=next(iter(tell.state.remembered.values()))["task_id"])
     _away(tell, 40 * _DAY_S)
     tell.sleep(1.2 * _HOUR_S)
 

@@ -83,7 +83,7 @@ def _toml_line(path: Path, field: str) -> int | None:
 
 
 def _document_model(name: str) -> type[BaseModel] | None:
-    from cortex.model import budget_document, documents, worker_files
+    from cortex.model import budget_document, documents, handoffs_document, worker_files
 
     models: dict[str, type[BaseModel]] = dict(
         zip(
@@ -92,7 +92,7 @@ def _document_model(name: str) -> type[BaseModel] | None:
                 documents.TaskQueueDocument,
                 documents.WorkerPoolDocument,
                 budget_document.TokenBudgetDocument,
-                documents.HandoffsDocument,
+                handoffs_document.HandoffsDocument,
                 documents.SchedulesDocument,
             ),
             strict=True,

@@ -84,6 +84,10 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
     "plan_refused": lambda event: f"the plan of {event.get('worker_id')} is refused",
     "planning_given_up": lambda event: f"{event.get('task_id')} gets no plan of a model",
     "task_ended": lambda event: f"{event.get('task_id')} {event.get('status')}",
+    "follow_up_known": lambda event: f"{event.get('task_id')} found again: {event.get('told')}",
+    "follow_up_released": lambda event: (
+        f"{event.get('task_id')} is done again by the next scan that finds it"
+    ),
     "task_linked": lambda event: f"{event.get('source', 'a drop')} is {event.get('task_id')}",
     "usage_unusual": lambda event: (
         f"{event.get('worker_id')} used {_tokens(event, 'used')} tokens; "

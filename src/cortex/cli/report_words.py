@@ -81,7 +81,7 @@ def name_of(repository: object) -> str:
 
 def what_became(row: Row) -> str:
     """In words, how a task that followed ended, or what it waits for."""
-    for name in ("reason", "blocked_on", "waiting_for", "summary"):
+    for name in ("told", "reason", "blocked_on", "waiting_for", "summary"):
         if row.get(name):
             return str(row[name])
     return ""

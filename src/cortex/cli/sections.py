@@ -100,6 +100,11 @@ def task(home: Home, row: Row, explanation: Explanation) -> None:
     if proposed:
         _head("Plan, not begun")
         _table(_PROPOSED_COLUMNS, proposed)
+    known = [one.get("told") for one in row.get("known") or [] if isinstance(one, dict)]
+    if known:
+        _head("Found again, and not filed again")
+        for told in known:
+            print(f"  {one_line(told)}")
     for asked in home.approvals():
         if asked.get("task_id") == row.get("id") and asked.get("status") == "pending":
             _offer(asked, f"A yes to {one_line(asked.get('approval_id'))} starts")

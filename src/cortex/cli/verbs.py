@@ -126,9 +126,16 @@ def cancel(
 
 
 def retry(tasks: TaskIds, reason: ReasonOption = None, home: HomeOption = None) -> None:
-    """Run failed or cancelled tasks again; what their workers finished is kept."""
+    """Run failed or cancelled tasks again; what their workers finished is kept.
+
+    A follow-up that was completed, or is archived, is made anew by the next scan that finds it.
+    """
+    place = open_home(home)
     for ident in tasks:
-        _verb(open_home(home), "retry", ident, f"{ident} runs again", reason)
+        published = {row.get("id"): row.get("status") for row in place.tasks()}
+        runs = published.get(ident, "archived") not in ("completed", "archived")
+        told = "runs again" if runs else "is filed again by the next scan that finds it"
+        _verb(place, "retry", ident, f"{ident} {told}", reason)
 
 
 def pause(

@@ -40,7 +40,8 @@ class Archiving:
         handoffs, escalations = loose_ends(state, before)
         tasks = self._chosen(now)
         if tasks or handoffs or escalations:
-            rows, event = leaving(state, tasks, handoffs, escalations)
+            again_after = self._context.catalog.again_after
+            rows, event = leaving(state, tasks, handoffs, escalations, again_after)
             self._under_way = True
             day, archive = now.at[:10], self._archive
             self._context.effects.run(

@@ -18,6 +18,7 @@ from cortex.decide.catalog import Catalog
 from cortex.decide.ending import cancel_task, reopen_task
 from cortex.decide.entry import Entry, Now
 from cortex.decide.handoffs import accept_handoff, reject_handoff
+from cortex.decide.known import file_again
 from cortex.decide.schedules import change_schedule, set_schedule
 from cortex.decide.worker_requests import (
     check_asker,
@@ -167,6 +168,7 @@ def _task(state: State, request: TaskRequest, file: _File, now: Now) -> Entry:
             events = [event] if known in state.tasks else []
             return Entry(BY, f"{file.source} has the key of {known}: nothing new", events)
     _check_names(state, request, file)
+    _check_types(request, file.catalog)
     task = _record(state, request, file, now)
     file.ids[task.id] = task.status
     if task.key is not None:
@@ -229,6 +231,19 @@ def _check_names(state: State, request: TaskRequest, file: _File) -> None:
                 f"needs {need!r}, which is archived as {archived}",
                 field="needs",
                 hint="leave it out, or drop that work again and need the new task",
+            )
+
+
+def _check_types(request: TaskRequest, catalog: Catalog) -> None:
+    """A type of a task's own plan may get its file later; a slip of the pen never does."""
+    for number, step in enumerate(request.workers):
+        meant = catalog.misspelt(step.worker_type)
+        if meant is not None:
+            own = f"agents/prompts/workers/{step.worker_type}.md"
+            raise RequestError(
+                f"there is no worker type {step.worker_type}",
+                field=f"workers.{number}.worker_type",
+                hint=f"did you mean {meant!r}? A type of your own gets its file first, {own}",
             )
 
 
@@ -304,6 +319,9 @@ def _verb(state: State, request: VerbRequest) -> Entry:
     if request.task_id is None:
         paused = request.kind == "pause"
         return Entry("person", reason, [{"event": "fleet_paused", "paused": paused}])
+    released = file_again(state, request.task_id) if request.kind == "retry" else []
+    if released:
+        return Entry("person", reason, released)
     task = _open(state, request.task_id, request.kind)
     if request.kind == "retry":
         return Entry("person", reason, reopen_task(state, task))

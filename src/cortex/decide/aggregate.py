@@ -15,10 +15,11 @@ from cortex.decide.entry import Entry, Now
 from cortex.decide.escalate import close_escalations
 from cortex.decide.findings import Finding, Group, group, severity_counts
 from cortex.decide.handoffs import completed_handoffs, failed_handoffs
+from cortex.decide.known import known_task
 from cortex.decide.lineage import root_of
 from cortex.model.definitions import FollowUps
 from cortex.model.ids import worker_type_name
-from cortex.model.state import OPEN_TASK, TERMINAL_TASK, Handoff, State, Task
+from cortex.model.state import TERMINAL_TASK, Handoff, State, Task
 from cortex.model.words import counted
 
 __all__ = [
@@ -166,13 +167,13 @@ def _summary(state: State, task: Task, counts: dict[str, int]) -> str | None:
         total = sum(counts.values())
         listed = ", ".join(f"{number} {severity}" for severity, number in counts.items())
         scanned = {step.scope.get("repository") for step in task.steps} - {None}
-        places = f"in {len(scanned)} repositories" if len(scanned) > 1 else ""
-        return f"{total} findings {places} ({listed})".replace("  ", " ")
+        places = f" in {len(scanned)} repositories" if len(scanned) > 1 else ""
+        return f"{counted(total, 'finding')}{places} ({listed})"
     if len(task.steps) == 1:
         worker = state.workers.get(task.steps[0].worker_id or "")
         return worker.summary if worker else None
     done = sum(1 for step in task.steps if step.status == "done")
-    return f"{done} of {len(task.steps)} steps done"
+    return f"{done} of {counted(len(task.steps), 'step')} done"
 
 
 def _follow_up(
@@ -185,12 +186,24 @@ def _follow_up(
     events: list[Event] = []
     new: list[Group] = []
     for found in groups:
-        known = state.tasks.get(state.keys.get(found.key, ""))
-        if known is not None and known.status in OPEN_TASK:
-            events.append({"event": "task_linked", "task_id": known.id, "source": task.id})
-            ended["follow_ups"] = [*ended.get("follow_ups", []), known.id]
-        else:
+        known = known_task(state, found, rule.again_after, now)
+        if known is None:
             new.append(found)
+            continue
+        about = {"title": found.title, "severity": found.severity, "findings": found.count}
+        ended.setdefault("known", []).append({**known, **about})
+        ended["follow_ups"] = [*ended.get("follow_ups", []), known["task_id"]]
+        events.append(
+            {
+                "event": "follow_up_known",
+                "task_id": task.id,
+                "tasks": [known["task_id"]],
+                "told": known["told"],
+            }
+        )
+    if "known" in ended:
+        count = sum(row["findings"] for row in ended["known"])
+        ended["summary"] = f"{ended['summary']}, {count} known"
     if new:
         prove = _can_prove(task, rule, catalog)
         events += _handed_over(state, task, rule, new, gathered, now, ended, prove)
@@ -232,7 +245,7 @@ def _handed_over(
     ]
     count = sum(found.count for found in groups)
     title = rule.title.format(
-        findings=_counted(count, "finding"), tasks=_counted(len(groups), "task")
+        findings=counted(count, "finding"), tasks=counted(len(groups), "task")
     )
     parent = Task(
         id=parent_id,
@@ -268,10 +281,6 @@ def _handed_over(
     ended["handoff_id"] = handoff_id
     accepted = [{"event": "task_accepted", "task": made.to_json()} for made in (parent, *children)]
     return [*accepted, {"event": "handoff_created", "handoff": handoff.to_json()}]
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _child(

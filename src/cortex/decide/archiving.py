@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from cortex.decide import project
+from cortex.decide.known import AGAIN_AFTER_S, remembered
 from cortex.model.state import OPEN_TASK, State, Task
 
 __all__ = ["Leaving", "leaving", "loose_ends", "may_leave"]
@@ -55,9 +56,11 @@ def leaving(
     tasks: Sequence[Task],
     handoffs: Sequence[str] = (),
     escalations: Sequence[str] = (),
+    again_after: float = AGAIN_AFTER_S,
 ) -> Leaving:
     """What goes with these tasks: their workers, escalations and handoffs, but for a handoff that
-    still waits for its answer. Handoffs and escalations may also be named by themselves.
+    still waits for its answer. Handoffs and escalations may also be named by themselves. What
+    became of follow-ups stays known, `again_after` seconds from their end.
     """
     ids = {task.id for task in tasks}
     rows: list[tuple[Kind, str, Row]] = []
@@ -87,4 +90,5 @@ def leaving(
         "handoffs": all_handoffs,
         "escalations": all_escalations,
     }
-    return rows, event
+    known = remembered(state, tasks, again_after)
+    return rows, {**event, "known": known} if known else event

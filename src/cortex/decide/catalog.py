@@ -15,6 +15,9 @@ from cortex.model.state import Step
 
 __all__ = ["Catalog", "Missing", "RuntimeInfo"]
 
+#: How alike two names are (difflib) of which one is a slip of the pen: `scna`, `tests`, `reviw`.
+_SURELY_MEANT = 0.75
+
 
 @dataclass(frozen=True, slots=True)
 class RuntimeInfo:
@@ -62,6 +65,23 @@ class Catalog:
         near = difflib.get_close_matches(task_type, sorted(known), 1)
         hint = f"did you mean {near[0]!r}?" if near else "`cortex get masters -o wide` lists them"
         return f"no route and no worker type is called {task_type!r}; {hint}"
+
+    @property
+    def again_after(self) -> float:
+        """The longest that any master has an ended follow-up stand for what is found; seconds."""
+        rules = [rule for master in self.masters.values() for rule in master.follow_ups]
+        return max((rule.again_after for rule in rules), default=0.0)
+
+    def misspelt(self, worker_type: str) -> str | None:
+        """The worker type that was surely meant by a name that none has; None: it may be anybody's,
+        whose file comes later.
+        """
+        if worker_type in self.types:
+            return None
+        bare = [name.removesuffix("-worker") for name in self.types]
+        wanted = worker_type.removesuffix("-worker")
+        near = difflib.get_close_matches(wanted, bare, 1, _SURELY_MEANT)
+        return f"{near[0]}-worker" if near else None
 
     def plan_for(self, master: str, task_type: str) -> MasterPlan | None:
         """The master's plan for tasks of a type."""

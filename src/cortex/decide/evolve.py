@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cortex.decide import branches, evolve_edits, evolve_people, evolve_planning, ledger, pace
+from cortex.decide import (
+    branches,
+    evolve_edits,
+    evolve_people,
+    evolve_planning,
+    known,
+    ledger,
+    pace,
+)
 from cortex.decide.evidence import learn
 from cortex.decide.lifecycle import (
     STEP_EDGES,
@@ -136,6 +144,7 @@ def _task_ended(state: State, event: Event, at: str) -> None:
     task.result_location = event.get("result_location", task.result_location)
     task.aggregated_by = event.get("aggregated_by")
     task.follow_ups = event.get("follow_ups", task.follow_ups)
+    task.known = event.get("known", [])
     task.handoff_id = event.get("handoff_id", task.handoff_id)
     task.ended_at = at
     task.blocked_on = task.waiting_for = None
@@ -380,13 +389,14 @@ def _daemon_started(state: State, _event: Event, _at: str) -> None:
     state.draining = False
 
 
-def _archived(state: State, event: Event, _at: str) -> None:
+def _archived(state: State, event: Event, at: str) -> None:
     for ident in event["tasks"]:
         task = state.tasks.pop(ident)
         count_task(state, task, -1)
         state.ended_tasks.pop(ident, None)
         if task.key is not None and state.keys.get(task.key) == ident:
             del state.keys[task.key]
+            known.remember(state, task.key, event, at)
         for need in task.needs:
             dependents = state.dependents.get(need, set())
             dependents.discard(ident)
@@ -456,6 +466,7 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "deadline_missed": _deadline_missed,
     **evolve_edits.EVENTS,
     **branches.EVENTS,
+    **known.EVENTS,
     **ledger.EVENTS,
     **evolve_people.EVENTS,
     **pace.EVENTS,

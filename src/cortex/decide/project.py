@@ -97,6 +97,7 @@ def _task_details(task: Task, waiting_for: str | None, used: int) -> Row:
         "worker_results": task.worker_results,
         "result_location": task.result_location,
         "follow_ups": task.follow_ups,
+        "known": task.known,
         "children": task.children,
         "linked": task.linked,
         "handoff_id": task.handoff_id,

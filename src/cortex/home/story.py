@@ -106,7 +106,12 @@ def _asked(home: Home, ident: str, history: list[Line]) -> Iterable[Row]:
 
 
 def _followed(home: Home, task: Row) -> Iterable[Row]:
-    """Rows of tasks; each has a `parent` only if that is shown too."""
+    """Rows of tasks; each has a `parent` only if that is shown too.
+
+    One that stood for the task's findings already has `told`: what became of it by then.
+    """
+    known = [row for row in task.get("known") or () if isinstance(row, dict)]
+    told = {str(row.get("task_id")): row.get("told") for row in known}
     for name in task.get("children") or ():
         row = home.task(str(name))
         if row is not None:
@@ -115,7 +120,7 @@ def _followed(home: Home, task: Row) -> Iterable[Row]:
         row = home.task(str(name))
         if row is None or name in (task.get("children") or ()):
             continue
-        yield {**row, "parent": None}
+        yield {**row, "parent": None} | ({"told": told[name]} if name in told else {})
         children = (home.task(str(child)) for child in row.get("children") or ())
         yield from (child for child in children if child is not None)
 

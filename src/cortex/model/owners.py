@@ -50,6 +50,7 @@ TASK_OWNERS: dict[str, Owner] = {
     "worker_results": "daemon",
     "result_location": "daemon",
     "follow_ups": "daemon",
+    "known": "daemon",
     "children": "daemon",
     "linked": "daemon",
     "handoff_id": "daemon",

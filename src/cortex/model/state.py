@@ -163,6 +163,8 @@ class Task(Record):
     follow_ups: list[str] = field(default_factory=list)
     children: list[str] = field(default_factory=list)
     linked: list[str] = field(default_factory=list)
+    known: list[dict[str, Any]] = field(default_factory=list)
+    file_again: bool = False
     handoff_id: str | None = None
     blocked_on: str | None = None
     waiting_for: str | None = None
@@ -352,8 +354,9 @@ class State:
     `receipts` are the numbers of drops whose files may still be there, each with the reason if it
     was refused. `usage` are samples of tokens by worker type (and repository), `failing` counts
     failures in a row, `lineages` holds attempts, tokens and tasks by the first task of a line of
-    descent. `touched` collects `(kind, id)` of the records that changed since it was last emptied:
-    the publisher encodes those rows, the loop reconciles those keys. It is no truth.
+    descent, `remembered` what became of archived follow-ups by key. `touched` collects `(kind, id)`
+    of the records that changed since it was last emptied: the publisher encodes those rows, the
+    loop reconciles those keys. It is no truth.
     """
 
     seq: int = 0
@@ -376,6 +379,7 @@ class State:
     lineages: dict[str, list[int]] = field(default_factory=dict)
     check_ins: dict[str, dict[str, Any]] = field(default_factory=dict)
     pace: dict[str, dict[str, Any]] = field(default_factory=dict)
+    remembered: dict[str, dict[str, Any]] = field(default_factory=dict)
     # derived
     keys: dict[str, str] = field(default_factory=dict)
     live: dict[str, None] = field(default_factory=dict)
@@ -401,6 +405,7 @@ class State:
             "lineages": self.lineages,
             "check_ins": self.check_ins,
             "pace": self.pace,
+            "remembered": self.remembered,
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -433,6 +438,7 @@ class State:
             lineages=dict(data.get("lineages", {})),
             check_ins=dict(data.get("check_ins", {})),
             pace=dict(data.get("pace", {})),
+            remembered=dict(data.get("remembered", {})),
         )
         for row in data["tasks"]:
             state.tasks[row["id"]] = Task.from_json(row)

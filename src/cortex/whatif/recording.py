@@ -24,6 +24,8 @@ Event = dict[str, Any]
 #: (task id, step name, the how-manieth attempt at that step it is, from 0)
 AttemptKey = tuple[str, str, int]
 
+#: Beside the end of a task, what its line says of what came of its findings.
+_BROUGHT = ("task_accepted", "handoff_created", "task_linked", "follow_up_known")
 #: What a rerun decides by itself. Any other event is a fact, and is told to it as it was.
 _DECIDED = frozenset(
     (
@@ -278,11 +280,6 @@ class _Reader:
     def _conclusion(self, events: list[Event], ended: Event, at_s: float) -> None:
         """The follow-ups of a task stand in the line that ended it."""
         began = self._aggregating.get(ended["task_id"])
-        brought = tuple(
-            event
-            for event in events
-            if event is ended
-            or event["event"] in ("task_accepted", "handoff_created", "task_linked")
-        )
+        brought = tuple(event for event in events if event is ended or event["event"] in _BROUGHT)
         gather_s = None if began is None else at_s - began
         self._recording.conclusions[ended["task_id"]] = (gather_s, brought)

@@ -449,7 +449,7 @@ class _Rerun:
         if not recorded or recorded[0].get("status") != ended["status"] != "failed":
             return events
         brought = deepcopy(list(recorded[1:]))
-        for name in ("follow_ups", "handoff_id", "findings_count", "summary"):
+        for name in ("follow_ups", "known", "handoff_id", "findings_count", "summary"):
             if name in recorded[0]:
                 ended[name] = deepcopy(recorded[0][name])
         return events + [event for event in brought if self._is_new(event)]
@@ -459,6 +459,8 @@ class _Rerun:
             return event["task"]["id"] not in self._state.tasks
         if event["event"] == "task_linked":
             return event["task_id"] in self._state.tasks
+        if event["event"] == "follow_up_known":
+            return True
         return event["handoff"]["id"] not in self._state.handoffs
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cortex.decide.archiving import leaving
 from cortex.decide.catalog import Catalog
+from cortex.decide.entry import Entry
+from cortex.decide.known import remember
 from cortex.model.definitions import read_master
 from cortex.model.errors import RequestError
-from cortex.model.state import Handoff, Task
+from cortex.model.state import Handoff, State, Task
 from tests.unit.decide.fleet import Fleet, finding, settings
 from tests.unit.deciding import builtin_catalog
 
@@ -89,14 +93,125 @@ def test_the_same_finding_tomorrow_is_linked_to_the_open_task() -> None:
     assert len(fleet.state.handoffs) == 1
 
 
-def test_a_finding_that_comes_back_after_its_fix_ended_is_a_new_task() -> None:
-    fleet = Fleet(catalog=asking_catalog())
-    first = scanned(fleet, SQL)
-    _, parent, (fix,) = handed_over(fleet, first)
-    fleet.drop(kind="cancel", task_id=parent.id)
-    second = scanned(fleet, SQL)
-    _, _, (again,) = handed_over(fleet, second)
-    assert (again.key, again.id != fix.id) == (fix.key, True)
+def archived(fleet: Fleet, *tasks: Task) -> None:
+    """Time passes until these are in the archive."""
+    after = fleet.catalog.again_after
+    fleet.apply(Entry("daemon", "", [leaving(fleet.state, tasks, again_after=after)[1]]))
+
+
+def ended_fix(fleet: Fleet, end: str) -> tuple[Task, Task]:
+    """A fix, and its parent, that ended so."""
+    _, parent, (fix,) = handed_over(fleet, scanned(fleet, SQL))
+    if end == "completed":
+        fleet.run_through(fix)
+    elif end == "cancelled":
+        fleet.drop(kind="cancel", task_id=fix.id, reason="not now")
+    else:
+        fleet.admit()
+        fleet.fail(fix.workers[0])
+        fleet.gather(fix)
+    assert fix.status == end
+    return fix, parent
+
+
+@pytest.mark.parametrize("in_archive", [False, True])
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("completed", "was completed on 2025-11-01, not merged yet as far as the scan sees"),
+        ("cancelled", "was cancelled on 2025-11-01: not now"),
+    ],
+)
+def test_what_a_task_ended_for_is_linked_and_not_filed_again_for_two_weeks(
+    end: str, told: str, in_archive: bool
+) -> None:
+    fleet = Fleet(catalog=asking_catalog(accept=True))
+    fix, parent = ended_fix(fleet, end)
+    if in_archive:
+        archived(fleet, parent, fix)
+    for day in (2, 14):
+        fleet.at(23, day=day)
+        again = scanned(fleet, SQL)
+        (known,) = again.known
+        assert again.handoff_id is None and again.follow_ups == [fix.id]
+        assert (known["task_id"], known["status"], known["findings"]) == (fix.id, end, 1)
+        assert known["told"] == (
+            f"{fix.id} {told}; it is filed again from 2025-11-15 on, or after "
+            f"`cortex retry {fix.id}`"
+        )
+        assert again.summary == "1 finding (1 high), 1 known"
+    fleet.state = fleet.replayed()
+    fleet.state = State.from_json(json.loads(json.dumps(fleet.state.to_json())))
+    fleet.at(0, 1, day=15)
+    _, _, (anew,) = handed_over(fleet, scanned(fleet, SQL))
+    assert (anew.key, anew.id != fix.id) == (fix.key, True)
+
+
+@pytest.mark.parametrize("in_archive", [False, True])
+def test_what_a_task_failed_for_is_filed_again(in_archive: bool) -> None:
+    fleet = Fleet(settings(workers={"retries": 0}), catalog=asking_catalog(accept=True))
+    fix, parent = ended_fix(fleet, "failed")
+    if in_archive:
+        archived(fleet, parent, fix)
+    _, _, (anew,) = handed_over(fleet, scanned(fleet, SQL))
+    assert anew.id != fix.id
+
+
+def test_a_fix_that_failed_after_one_that_was_completed_is_the_newest_word() -> None:
+    fleet = Fleet(settings(workers={"retries": 0}), catalog=asking_catalog(accept=True))
+    archived(fleet, *reversed(ended_fix(fleet, "completed")))
+    fleet.at(0, 1, day=16)
+    archived(fleet, *reversed(ended_fix(fleet, "failed")))
+    assert scanned(fleet, SQL).known == []
+
+
+def test_a_new_finding_of_a_kind_that_was_fixed_is_filed() -> None:
+    fleet = Fleet(catalog=asking_catalog(accept=True))
+    fix, _ = ended_fix(fleet, "completed")
+    task = scanned(fleet, SQL, finding("sql", "new.py"))
+    assert task.known == []
+    _, _, (anew,) = handed_over(fleet, task)
+    assert (anew.key, anew.scope["paths"]) == (fix.key, ["a.py", "new.py"])
+
+
+def test_what_handed_over_a_branch_says_which() -> None:
+    fleet = Fleet(catalog=asking_catalog(accept=True))
+    fix, _ = ended_fix(fleet, "completed")
+    fleet.state.workers[fix.workers[-1]].branches = [{"name": "cortex/task-003/pr", "commits": 1}]
+    (known,) = scanned(fleet, SQL).known
+    assert f"{fix.id} handed over branch cortex/task-003/pr on 2025-11-01" in known["told"]
+
+
+@pytest.mark.parametrize("in_archive", [False, True])
+def test_a_person_has_it_done_again_by_the_next_scan(in_archive: bool) -> None:
+    fleet = Fleet(catalog=asking_catalog(accept=True))
+    fix, parent = ended_fix(fleet, "completed")
+    if in_archive:
+        archived(fleet, parent, fix)
+    fleet.drop(kind="retry", task_id=fix.id)
+    with pytest.raises(RequestError):
+        fleet.drop(kind="retry", task_id=fix.id)
+    _, _, (anew,) = handed_over(fleet, scanned(fleet, SQL))
+    assert anew.id != fix.id
+
+
+def test_what_is_remembered_is_bounded_and_forgotten_in_time() -> None:
+    fleet = Fleet(catalog=asking_catalog(accept=True, again_after=3600.0))
+    fix, parent = ended_fix(fleet, "completed")
+    archived(fleet, parent, fix)
+    assert list(fleet.state.remembered) == [fix.key]
+    fleet.at(2)
+    scanned(fleet, SQL)
+    other = next(t for t in fleet.state.tasks.values() if t.parent)
+    fleet.drop(kind="cancel", task_id=other.id)
+    archived(fleet, fleet.state.tasks[other.parent or ""], other)
+    assert [row["task_id"] for row in fleet.state.remembered.values()] == [other.id]
+    for number in range(1100):
+        event = {"event": "archived", "known": {}, "at": ""}
+        row = {**fleet.state.remembered[next(iter(fleet.state.remembered))], "task_id": "x"}
+        event["known"] = {f"key-{number}": row}
+        remember(fleet.state, f"key-{number}", event, fleet.now.at)
+    assert len(fleet.state.remembered) == 1000
 
 
 def test_new_groups_beside_known_ones_get_a_task_each_and_no_more() -> None:
