@@ -18,7 +18,9 @@ from typing import Any
 import pytest
 
 from cortex.model.branches import mirror_name
+from cortex.store.retention import remove_mirrors
 from git_server import GitServer, has_http_backend
+from live_home import LiveHome
 from tool_worker import Answer, Repository, ToolWorker, repository, run
 
 __all__ = ["repository", "run"]
@@ -348,3 +350,36 @@ def test_a_worker_that_is_killed_in_the_middle_leaves_a_mirror_that_the_next_one
     answer = read(address, env=env)
     assert answer.results["status"] == "completed", answer.results
     assert [path.name for path in mirrors.iterdir() if path.name.endswith(".new")] == []
+
+
+def test_a_task_of_ten_steps_of_a_real_daemon_asks_the_server_once_or_twice(
+    live: LiveHome, server: GitServer
+) -> None:
+    """Once for those that start together, and once more for those that only then get a slot."""
+    steps = [{"name": f"step-{number}", "worker_type": "documentation"} for number in range(10)]
+    scope = {"repository": server.url("shop.git")}
+    live.drop({"id": "ten", "title": "Ten", "workers": steps, "scope": scope})
+    (row,) = live.until_ended("ten", limit_s=100.0)
+    assert row["status"] == "completed", row
+    assert server.fetches in (1, 2)
+    assert len(list((live.root / "mirrors").glob("*.git"))) == 1
+
+
+def test_a_worker_that_holds_its_clone_keeps_the_mirror_from_being_removed(
+    live: LiveHome, server: GitServer, tmp_path: Path
+) -> None:
+    address = server.url("shop.git")
+    command = f"touch {tmp_path}/there; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; git log"
+    scope = {"repository": address, "workspace": "clone"}
+    live.drop({"id": "holds", "command": command, "scope": scope})
+    live.until((tmp_path / "there").exists, "it has its clone")
+    mirrors = live.root / "mirrors"
+    for path in mirrors.iterdir():
+        os.utime(path, (1000, 1000))
+    assert remove_mirrors(mirrors, 2_000 * 10**9, 10).count == 0
+    (tmp_path / "go").touch()
+    (row,) = live.until_ended("holds")
+    assert row["status"] == "completed"
+    for path in mirrors.iterdir():
+        os.utime(path, (1000, 1000))
+    assert live.until(lambda: remove_mirrors(mirrors, 2_000 * 10**9, 10).count, "it is let go")
