@@ -60,7 +60,9 @@ def _plain_work(tell: Any) -> None:
     tell.drop(command="run_s=1", key="nightly")
     row = {"name": "b", "bundle": "b.bundle", "base": "0" * 40, "head": "1" * 40}
     says = f"says={json.dumps({'branches': [row]})}"
-    tell.drop(id="branch", command=["x", says], scope={"repository": "/srv/git/a"})
+    tell.drop(
+        id="branch", command=["x", says], scope={"repository": "/srv/git/a", "workspace": "clone"}
+    )
     tell.drop(data=b'{"title": "x",}', name="broken.json")
     tell.drop(command="x", priority="urgent", name="urgent.json")
     tell.drop(id="alone", command="run_s=1", execution_mode="direct")
