@@ -19,7 +19,7 @@ from cortex.decide import preempt, reserve
 from cortex.decide.claims import WHOLE, in_the_way, overlap
 from cortex.decide.entry import Entry, Now, due_at
 from cortex.decide.escalate import close_escalations, is_escalated, raise_escalation
-from cortex.decide.grant import grant, grant_in_place_of, needed_tokens
+from cortex.decide.grant import grant, grant_in_place_of, grant_nothing, needed_tokens
 from cortex.decide.pace import next_count
 from cortex.decide.queue import AdmissionQueue, Source, paying_fund
 from cortex.decide.slots import Slots, wanted_slot
@@ -31,6 +31,9 @@ __all__ = ["next_admission", "pool_short", "waiting_reason"]
 
 #: How many workers behind one that does not fit are tried in its stead.
 _BACKFILL = 16
+#: A refused worker's step is not tried again before this.
+_REFUSED_AGAIN_S = 60.0
+_SHORT = "critical work is short of tokens"
 _CRITICAL = PRIORITIES.index("critical")
 
 
@@ -47,12 +50,10 @@ def next_admission(
     queue.age(now.wall)
     slots = Slots.of(state, settings, cores)
     learned = next_count(state, settings) if settings.spawn.policy == "learned" else None
-    if learned is not None:
-        return learned
     depth = _depth(state) if settings.spawn.policy != "on_demand" else Counter()
-    taken = _take_a_slot(state, queue, slots, depth)
-    if taken is not None:
-        return taken
+    first = learned or _take_a_slot(state, queue, slots, depth)
+    if first is not None:
+        return first
 
     def open_to(source: Source) -> bool:
         if _is_lane_full(slots, source.lane, depth):
@@ -69,6 +70,9 @@ def next_admission(
             for ident in _fair(state, candidates):
                 fund = paying_fund(state.workers[ident])
                 if held.get(fund, level) > level:
+                    passing = _without_tokens(state, queue, slots, ident)
+                    if passing is not None:
+                        return passing
                     continue
                 if queue.set_aside(ident, limit_of):
                     moved = True
@@ -189,6 +193,14 @@ def _grant_or_pass(
     return None
 
 
+def _without_tokens(state: State, queue: AdmissionQueue, slots: Slots, ident: str) -> Entry | None:
+    """A grant for whoever uses no tokens, while those that are there are kept for other work."""
+    for worker in _with_backfill(state, queue, slots, state.workers[ident]):
+        if not worker.uses_tokens and slots.held_by(worker) is None:
+            return grant_nothing(worker, "tokens are kept for more urgent work, and it uses none")
+    return None
+
+
 def _with_backfill(
     state: State, queue: AdmissionQueue, slots: Slots, first: Worker
 ) -> Iterator[Worker]:
@@ -220,7 +232,28 @@ def waiting_reason(state: State, worker: Worker) -> str:
         return pool_short(state, worker) + until
     if worker.reason and not worker.reason.startswith("needs "):
         return worker.reason
+    kept_for = _kept_for(state, worker)
+    if kept_for is not None:
+        return kept_for
     return wanted_slot(state, worker)
+
+
+def _kept_for(state: State, worker: Worker) -> str | None:
+    """Whom the pool's tokens are kept for, where that is critical work that is short of them."""
+    if worker.priority == "critical" or not worker.uses_tokens:
+        return None
+    for told in state.escalations.values():
+        if told.status != "open" or told.subject != _SHORT or told.task_id not in state.tasks:
+            continue
+        for ident in state.tasks[told.task_id].workers:
+            urgent = state.workers.get(ident)
+            if urgent is None or ident not in state.waiting or not _could_free(state, urgent):
+                continue
+            return (
+                f"{state.budget.pool_available} tokens of the pool are kept for {ident} of "
+                f"{told.task_id}, which is critical and needs {needed_tokens(urgent)}"
+            )
+    return None
 
 
 def _claimed(worker: Worker, other: Worker) -> str:
@@ -254,8 +287,7 @@ def _queue_events(state: State, worker: Worker, reason: str, now: Now) -> list[d
     ]
     short = sum(needed_tokens(other) for other in waiting) - state.budget.pool_available
     reason = f"short by {short:,}: {len(waiting)} workers of {worker.task_id} wait"
-    subject = "critical work is short of tokens"
-    return [*events, raise_escalation(state, subject, reason, worker.task_id, now)]
+    return [*events, raise_escalation(state, _SHORT, reason, worker.task_id, now)]
 
 
 def _relief(state: State, worker: Worker) -> list[dict[str, Any]]:
@@ -294,6 +326,8 @@ def _refuse(state: State, worker: Worker, now: Now) -> Entry:
     # A clock that was just set back shows a reset far off; none is farther than a period.
     budget = state.budget
     reset_at = min(budget.resets_at, now.wall + budget.resets_at - budget.period_start)
+    # Without a budget there is no reset, and a reset that is due is a moment away.
+    reset_at = max(reset_at, now.wall + _REFUSED_AGAIN_S)
     return Entry(
         "coordinator-master",
         reason,

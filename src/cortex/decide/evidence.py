@@ -16,7 +16,7 @@ from cortex.decide.escalate import raise_escalation
 from cortex.model.percentile import percentile
 from cortex.model.state import State, Step, Worker
 
-__all__ = ["Estimate", "estimate", "learn", "notice", "quote"]
+__all__ = ["Estimate", "estimate", "learn", "notice", "quote", "words"]
 
 Event = dict[str, Any]
 _SAMPLES = 50
@@ -77,6 +77,20 @@ def estimate(state: State, worker_type: str, repository: str | None, budget: int
             middle, high = percentile(samples, 50) or 0, percentile(samples, 90) or 0
             return Estimate(min(middle, budget), min(high, budget), len(samples), round(fitted, 3))
     return Estimate(budget, budget, 0)
+
+
+def words(state: State, worker: Worker) -> str:
+    """What the past says of a worker's reservation, to stand beside the decision about it (Z8);
+    empty where it says nothing, or the worker's type says nothing about its work."""
+    if worker.worker_type in _UNRELATED or not worker.uses_tokens:
+        return ""
+    found = estimate(state, worker.worker_type, worker.repository, worker.token_budget)
+    if not found.samples or found.fitted is None:
+        return ""
+    return (
+        f"; of {found.samples} such, nine in ten took {found.p90} or less, "
+        f"and {found.fitted:.0%} stayed within {worker.token_budget}"
+    )
 
 
 def quote(state: State, steps: Iterable[Step], catalog: Catalog) -> dict[str, Any]:

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cortex.decide import budget as budgets
-from cortex.decide import preempt, reserve
+from cortex.decide import evidence, preempt, reserve
 from cortex.decide.entry import Entry
 from cortex.decide.rehearse import rehearse
 from cortex.model.ids import master_key
 from cortex.model.settings import Settings
 from cortex.model.state import OPEN_TASK, State, Task, Worker
 
-__all__ = ["grant", "grant_in_place_of", "needed_tokens"]
+__all__ = ["grant", "grant_in_place_of", "grant_nothing", "needed_tokens"]
 
 Event = dict[str, Any]
 
@@ -67,6 +67,11 @@ def _naming(events: list[Event], gone: Sequence[Worker]) -> list[Event]:
     ]
 
 
+def grant_nothing(worker: Worker, why: str) -> Entry:
+    """The line that approves a worker that uses no tokens with none."""
+    return _approval(worker, worker.fund, 0, why)
+
+
 def _paid(state: State, worker: Worker, settings: Settings) -> Entry | None:
     """What costs nobody anything: the worker's own fund, the pool, tokens of an idle master."""
     tokens = needed_tokens(worker)
@@ -76,12 +81,14 @@ def _paid(state: State, worker: Worker, settings: Settings) -> Entry | None:
         if fund is None:
             return None
         if fund.allocated - fund.used - fund.reserved >= tokens:
-            return _approval(worker, worker.fund, tokens, f"{worker.fund} pays {tokens}")
+            why = f"{worker.fund} pays {tokens}{evidence.words(state, worker)}"
+            return _approval(worker, worker.fund, tokens, why)
         if worker.uses_tokens:
             return None
         return _approval(worker, worker.fund, 0, f"{worker.fund} is short, and it uses no tokens")
     if tokens <= budget.pool_available:
-        return _approval(worker, "pool", tokens, f"the pool has {budget.pool_available} tokens")
+        why = f"the pool has {budget.pool_available} tokens{evidence.words(state, worker)}"
+        return _approval(worker, "pool", tokens, why)
     if not worker.uses_tokens:
         return _approval(worker, "pool", 0, "the pool is short, and it uses no tokens")
     if worker.priority == "low":
@@ -113,6 +120,7 @@ def _broken_glass(state: State, worker: Worker, settings: Settings) -> Entry | N
     if worker.fund.startswith("master:") or not reserve.may_open(state, worker, tokens, settings):
         return None
     why = f"critical, and the pool has {state.budget.pool_available} of the {tokens} needed"
+    why += evidence.words(state, worker)
     opened = reserve.open_for(state, worker, tokens, why)
     return _approval(worker, "reserve", tokens, why, [opened])
 

@@ -501,3 +501,23 @@ def test_workers_that_started_leave_nothing_in_the_queue() -> None:
         queue.push(worker, 0.0)
         queue.discard(worker.id)
     assert len(queue._rises) < 500
+
+
+def test_what_uses_no_tokens_starts_while_the_pool_is_kept_for_critical_work() -> None:
+    fleet = Fleet(settings(budget={"reallocate_steps": 0}))
+    command(fleet, token_budget=60_000)
+    fleet.admit()
+    begin_all(fleet)
+    critical = command(fleet, priority="critical", token_budget=62_000)
+    fleet.admit()
+    other = command(fleet, token_budget=100)
+    scan = fleet.dropped(type="scan", scope={"repository": "/srv/a"})
+    fleet.admit()
+    (worker,) = (fleet.state.workers[ident] for ident in scan.workers)
+    assert (worker.status, worker.reserved) == ("approved", 0)
+    (held,) = (fleet.state.workers[ident] for ident in other.workers)
+    assert held.status == "requested", "running work could give back what critical work needs"
+    assert waiting_reason(fleet.state, held) == (
+        f"5000 tokens of the pool are kept for {critical.workers[0]} of {critical.id}, "
+        "which is critical and needs 62000"
+    )

@@ -97,3 +97,16 @@ def test_what_was_learned_outlives_a_restart() -> None:
     again = State.from_json(world.state.to_json())
     assert again.usage == world.state.usage
     assert again.failing == {"fix-worker": 1}
+
+
+def test_the_past_stands_beside_each_decision_about_tokens() -> None:
+    world = World()
+    for used in (100, 200, 300, 400, 500):
+        ran(world, used)
+    world.task(
+        type="fix", scope={"repository": "/r"}, assigned_to="development-master", runtime="agent"
+    )
+    (line,) = world.admit()
+    assert line.why.endswith(
+        "; of 5 such, nine in ten took 500 or less, and 100% stayed within 5000"
+    )
