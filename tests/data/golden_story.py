@@ -205,26 +205,6 @@ def _wishes(tell: Any) -> None:
     tell.start()
 
 
-def _wishes(tell: Any) -> None:
-    """A master asks for workers, one of no known type; and how many at once is learned."""
-    asked = {"kind": "worker_request", "master_agent": "coordinator", "task_id": "wished"}
-    tell.drop(id="wished", command="run_s=30")
-    tell.sleep(2.0)
-    tell.drop(**asked, worker_type="command", command="run_s=1")
-    tell.drop(**asked, worker_type="unheard-of")
-    usual = tell.settings
-    spawn = usual.spawn.model_copy(update={"policy": "learned"})
-    tell.stop()
-    tell.settings = usual.model_copy(update={"spawn": spawn})
-    tell.start()
-    for _ in range(3):
-        tell.drop(command="run_s=1")
-    tell.settle()
-    tell.stop()
-    tell.settings = usual
-    tell.start()
-
-
 def _scan(tell: Any) -> None:
     for name in ("one", "two"):
         repositories = [f"/srv/git/{name}-a", f"/srv/git/{name}-b"]
