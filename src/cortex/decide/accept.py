@@ -17,7 +17,7 @@ from cortex.decide.answers import answer
 from cortex.decide.catalog import Catalog
 from cortex.decide.ending import cancel_task, reopen_task
 from cortex.decide.entry import Entry, Now
-from cortex.decide.handoffs import accept_handoff, reject_handoff
+from cortex.decide.handoffs import accept_handoff, check_release, reject_handoff
 from cortex.decide.known import file_again
 from cortex.decide.schedules import change_schedule, set_schedule
 from cortex.decide.worker_requests import (
@@ -343,6 +343,7 @@ def _verb(state: State, request: VerbRequest) -> Entry:
     if task.status == "paused":
         return Entry("person", reason, [{"event": "task_resumed", "task_id": task.id}])
     if task.hold:
+        check_release(state, task)
         return Entry("person", reason, [{"event": "task_released", "task_id": task.id}])
     raise RequestError(f"{task.id} is not paused ({task.status})", field="task_id")
 

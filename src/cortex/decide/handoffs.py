@@ -7,10 +7,12 @@ from typing import Any
 from cortex.decide.ending import cancel_work
 from cortex.decide.entry import Now
 from cortex.decide.escalate import raise_escalation
+from cortex.model.errors import RequestError
 from cortex.model.state import TERMINAL_TASK, Handoff, State, Task
 
 __all__ = [
     "accept_handoff",
+    "check_release",
     "completed_handoffs",
     "failed_handoffs",
     "linked_tasks",
@@ -26,6 +28,23 @@ def linked_tasks(state: State, handoff: Handoff) -> list[Task]:
     if parent is None:
         return []
     return [parent, *(state.tasks[child] for child in parent.children if child in state.tasks)]
+
+
+def check_release(state: State, task: Task) -> None:
+    """RequestError where a held task waits for its receiver's word, and not for a resume.
+
+    Released alone it would run while its handoff goes on waiting.
+    """
+    if not task.hold:
+        return
+    for handoff in state.handoffs.values():
+        if handoff.status == "pending" and handoff.task_id in (task.id, task.parent):
+            raise RequestError(
+                f"{task.id} waits for {handoff.to_agent} to accept {handoff.id}",
+                field="task_id",
+                hint=f"`cortex handoff accept {handoff.id}` lets it start, "
+                f"`cortex handoff reject {handoff.id}` cancels it",
+            )
 
 
 def accept_handoff(state: State, handoff: Handoff) -> list[Event]:

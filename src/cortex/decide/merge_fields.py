@@ -12,6 +12,7 @@ from typing import Any
 from cortex.decide.approvals import withdraw_approvals
 from cortex.decide.edit import Difference, Merged, Refusal
 from cortex.decide.ending import cancel_worker
+from cortex.decide.handoffs import check_release
 from cortex.decide.not_run import changes_the_plan, waits_for_parts
 from cortex.decide.overdue import close_overdue
 from cortex.model.errors import RequestError
@@ -44,6 +45,8 @@ def edit_fields(
         try:
             value = _checked(each)
             _may_change(state, task, each.name, verbs)
+            if each.name == "hold" and not value:
+                check_release(state, task)
         except RequestError as error:
             now = _record_value(task, each.name)
             merged.refusals.append(

@@ -107,9 +107,16 @@ class Ending:
         for approval in state.approvals.values():
             if approval.status == "pending":
                 return f"people: {run.people.ask(kind='approve', approval_id=approval.id)}"
+        for handoff in state.handoffs.values():
+            if handoff.status == "pending":
+                answer = {"handoff_id": handoff.id, "status": "accepted"}
+                return f"people: {run.people.ask(kind='handoff', **answer)}"
         for task in state.tasks.values():
             if task.status == "paused" or (task.hold and task.status in OPEN_TASK):
                 return f"people: {run.people.ask(kind='resume', task_id=task.id)}"
+        for task in state.tasks.values():
+            if task.status == "blocked" and any(step.missing for step in task.steps):
+                return f"people: {run.people.ask(kind='retry', task_id=task.id)}"
         for task in state.tasks.values():
             if task.status in OPEN_TASK and needs_a_person(state, task.id):
                 return f"people: {run.people.ask(kind='cancel', task_id=task.id)}"

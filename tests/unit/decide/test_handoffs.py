@@ -16,6 +16,7 @@ from cortex.decide.known import remember
 from cortex.model.definitions import read_master
 from cortex.model.errors import RequestError
 from cortex.model.state import Handoff, State, Task
+from tests.unit.decide.editing import Desk
 from tests.unit.decide.fleet import Fleet, finding, settings
 from tests.unit.deciding import builtin_catalog
 
@@ -316,7 +317,9 @@ def test_a_rejected_handoff_cancels_its_tasks_and_tells_a_person() -> None:
 def test_a_rejected_handoff_ends_workers_of_tasks_that_a_person_had_released() -> None:
     fleet = Fleet(catalog=asking_catalog())
     handoff, _, (fix,) = handed_over(fleet, scanned(fleet, SQL))
-    fleet.drop(kind="resume", task_id=fix.id)
+    # A version before this one let a person resume it while the handoff was pending.
+    fleet.apply(Entry("person", "", [{"event": "task_released", "task_id": fix.id}]))
+    fleet.reconcile()
     fleet.admit()
     worker = fleet.state.workers[fix.workers[0]]
     fleet.run(worker)
@@ -413,3 +416,30 @@ def test_the_retry_of_one_whose_tasks_were_all_cancelled_runs_them_again() -> No
     fleet.drop(kind="retry", task_id=parent.id)
     fleet.run_through(fix)
     assert (fix.status, parent.status, handoff.status) == ("completed", "completed", "rejected")
+
+
+def test_a_resume_does_not_walk_around_a_pending_handoff() -> None:
+    fleet = Fleet(catalog=asking_catalog())
+    handoff, parent, (fix,) = handed_over(fleet, scanned(fleet, SQL))
+    for task in (parent, fix):
+        with pytest.raises(RequestError, match=f"to accept {handoff.id}") as refused:
+            fleet.drop(kind="resume", task_id=task.id)
+        assert f"cortex handoff accept {handoff.id}" in str(refused.value.hint)
+    fleet.drop(kind="pause", task_id=fix.id)
+    fleet.drop(kind="resume", task_id=fix.id)
+    assert (fix.status, fix.hold) == ("pending", True), "as before the pause"
+    fleet.drop(kind="handoff", handoff_id=handoff.id, status="accepted")
+    assert fix.status == "in_progress"
+
+
+def test_an_edit_does_not_walk_around_a_pending_handoff() -> None:
+    fleet = Fleet(catalog=asking_catalog())
+    handoff, _, (fix,) = handed_over(fleet, scanned(fleet, SQL))
+    desk = Desk(fleet)
+    copy = desk.open()
+    (row,) = (row for row in copy["tasks"] if row["id"] == fix.id)
+    del row["hold"]
+    (refusal,) = desk.save(copy).refusals
+    assert refusal.field == "hold"
+    assert f"cortex handoff accept {handoff.id}" in str(refusal.hint)
+    assert (fix.hold, fix.status) == (True, "pending")
