@@ -9,11 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cortex.home.blocked import blocked_ways
 from cortex.home.concerning import ids_about
 from cortex.home.documents import Row
+from cortex.home.fleet_holds import fleet_hold
 from cortex.home.freeing import (
+    answer_ways,
     backoff_of,
     backoff_ways,
+    beyond_the_pool,
+    claim_ways,
     slot_ways,
     token_ways,
     until,
@@ -25,6 +30,7 @@ from cortex.model.errors import HomeError
 
 if TYPE_CHECKING:
     from cortex.home.client import Found, Home
+    from cortex.home.fleet_holds import FleetHold
     from cortex.model.journal_line import Line
 
 __all__ = ["Explanation", "Wait", "explain"]
@@ -167,7 +173,7 @@ def _wait_of(
     home: Home, found: Found, ident: str, since: str | None, history: list[Line]
 ) -> Wait | None:
     if found.kind == "worker":
-        return _worker_wait(home, found.row, since)
+        return _worker_wait(home, found.row, since, history)
     if found.kind == "task":
         return _task_wait(home, ident, found.row, since, history)
     if found.kind == "handoff" and found.row.get("status") == "pending":
@@ -203,17 +209,22 @@ def _since(kind: str, ident: str, history: list[Line]) -> str | None:
     return None
 
 
-def _worker_wait(home: Home, row: Row, since: str | None) -> Wait | None:
+def _worker_wait(home: Home, row: Row, since: str | None, history: list[Line]) -> Wait | None:
     status = row.get("status")
     if status not in ("requested", "queued", "blocked", "approved"):
         return None
-    if _paused(home):
-        return Wait("the fleet is paused", since, ("`cortex resume`",))
+    held = fleet_hold(home, since)
+    if held is not None:
+        return Wait(held.reason, held.since, held.freed_by)
     reason = str(row.get("waiting_for") or "a free slot: as many run as the limits allow")
     if status == "blocked":
-        return Wait(reason, since, _blocked_ways(str(row.get("task_id"))))
+        task = home.task(str(row.get("task_id"))) or {"id": row.get("task_id")}
+        return Wait(reason, since, blocked_ways(home, task, reason, history))
     if "tokens" in reason:
-        return Wait(reason, since, token_ways(home, row))
+        return Wait(f"{reason}{beyond_the_pool(home, row)}", since, token_ways(home, row))
+    claimed = claim_ways(home, reason)
+    if claimed:
+        return Wait(reason, since, claimed)
     limit = full_limit(home, row) if reason.startswith("a free slot") else None
     if limit is not None:
         many = len(limit.holders)
@@ -229,45 +240,58 @@ def _task_wait(
     if status == "paused" or row.get("hold"):
         held = "a person to let it go: it is " + ("paused" if status == "paused" else "held")
         held_at = next((line.at for line in reversed(history) if _holds(line, ident)), since)
+        handoff = _pending_handoff(home, ident, row)
+        if handoff is not None:
+            freed = (f"`cortex handoff accept {handoff}`", f"`cortex handoff reject {handoff}`")
+            return Wait(str(reason or f"{handoff} to be accepted"), held_at, freed)
         return Wait(str(reason or held), held_at, (f"`cortex resume {ident}`",))
     if status == "blocked":
-        return Wait(str(reason or "something to be configured"), since, _blocked_ways(ident))
+        reason = str(reason or "something to be configured")
+        return Wait(reason, since, blocked_ways(home, row, reason, history))
     if status == "awaiting_approval":
         return _approval_wait(home, ident, since)
     needs = _needs(home, ident, row)
     if needs and status in ("pending", "assigned"):
         return Wait(str(reason or "tasks that it needs"), since, tuple(needs))
-    if _paused(home):
-        return _paused_wait(home, ident, row, since)
+    nothing_starts = fleet_hold(home, since)
+    if nothing_starts is not None:
+        return _wait_in_held_fleet(home, ident, row, since, nothing_starts)
+    asked = answer_ways(home, str(reason or ""))
+    if asked:
+        return Wait(str(reason), since, asked)
     backoff = backoff_of(row, history)
-    workers = _workers_wait(home, ident, reason, since)
+    workers = _workers_wait(home, ident, reason, since, history)
     if backoff is not None and workers is None:
         waits = f"the time before step {backoff.step} is tried again, after: {backoff.reason}"
         return Wait(waits, backoff.since, backoff_ways(backoff))
     return workers
 
 
-def _blocked_ways(task_id: str) -> tuple[str, ...]:
-    """What helps a task whose means are not there, or were never meant: a slip of the pen."""
-    return (
-        "configuring what it names; it goes on by itself then",
-        f"`cortex edit {task_id}`, if it asks for the wrong thing",
-        f"or an end to waiting: `cortex cancel {task_id}`",
-    )
+def _pending_handoff(home: Home, ident: str, row: Row) -> str | None:
+    """The handoff whose receiver has not answered yet, of a task or of its parent."""
+    for handoff in home.handoffs():
+        if handoff.get("status") == "pending" and handoff.get("task_id") in (
+            ident,
+            row.get("parent"),
+        ):
+            return str(handoff.get("handoff_id"))
+    return None
 
 
-def _paused_wait(home: Home, ident: str, row: Row, since: str | None) -> Wait:
-    """What a task waits for while the fleet is paused: its own running workers come first."""
+def _wait_in_held_fleet(
+    home: Home, ident: str, row: Row, since: str | None, held: FleetHold
+) -> Wait:
+    """What a task waits for while nothing starts: its own running workers come first."""
     running = [
         one
         for one in home.pool().get("active_workers") or ()
         if isinstance(one, dict) and one.get("task_id") == ident
     ]
     if not running:
-        return Wait("the fleet is paused", since, ("`cortex resume`",))
+        return Wait(held.reason, held.since, held.freed_by)
     ways = [_end_of(one) for one in running]
     if any(step.get("status") in ("waiting", "ready") for step in row.get("steps") or ()):
-        ways.append("then `cortex resume`: the fleet is paused, and starts no further step")
+        ways.append(f"then {held.freed_by[0]}: {held.reason}, and no further step starts")
     return Wait("its workers", since, tuple(ways))
 
 
@@ -324,7 +348,9 @@ def _asked(row: Row, since: str | None) -> Wait:
     return Wait(f"a person's yes or no: {row.get('reason')}", since, freed)
 
 
-def _workers_wait(home: Home, ident: str, reason: object, since: str | None) -> Wait | None:
+def _workers_wait(
+    home: Home, ident: str, reason: object, since: str | None, history: list[Line]
+) -> Wait | None:
     """An open task waits for its workers: the running ones, and those that wait themselves.
 
     Where none of them runs, what the first one waits for is what the task waits for.
@@ -341,15 +367,10 @@ def _workers_wait(home: Home, ident: str, reason: object, since: str | None) -> 
         else:
             freed.append(_end_of(worker))
     if waiting and len(waiting) == len(freed):
-        first = _worker_wait(home, waiting[0], since)
+        first = _worker_wait(home, waiting[0], since, history)
         if first is not None:
             others = f" (and {len(waiting) - 1} more of its workers)" if len(waiting) > 1 else ""
             return Wait(f"{first.reason}{others}", since, first.freed_by)
     if not freed and not reason:
         return None
     return Wait(str(reason or "its workers"), since, tuple(freed))
-
-
-def _paused(home: Home) -> bool:
-    daemon = home.queue().get("daemon")
-    return isinstance(daemon, dict) and bool(daemon.get("paused"))

@@ -5,6 +5,7 @@ Read from the published rows as they are now; the daemon decides, and may know o
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,14 +20,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Backoff",
+    "answer_ways",
     "backoff_of",
     "backoff_ways",
+    "beyond_the_pool",
+    "claim_ways",
     "slot_ways",
     "token_ways",
     "until",
 ]
 
 _NAMED = 3
+_CLAIMED_BY = re.compile(r"(\S+) of \S+, which works on ")
+_APPROVAL = re.compile(r"\bapproval-\d+\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +76,70 @@ def _left(row: Row) -> int:
     return max(0, int(row.get("token_budget") or 0) - int(row.get("tokens_used") or 0))
 
 
+def _need(row: Row) -> int:
+    return int(row.get("estimated_tokens") or row.get("token_budget") or 0)
+
+
+def _pool(home: Home) -> tuple[int, int]:
+    """Tokens of the worker pool: in all, and to be had now."""
+    pool = home.budget().get("worker_pool") or {}
+    return int(pool.get("total") or 0), int(pool.get("available") or 0)
+
+
+def beyond_the_pool(home: Home, row: Row) -> str:
+    """In words that no reset helps a worker which asks for more than there ever is; "" else."""
+    total, _ = _pool(home)
+    if _need(row) <= total:
+        return ""
+    return f": more than the whole pool of {total:,}, which no reset makes larger"
+
+
 def token_ways(home: Home, row: Row) -> tuple[str, ...]:
     """What would give a waiting worker its tokens."""
     budget = home.budget()
-    pool = budget.get("worker_pool") or {}
-    need = int(row.get("estimated_tokens") or row.get("token_budget") or 0)
-    short = max(0, need - int(pool.get("available") or 0))
+    size, available = _pool(home)
+    total = int(budget.get("total_budget") or 0)
+    short = max(0, _need(row) - available)
+    more = f"`cortex budget --set-total {total + short}`, {short:,} more (or any larger N)"
+    if _need(row) > size:
+        less = f"`cortex edit {row.get('task_id')}`: a `token_budget` of {size} or less"
+        return (*_reserve_ways(home, row), more, less)
     holders = [one for one in _running(home) if one.get("fund") == "pool" and _left(one)]
     ways = _ends(holders, ", which may give back {tokens:,} tokens")
     if sum(map(_left, holders)) < short:
         ways = ["more than all running workers can give back"] if holders else []
-    for asked in home.approvals():
-        if (asked.get("gate"), asked.get("task_id")) != ("reserve", row.get("task_id")):
-            continue
-        if asked.get("status") == "pending":
-            ways.insert(0, f"`cortex approve {asked.get('approval_id')}`: the reserve pays then")
-    ways.append(f"the reset at {until(budget.get('resets_at'))}")
-    total = int(budget.get("total_budget") or 0)
-    ways.append(f"`cortex budget --set-total {total + short}`, {short:,} more (or any larger N)")
-    return tuple(ways)
+    reset = f"the reset at {until(budget.get('resets_at'))}"
+    return (*_reserve_ways(home, row), *ways, reset, more)
+
+
+def _reserve_ways(home: Home, row: Row) -> list[str]:
+    """A yes that opens the emergency reserve for the worker's task, where one is waited for."""
+    about = ("reserve", row.get("task_id"), "pending")
+    return [
+        f"`cortex approve {asked.get('approval_id')}`: the reserve pays then"
+        for asked in home.approvals()
+        if (asked.get("gate"), asked.get("task_id"), asked.get("status")) == about
+    ]
+
+
+def claim_ways(home: Home, reason: str) -> tuple[str, ...]:
+    """The end of the worker that writes where a waiting one is to write; () for other reasons."""
+    found = _CLAIMED_BY.match(reason)
+    if found is None:
+        return ()
+    return tuple(_ends([row for row in _running(home) if row.get("worker_id") == found[1]]))
+
+
+def answer_ways(home: Home, reason: str) -> tuple[str, ...]:
+    """The answers to the questions that a reason names, as far as they are still open."""
+    named = _APPROVAL.findall(reason)
+    pending = [
+        ident
+        for row in home.approvals()
+        if row.get("status") == "pending" and (ident := str(row.get("approval_id"))) in named
+    ]
+    told = [f"`cortex approve {name}` or `cortex deny {name}`" for name in pending[:_NAMED]]
+    return (*told, *(["or another answer: `cortex get approvals`"] if len(named) > _NAMED else []))
 
 
 def slot_ways(limit: Limit | None) -> tuple[str, ...]:

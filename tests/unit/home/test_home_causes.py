@@ -12,7 +12,7 @@ from cortex.home.causes import explain
 from cortex.home.drops import find_drop
 from cortex.home.story import story_of
 from cortex.model.errors import HomeError
-from cortex.model.state import Approval
+from cortex.model.state import Approval, Task
 
 
 @pytest.fixture(autouse=True)
@@ -237,3 +237,42 @@ def test_an_answer_of_a_journal_that_names_no_task_is_found_by_its_approval(
     ]
     (told,) = story_of(home, "task-001").asked
     assert told["answered_by"] == "person"
+
+
+def test_what_waits_for_its_handoff_is_freed_by_accepting_that_and_not_by_resume(
+    home: Home, sample: SampleHome
+) -> None:
+    fix = sample.state.tasks["task-002"]
+    fix.status, fix.hold, fix.blocked_on = "pending", True, None
+    child = Task("task-003", "Fix one", "remediation", "medium", sample.at(700), parent=fix.id)
+    child.hold = True
+    sample.state.tasks[child.id] = child
+    sample.publish()
+    for ident in (fix.id, child.id):
+        wait = explain(home, ident).wait
+        assert wait is not None
+        assert wait.freed_by[0] == "`cortex handoff accept handoff-001`"
+        assert not any("resume" in way for way in wait.freed_by)
+
+
+def test_a_worker_waits_for_a_paused_fleet_since_the_pause(home: Home, sample: SampleHome) -> None:
+    for at_s, paused in ((800, True), (850, False), (900, True)):
+        sample.log(at_s, "person", "lunch", {"event": "fleet_paused", "paused": paused})
+    sample.paused = True
+    sample.publish()
+    wait = explain(home, "worker-scan-003").wait
+    assert wait is not None
+    assert str(wait.since)[:19] == sample.at(900)[:19]
+
+
+def test_a_blocked_parent_names_the_children_that_lack_something(
+    home: Home, sample: SampleHome
+) -> None:
+    fix = sample.state.tasks["task-002"]
+    fix.children, fix.blocked_on = ["task-003"], "0 of its 1 tasks; task-003: no model"
+    child = Task("task-003", "Fix one", "remediation", "medium", sample.at(700), parent=fix.id)
+    sample.state.tasks[child.id] = child
+    sample.publish()
+    wait = explain(home, "task-002").wait
+    assert wait is not None
+    assert wait.freed_by[0] == "the end of task-003: `cortex why task-003`"
