@@ -75,6 +75,7 @@ def task(home: Home, row: Row, explanation: Explanation) -> None:
             ("mode", row.get("execution_mode")),
             ("planned by", planned_by(row)),
             ("command", _command(row.get("command"))),
+            ("items", row.get("items") and f"{row['items']}, the command for each of them"),
             ("scope", row.get("scope")),
             ("deadline", row.get("deadline")),
             ("needs", row.get("needs")),

@@ -49,7 +49,7 @@ def next_admission(
         return None
     queue.age(now.wall)
     slots = Slots.of(state, settings, cores)
-    learned = next_count(state, settings) if settings.spawn.policy == "learned" else None
+    learned = next_count(state, settings, cores) if settings.spawn.policy == "learned" else None
     depth = _depth(state) if settings.spawn.policy != "on_demand" else Counter()
     first = learned or _take_a_slot(state, queue, slots, depth)
     if first is not None:

@@ -30,6 +30,8 @@ _MEMORY = 20
 _GAIN, _LOSS = 1.10, 0.95
 #: After a trial that was taken back, so many ends pass until the next; doubled up to the last.
 _REST, _REST_AT_MOST = 32, 1024
+#: With so many waiting, a number that is not reached is held down by something else.
+_MANY_WAIT = 10
 
 
 # --- what the state keeps
@@ -58,13 +60,16 @@ def take_end(state: State, worker: Worker) -> None:
     counts[str(beside)] = [number, round(mean, 6)]
     if beside == pace.get("count"):
         pace["seen"] = pace.get("seen", 0) + 1
+    elif beside < pace.get("count", 0) and len(state.waiting) >= _MANY_WAIT:
+        pace["short"] = pace.get("short", 0) + 1
+        pace["reached"] = max(beside, pace.get("reached", 0))
 
 
 def _count_set(state: State, event: Event, at: str) -> None:
     pace = state.pace.setdefault(event["lane"], {})
     for name in ("count", "before", "rest", "down"):
         pace[name] = event[name]
-    pace.update(seen=0, reason=event["reason"], at=at)
+    pace.update(seen=0, short=0, reached=0, reason=event["reason"], at=at)
     state.touch("pace", event["lane"])
 
 
@@ -80,12 +85,13 @@ def learned_count(state: State, lane: str) -> int | None:
     return int(count) if count else None
 
 
-def next_count(state: State, settings: Settings) -> Entry | None:
+def next_count(state: State, settings: Settings, cores: int) -> Entry | None:
     """The line in which a lane's number changes by what was seen of it, if one should."""
+    limits = {"tools": settings.tools_limit(cores), "agent": settings.limits.agents}
     for lane in _LANES:
         if "kinds" not in state.pace.get(lane, {}):
             continue
-        event = _next(state.pace[lane], settings.spawn.adaptive_max)
+        event = _next(state.pace[lane], min(settings.spawn.adaptive_max, limits[lane]))
         if event is not None:
             event = {"event": "workers_at_once_set", "lane": lane, **event}
             return Entry("coordinator-master", f"{lane}: {event['reason']}", [event])
@@ -95,9 +101,11 @@ def next_count(state: State, settings: Settings) -> Entry | None:
 def _next(pace: dict[str, Any], most: int) -> Event | None:
     count = pace.get("count")
     if count is None or count > most:
-        reason = f"{most} at once to begin with, the most that spawn.adaptive_max allows"
+        reason = f"{most} at once to begin with, the most that the settings allow"
         return _set(most, 0, 0, True, reason)
     needed = max(_ENDS, _ENDS_EACH * count)
+    if pace.get("short", 0) >= 2 * needed and pace["short"] > pace["seen"]:
+        return _not_reached(pace)
     if most == 1 or pace["seen"] < needed:
         return None
     if pace["before"]:
@@ -135,6 +143,14 @@ def _judged(pace: dict[str, Any], most: int, needed: int) -> Event | None:
     if not 1 <= further <= most:
         return _set(count, 0, _REST, not down, f"{count} at once stay: {told}")
     return _set(further, count, 0, down, f"{further} at once are tried: {told}")
+
+
+def _not_reached(pace: dict[str, Any]) -> Event:
+    """Something else holds the lane below its number: that is what can be learned of."""
+    held = f"{pace['count']} are not reached, other limits hold {pace['reached']}"
+    if pace["before"]:
+        return _back(pace, f"{pace['before']} at once again: {held}")
+    return _set(pace["reached"], 0, 0, True, f"{pace['reached']} at once: {held}")
 
 
 def _back(pace: dict[str, Any], reason: str) -> Event:

@@ -75,6 +75,8 @@ def any_task(chance: random.Random, number: int, known: list[str]) -> dict[str, 
         payload["command"] = ["work", str(number)]
         payload["timeout"] = chance.choice(("20s", "5m", "15m"))
         payload["token_budget"] = chance.choice((0, 500, 4000, 20_000))
+        if chance.random() < 0.1:
+            payload |= {"items": [f"i{n}" for n in range(chance.randint(1, 9))], "batch": 3}
     if known and chance.random() < 0.15:
         payload["needs"] = [chance.choice(known)]
     if chance.random() < 0.1:

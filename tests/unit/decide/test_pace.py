@@ -21,9 +21,9 @@ from tests.unit.decide.fleet import Fleet, settings
 Takes = Callable[[int], float]
 
 
-def learning(most: int = 5, **spawn: Any) -> Fleet:
+def learning(most: int = 5, **limits: Any) -> Fleet:
     fleet = Fleet(
-        settings(spawn={"policy": "learned", "adaptive_max": most, **spawn}, limits={"tools": 16})
+        settings(spawn={"policy": "learned", "adaptive_max": most}, limits={"tools": 16, **limits})
     )
     fleet.drop({"kind": "budget", "total_budget": 200_000})
     return fleet
@@ -76,11 +76,22 @@ def test_as_many_run_as_get_more_done(cores: int, learned: set[int]) -> None:
     assert fleet.replayed().pace == fleet.state.pace
 
 
+@pytest.mark.parametrize("limits", [{"tools": 4}, {"per_runtime": {"command": 4}}], ids=str)
+def test_below_a_limit_that_keeps_the_number_from_being_reached_it_is_learned_too(
+    limits: dict[str, Any],
+) -> None:
+    fleet = learning(**limits)
+    seen = work(fleet, 400, saturated_at(2))
+    assert usual(seen) in (2, 3), fleet.state.pace
+    fleet = learning(**limits)
+    assert usual(work(fleet, 400, saturated_at(100))) == 4, fleet.state.pace
+
+
 def test_what_was_learned_is_told_with_its_evidence() -> None:
     fleet = learning()
     work(fleet, 200, saturated_at(2))
     told = [line.why for line in fleet.lines if line.events[0]["event"] == "workers_at_once_set"]
-    assert told[0] == "tools: 5 at once to begin with, the most that spawn.adaptive_max allows"
+    assert told[0] == "tools: 5 at once to begin with, the most that the settings allow"
     assert any("at once again" in why and "a minute" in why for why in told), told
 
 
