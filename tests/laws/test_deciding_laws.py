@@ -88,9 +88,18 @@ SHAPES = st.one_of(
     st.builds(lambda names: {"type": "scan", "scope": {"repositories": names}}, REPOSITORIES),
     st.builds(lambda rows: {"title": "plan", "workers": rows}, plans()),
     st.just({"type": "nobody-knows-it"}),
+    st.builds(lambda names: {"type": "general", "scope": {"repositories": names}}, REPOSITORIES),
     st.just({"type": "scan", "runtime": "not-configured"}),
 )
 FOUND = st.lists(st.sampled_from(["sql", "xss2", "paths"]), unique=True, max_size=3)
+#: What a planner may say; every other worker's is nobody's business.
+PLAN = {
+    "reason": "two looks",
+    "workers": [
+        {"name": "s0", "worker_type": "analysis", "scope": {"repository": "/srv/a"}},
+        {"name": "s1", "worker_type": "coordinator", "needs": ["s0"]},
+    ],
+}
 ENDS = st.sampled_from(
     [
         {"results": {"status": "completed"}},
@@ -99,6 +108,9 @@ ENDS = st.sampled_from(
         {"results": {"status": "completed", "tokens_used": 10**9}},
         {"results": {"status": "completed", "tokens_used": -7}},
         {"results": {"status": "partial"}},
+        {"results": {"status": "completed", "tokens_used": 500, "plan": PLAN}},
+        {"results": {"status": "completed", "tokens_used": 500, "plan": PLAN}},
+        {"results": {"status": "completed", "tokens_used": 9, "plan": {"workers": [1, PLAN]}}},
         {"code": 1},
         {"code": 1, "results": {"status": "failed", "permanent": True}},
         {"code": None, "signal": 9},
@@ -329,7 +341,8 @@ class Deciding(RuleBasedStateMachine):
     def waiting_for_admission(self) -> list[Worker]:
         workers = [self.state.workers[ident] for ident in self.state.waiting]
         tasks = self.state.tasks
-        return [worker for worker in workers if tasks[worker.task_id].status == "in_progress"]
+        going = ("in_progress", "planning")
+        return [worker for worker in workers if tasks[worker.task_id].status in going]
 
     def fits(self, worker: Worker) -> bool:
         if not worker.fund.startswith("master:"):
@@ -367,9 +380,13 @@ class Deciding(RuleBasedStateMachine):
                 if worker.status in LIVE | WAITING_WORKER:
                     assert worker.step not in at_work, (ident, at_work)
                     at_work[worker.step] = ident
+            if task.status == "planning":
+                assert not task.steps
             if task.status == "in_progress":
                 active = {
-                    step.name: step.worker_id for step in task.steps if step.status == "active"
+                    step.name: step.worker_id
+                    for step in task.every_step()
+                    if step.status == "active"
                 }
                 assert active == at_work
 
@@ -453,9 +470,10 @@ class Deciding(RuleBasedStateMachine):
             return task.hold or task.waiting_for is not None
         if task.status == "blocked":
             return bool(task.blocked_on)
-        if task.status == "in_progress":
-            active = [step for step in task.steps if step.status == "active"]
-            later = [step for step in task.steps if step.status == "ready" and step.not_before]
+        if task.status in ("in_progress", "planning"):
+            steps = task.every_step()
+            active = [step for step in steps if step.status == "active"]
+            later = [step for step in steps if step.status == "ready" and step.not_before]
             return bool(active or later or task.waiting_for)
         return task.status in ("paused", "aggregating")
 
@@ -518,7 +536,7 @@ class Deciding(RuleBasedStateMachine):
             for ident in self.of_status("aggregating"):
                 fleet.gather(self.state.tasks[ident])
             if not self.in_status(*LIVE, *WAITING_WORKER) and not self.of_status(
-                "in_progress", "aggregating", "assigned"
+                "in_progress", "aggregating", "assigned", "planning"
             ):
                 break
         for task in self.state.tasks.values():

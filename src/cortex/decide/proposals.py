@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from cortex.decide.catalog import Catalog, Missing
@@ -126,9 +127,10 @@ def _of_scope(task: Task, step: ProposedStep) -> Iterator[str]:
 
 
 def _lies_in(path: str, allowed: str) -> bool:
-    """Whether a path is one that the task allows, or lies in a folder that it allows."""
+    """Whether a path is one that the task allows, fits its pattern, or lies in its folder."""
     path, allowed = _plain(path), _plain(allowed)
-    return allowed in ("", path) or path.startswith(f"{allowed}/")
+    inside = allowed in ("", path) or path.startswith(f"{allowed}/")
+    return inside or fnmatchcase(path, allowed)
 
 
 def _plain(path: str) -> str:

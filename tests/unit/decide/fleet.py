@@ -54,7 +54,7 @@ class Fleet(World):
                 worker = self.state.workers.get(worker_id)
                 if worker is None or worker.status not in ("requested", "queued"):
                     continue
-                if task.status == "in_progress":
+                if task.status in ("in_progress", "planning"):
                     self.queue.push(worker, self.wall)
                 else:
                     self.queue.discard(worker_id)

@@ -400,6 +400,18 @@ def test_a_plan_that_asks_for_what_it_may_not_is_refused_with_the_place(
     assert reason in task.planning.refused[0]
 
 
+@pytest.mark.parametrize(
+    ("allowed", "path"),
+    [("src", "src/a"), ("./src/", "src"), ("src/**", "src/a/b.py"), ("*.py", "a.py"), (".", "x")],
+)
+def test_paths_inside_those_of_the_task_are_accepted(allowed: str, path: str) -> None:
+    world = world_of()
+    task = feature(world, scope={**SCOPE, "paths": [allowed]})
+    propose(world, task, {"workers": [step(scope={"paths": [path]})]})
+    assert task.status == "in_progress"
+    assert task.steps[0].scope["paths"] == [path]
+
+
 def test_a_type_that_cannot_run_here_is_refused_with_what_it_lacks() -> None:
     catalog = replace(catalog_of(), runtimes=WITHOUT_AGENT)
     world = World(catalog=changed(catalog, "types", "planner-worker", command="plan"))
