@@ -45,7 +45,7 @@ h2{font-size:17px;margin:38px 0 10px;padding-bottom:5px;border-bottom:1px solid 
 .pill{display:inline-block;border-radius:20px;padding:1px 11px;font-size:13px;color:#fff;
 background:var(--off);margin-left:8px}
 .completed,.done,.accepted{--c:var(--good)}.failed,.timeout,.lost,.budget_exhausted,.rejected
-{--c:var(--bad)}.in_progress,.running,.active,.spawning,.approved,.aggregating{--c:var(--busy)}
+{--c:var(--bad)}.in_progress,.running,.active,.spawning,.approved,.planning,.aggregating{--c:var(--busy)}
 .pending,.blocked,.queued,.requested,.ready,.waiting,.paused,.awaiting_approval{--c:var(--wait)}
 .cancelled{--c:var(--off)}.pill{background:var(--c,var(--off))}
 .why{border-left:4px solid var(--c,var(--off));background:var(--soft);padding:8px 14px;

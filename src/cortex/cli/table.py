@@ -22,6 +22,7 @@ _STATUS_COLOURS = {
     "spawning": "cyan",
     "approved": "cyan",
     "in_progress": "cyan",
+    "planning": "cyan",
     "aggregating": "cyan",
     "done": "green",
     "active": "cyan",
