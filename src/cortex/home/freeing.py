@@ -136,7 +136,9 @@ def answer_ways(home: Home, reason: str) -> tuple[str, ...]:
     pending = [
         ident
         for row in home.approvals()
-        if row.get("status") == "pending" and (ident := str(row.get("approval_id"))) in named
+        if row.get("status") == "pending"
+        and row.get("gate") != "reserve"  # no answer to that is needed where the pool pays
+        and (ident := str(row.get("approval_id"))) in named
     ]
     told = [f"`cortex approve {name}` or `cortex deny {name}`" for name in pending[:_NAMED]]
     return (*told, *(["or another answer: `cortex get approvals`"] if len(named) > _NAMED else []))
