@@ -130,6 +130,34 @@ def test_tasks_of_a_removed_master_or_type_say_so_and_go_on_when_it_is_back(
     assert task["status"] == "completed"
 
 
+SUBAGENT = """---
+name: Migration Guard
+description: Watches tables. Examples:
+
+<example>
+Context: a new column
+user: "add it"
+</example>
+tools: Read, Bash(git diff:*, git log:*)
+model: inherit
+color: red
+command: "true"
+---
+You watch tables.
+"""
+
+
+def test_a_subagent_file_with_a_name_for_people_runs_as_a_worker_type(home: LiveHome) -> None:
+    path = home.paths.prompts / "Migration Guard.md"
+    write(path, SUBAGENT)
+    home.drop({"id": "guard", "type": "migration-guard"})
+    (task,) = home.until_ended("guard")
+    assert task["status"] == "completed", task
+    assert task["workers"] == ["worker-migration-guard-001"]
+    assert spec_of(home, task)["prompt_template"] == "agents/prompts/workers/Migration Guard.md"
+    assert path.read_text() == SUBAGENT
+
+
 def test_a_refused_result_is_tried_again_with_the_reasons(make_home: MakeHome) -> None:
     """The program hands in nonsense; told why that was refused, it does better."""
     home = make_home("home", settings="[workers]\nbackoff = 0.1\n")

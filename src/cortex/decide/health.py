@@ -95,8 +95,8 @@ CONDITIONS = {
     "definitions_unusable": Condition(
         False,
         False,
-        "A master, a worker type or the budget cannot be used as it is written; what was read "
-        "before stays in force.",
+        "A master, a worker type, a persona or the budget cannot be used as it is written; what "
+        "was read before stays in force.",
         "Correct the file; `cortex validate` checks it.",
     ),
     "file_events_missing": Condition(
