@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
+from textwrap import wrap
 
 from cortex.cli.dag import Layout, Place, lay_out
-from cortex.cli.terminal import clip, one_line
+from cortex.cli.terminal import clip, display_width, one_line
 from cortex.home.documents import Row
 from cortex.home.story import Attempt, Story
 from cortex.model.times import format_duration, format_time
 
 __all__ = ["plan_svg", "timeline_svg"]
 
-_BOX_W, _BOX_H, _GAP_X, _GAP_Y, _PAD = 190, 58, 60, 18, 8
+_BOX_W, _BOX_H, _GAP_X, _GAP_Y, _PAD = 190, 66, 60, 18, 8
+_NAME_COLUMNS, _NAME_LINES, _KIND_COLUMNS, _KIND_W = 23, 2, 15, 100
 _LABEL_W, _LINE_W, _LINE_H = 190, 700, 24
 _TICKS = 6
 _ACROSS = 4
@@ -46,7 +49,12 @@ def _svg(title: str, width: int, height: int, parts: list[str]) -> str:
         '<defs><marker id="end" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" '
         'markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8z" class="head"/></marker></defs>'
     )
-    return f'{head} width="{width}" height="{height}">{arrow}{"".join(parts)}</svg>'
+    clips = "".join(
+        f'<clipPath id="{name}"><rect width="{room}" height="{_BOX_H}"/></clipPath>'
+        for name, room in (("box", _BOX_W - 6), ("kind", _KIND_W), ("label", _LABEL_W - 8))
+    )
+    inside = f"{arrow.replace('</defs>', f'{clips}</defs>')}{''.join(parts)}"
+    return f'{head} width="{width}" height="{height}">{inside}</svg>'
 
 
 def _corner(place: Place) -> tuple[int, int]:
@@ -70,20 +78,34 @@ def _edge(route: Sequence[Place]) -> str:
 
 def _box(step: Row, place: Place) -> str:
     x, y = _corner(place)
-    lines = (("name", step.get("name")), ("kind", step.get("worker_type")))
-    texts = [
-        f'<text class="{kind}" x="{x + 12}" y="{y + 22 + 17 * number}">{_said(text, 24)}</text>'
-        for number, (kind, text) in enumerate(lines)
-    ]
     status = _status(step.get("status"))
+    texts = [
+        f'<text class="name" x="12" y="{19 + 15 * number}">{escape(line)}</text>'
+        for number, line in enumerate(_name_lines(step.get("name")))
+    ]
+    kind = str(step.get("worker_type") or "").removesuffix("-worker")
+    texts += [
+        f'<text class="kind" x="12" y="54" clip-path="url(#kind)">{_said(kind, _KIND_COLUMNS)}</text>',
+        f'<text class="state" x="{_BOX_W - 10}" y="54">{status.replace("_", " ")}</text>',
+    ]
     return (
         f'<g class="step {status}"><title>{_said(step.get("name"), 200)}: {status}'
         f"{': ' + _said(step.get('reason'), 300) if step.get('reason') else ''}</title>"
         f'<rect x="{x}" y="{y}" width="{_BOX_W}" height="{_BOX_H}" rx="7"/>'
         f'<rect class="mark" x="{x}" y="{y}" width="5" height="{_BOX_H}" rx="2"/>'
-        f"{''.join(texts)}"
-        f'<text class="state" x="{x + _BOX_W - 10}" y="{y + 22}">{status}</text></g>'
+        f'<g transform="translate({x} {y})" clip-path="url(#box)">{"".join(texts)}</g></g>'
     )
+
+
+def _name_lines(name: object) -> list[str]:
+    """A name on as many lines as a box has, the last one cut where that is not enough."""
+    text = one_line(name if name is not None else "")
+    columns = _NAME_COLUMNS if display_width(text) == len(text) else _NAME_COLUMNS // 2
+    lines = wrap(text, columns)
+    if len(lines) <= _NAME_LINES:
+        return lines
+    rest = text[sum(map(len, lines[: _NAME_LINES - 1])) :].lstrip()
+    return [*lines[: _NAME_LINES - 1], f"{rest[: columns - 1]}…"]
 
 
 def _said(text: object, columns: int) -> str:
@@ -108,8 +130,11 @@ def timeline_svg(story: Story, now: float) -> str:
     scale = _LINE_W / length
     height = len(spans) * _LINE_H + 34
     parts = [_tick(start, length * n / _TICKS, scale, height) for n in range(_TICKS + 1)]
+    tries: Counter[str] = Counter()
     for row, (attempt, asked, began, over) in enumerate(spans):
-        parts.append(_bar(attempt, row, [_at(t, start, scale) for t in (asked, began, over)]))
+        places = [_at(t, start, scale) for t in (asked, began, over)]
+        tries[attempt.step] += 1
+        parts.append(_bar(attempt, tries[attempt.step], row, places))
     return _svg("Workers over time", _LABEL_W + _LINE_W + 60, height, parts)
 
 
@@ -133,10 +158,13 @@ def _tick(start: float, passed: float, scale: float, height: int) -> str:
     )
 
 
-def _bar(attempt: Attempt, row: int, xs: list[float | None]) -> str:
+def _bar(attempt: Attempt, number: int, row: int, xs: list[float | None]) -> str:
     asked, began, over = xs
     y = 26 + row * _LINE_H
-    parts = [f'<text class="who" x="0" y="{y + 13}">{_said(attempt.worker_id, 26)}</text>']
+    label = attempt.step or attempt.worker_id
+    label = f"{clip(one_line(label), 20)}, try {number}" if number > 1 else label
+    text = f'<text class="who" x="0" y="13">{_said(label, 27)}</text>'
+    parts = [f'<g transform="translate(0 {y})" clip-path="url(#label)">{text}</g>']
     if asked is not None and over is not None:
         until = began if began is not None else over
         parts.append(_rect("waits", asked, until, y + 4, 8))

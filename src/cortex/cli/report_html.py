@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from cortex.cli.narrate import line_text
 from cortex.cli.report_drawings import plan_svg, timeline_svg
 from cortex.cli.report_words import (
     answer_told,
+    decisions_told,
     facts_of,
     files_of,
     lasted,
@@ -220,10 +220,11 @@ def _asked(story: Story) -> str:
 
 
 def _decisions(story: Story) -> str:
+    told, left_out = decisions_told(story, _DECISIONS)
     rows = [
         f'<tr><td class="n">{_text(at)}</td><td class="w">{_text(by)}</td>'
         f"<td>{_text(what)}</td></tr>"
-        for at, by, what in map(line_text, story.decisions[-_DECISIONS:])
-        if what
+        for at, by, what in told
     ]
-    return _table(("when", "who", "what and why"), rows) if rows else ""
+    more = f"<p>{_text(left_out)}</p>" if left_out else ""
+    return _table(("when", "who", "what and why"), rows) + more if rows else ""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cortex.cli.narrate import line_text
 from cortex.cli.report_words import (
     answer_told,
+    decisions_told,
     facts_of,
     files_of,
     lasted,
@@ -186,9 +186,8 @@ def _asked(story: Story) -> str:
 
 
 def _decisions(story: Story) -> str:
-    lines = story.decisions
-    told = [line_text(line) for line in lines[-_DECISIONS:]]
-    rows = [(at, by, what) for at, by, what in told if what]
-    left = len(lines) - _DECISIONS
-    text = f"\n\nThe last {_DECISIONS} of {len(lines)} lines." if left > 0 else ""
-    return f"## Decisions{text}\n\n{_table(('when', 'who', 'what and why'), rows)}" if rows else ""
+    rows, left_out = decisions_told(story, _DECISIONS)
+    if not rows:
+        return ""
+    table = _table(("when", "who", "what and why"), rows)
+    return f"## Decisions\n\n{table}" + (f"\n\n{_text(left_out)}" if left_out else "")

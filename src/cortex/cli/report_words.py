@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from cortex.cli.ages import age
+from cortex.cli.narrate import line_text
 from cortex.home.delivered import Delivery
 from cortex.home.documents import Row
 from cortex.home.planned import planned_by
 from cortex.home.story import Attempt, Story
+from cortex.model.journal_line import Line
 from cortex.model.times import format_duration
+from cortex.model.words import counted
 
-__all__ = ["answer_told", "facts_of", "files_of", "lasted", "name_of", "what_became", "why_of"]
+__all__ = [
+    "answer_told",
+    "decisions_told",
+    "facts_of",
+    "files_of",
+    "lasted",
+    "name_of",
+    "what_became",
+    "why_of",
+]
+
+
+_STARTS = ("worker_spawning", "worker_running", "worker_cleaned", "worker_collecting")
 
 
 def facts_of(story: Story) -> list[tuple[str, object]]:
@@ -72,6 +87,25 @@ def files_of(delivery: Delivery) -> str:
         return ""
     left = f" and {delivery.files_left_out} more" if delivery.files_left_out else ""
     return f"{delivery.folder}/: {', '.join(delivery.files)}{left}"
+
+
+def decisions_told(story: Story, at_most: int) -> tuple[list[tuple[str, str, str]], str]:
+    """The last lines of the journal as (when, who, what and why), and in words what is left out.
+
+    Lines that only say that workers started and were cleaned up after are no decisions.
+    """
+    lines = [line for line in story.decisions if not _says_what_started(line)]
+    rows = [told for line in lines[-at_most:] if (told := line_text(line))[2]]
+    quiet, older = len(story.decisions) - len(lines), max(0, len(lines) - at_most)
+    left = [f"{counted(older, 'older line')}"] if older else []
+    left += [f"{counted(quiet, 'line')} that only say what started"] if quiet else []
+    ident = story.task.get("id")
+    text = f"Left out: {' and '.join(left)}; cortex events {ident} has them." if left else ""
+    return rows, text
+
+
+def _says_what_started(line: Line) -> bool:
+    return all(event.get("event") in _STARTS for event in line.events)
 
 
 def name_of(repository: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -124,6 +125,50 @@ def test_a_url_that_is_none_is_no_link() -> None:
     page = story_html(story(), now=10.0)
     assert "href" not in page
     assert "javascript:" in page, "told, as text"
+
+
+def test_a_long_step_name_takes_two_lines_and_runs_under_nothing() -> None:
+    told = story()
+    long = "examine-" + "very-long-" * 12 + "name"
+    told.steps = [
+        {"name": long, "status": "done", "worker_type": "integration-worker"},
+        {"name": "W" * 60, "status": "waiting", "needs": [long], "worker_type": "x" * 60},
+    ]
+    page = story_html(told, now=10.0)
+    names = re.findall(r'<text class="name"[^>]* y="(\d+)">([^<]*)<', page)
+    assert [text for _, text in names][:2] == ["examine-very-long-very-", "long-very-long-very-lo…"]
+    states = set(re.findall(r'<text class="state"[^>]* y="(\d+)"', page))
+    assert not states & {y for y, _ in names}, "a status has a line of its own"
+    assert page.count('clip-path="url(#box)"') == 2, "wide letters end at the box"
+    assert ">integration<" in page
+
+
+def test_the_bars_of_the_timeline_are_named_after_their_steps() -> None:
+    told = story()
+    first, second = told.attempts
+    told.attempts = [replace(first, step="scan"), replace(second, step="scan")]
+    page = story_html(told, now=10.0)
+    labels = re.findall(r'<text class="who"[^>]*>([^<]*)<', page)
+    assert labels == ["scan", "scan, try 2"]
+    assert "worker-x-001" in page
+
+
+def test_decisions_leave_out_what_only_says_that_a_worker_started() -> None:
+    told = story()
+    by, why = "security-master", "start 1 of worker-x-001 for a title"
+    told.explanation.history = [
+        Line(n, "0" * 8, 6, f"2025-11-01T10:00:0{n}.000Z", by, f"{why} {n}", [event], "0" * 8)
+        for n, event in enumerate((
+            {"event": "worker_spawning", "worker_id": "worker-x-001"},
+            {"event": "worker_running", "worker_id": "worker-x-001"},
+            {"event": "worker_queued", "worker_id": "worker-x-002"},
+        ))
+    ]  # fmt: skip
+    for text in (story_html(told, now=10.0), story_markdown(told)):
+        assert f"{why} 2" in text
+        assert f"{why} 0" not in text
+        assert f"{why} 1" not in text
+        assert "2 lines that only say what started" in text
 
 
 def test_steps_that_nothing_connects_stand_side_by_side() -> None:
