@@ -86,7 +86,8 @@ def over_tokens(state: State, task: Task, catalog: Catalog) -> str | None:
             used += worker.tokens_used
         elif worker is not None and worker.uses_tokens:
             held += worker.token_budget + worker.overhead_tokens
-    to_come = quote(state, [step for step in task.steps if step.status != "active"], catalog)["p90"]
+    left = [step for step in task.steps if step.status in ("waiting", "ready")]
+    to_come = quote(state, left, catalog)["p90"]
     may_use = used + held + to_come
     if may_use <= most:
         return None

@@ -185,6 +185,20 @@ def test_attempts_count_towards_the_tokens_of_a_task() -> None:
     assert task.workers == ["worker-impl-001"]
 
 
+def test_a_step_that_was_given_up_does_not_count_towards_the_tokens_of_a_task() -> None:
+    steps = (
+        "[{name: a, worker_type: implementation, optional: true, retries: 0},"
+        " {name: b, worker_type: implementation, needs: [a]}]"
+    )
+    front = f"name: ops\nroutes: [ops]\nplans: [{{types: [ops], steps: {steps}}}]\n"
+    world = fleet(f"{front}limits: {{tokens_per_task: 20000}}")
+    task = world.dropped(type="ops")
+    world.admit()
+    world.run(world.state.workers["worker-impl-001"])
+    world.finish("worker-impl-001", 5000, code=1)
+    assert (task.status, len(task.workers)) == ("in_progress", 2)
+
+
 # --- review
 
 
