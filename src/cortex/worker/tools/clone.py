@@ -195,8 +195,8 @@ def resolve(clone: Clone, name: str, *, kept: bool = True) -> str | None:
     if found is None and kept and clone.mirror is not None and name.startswith("cortex/"):
         found = clone.git.at(clone.mirror).commit_of(f"refs/{name}")
         if found is not None:
-            kept = f"+refs/{name}:refs/kept/start"
-            clone.git.text("fetch", "--quiet", "--no-tags", str(clone.mirror), kept)
+            refspec = f"+refs/{name}:refs/kept/start"
+            clone.git.text("fetch", "--quiet", "--no-tags", str(clone.mirror), refspec)
     return found
 
 
