@@ -63,6 +63,7 @@ def test_a_task_of_each_type_ends_well_on_the_tools_runtime(
     results = results_of(live, worker["worker_id"])
     assert results["status"] == "completed", results
     folder = live.folder_of(worker["worker_id"])
+    assert "\ncompleted: " in (folder / "log.md").read_text(), "its log says what it did"
     spec = json.loads((folder / "spec.json").read_bytes())
     assert spec["deliverables"]
     for name in [*spec["deliverables"], *results["artifacts"]]:
@@ -70,8 +71,13 @@ def test_a_task_of_each_type_ends_well_on_the_tools_runtime(
     live.assert_books()
 
 
+def _blocked(live: LiveHome, ident: str) -> dict[str, Any] | None:
+    row = live.task(ident)
+    return row if row.get("status") == "blocked" and row.get("blocked_on") else None
+
+
 @pytest.mark.parametrize("kind", ["test", "review", "fix", "refactor", "pr"])
-def test_what_is_missing_fails_the_task_once_with_words_and_costs_no_retry(
+def test_what_is_missing_blocks_the_task_after_one_attempt_and_is_named(
     live: LiveHome, repository: Repository, kind: str
 ) -> None:
     repository.commit({"README.md": "# Nothing here\n"})
@@ -82,11 +88,11 @@ def test_what_is_missing_fails_the_task_once_with_words_and_costs_no_retry(
         "scope": {"repository": str(repository.root)},
     }
     live.drop(task, "one.json")
-    (row,) = live.until_ended("one", limit_s=60)
-    assert row["status"] == "failed"
-    assert "not run: " in row["reason"]
-    assert "missing: " in row["reason"]
-    assert len(live.workers("failed")) == 1, "another attempt would end the same way"
+    row = live.until(lambda: _blocked(live, "one"), "it is blocked", 60)
+    assert " lacks " in row["blocked_on"]
+    (failed,) = live.workers("failed")
+    assert "not run: " in failed["error"]
+    assert "missing: " in failed["error"]
 
 
 def test_a_chain_hands_its_branch_on_from_fix_to_tests_to_review_to_pull_request(
@@ -139,9 +145,8 @@ def test_options_of_the_types_own_file_count_where_the_task_says_nothing(
     path = live.paths.prompts / "test-worker.md"
     text = path.read_text()
     live.drop({"id": "before", "type": "test", "scope": {"repository": str(repository.root)}})
-    (row,) = live.until_ended("before", limit_s=60)
-    assert row["status"] == "failed"
+    live.until(lambda: _blocked(live, "before"), "it lacks an environment", 60)
     path.write_text(text.replace("short_type:", f"python: {sys.executable}\nshort_type:", 1))
     live.drop({"id": "after", "type": "test", "scope": {"repository": str(repository.root)}})
-    (row,) = live.until_ended("after", limit_s=60)
-    assert row["status"] == "completed", row
+    rows = live.until_ended("before", "after", limit_s=60)
+    assert [row["status"] for row in rows] == ["completed", "completed"], rows

@@ -11,9 +11,10 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from cortex.model.formats import SPEC, WRITER
 
@@ -30,17 +31,22 @@ class ContractError(Exception):
 @dataclass(slots=True)
 class Heartbeat:
     """Writes progress for whoever watches, at most five times a second; a failed write is not an
-    error.
+    error. With `log` each new message is a line there too, for who reads the log afterwards.
     """
 
     path: Path | None
     tokens_used: int = 0
+    log: TextIO | None = None
+    _last: str = field(default="", repr=False)
     _progress: float = 0.0
     _written_at_s: float = field(default=-1.0, repr=False)
 
     def beat(self, progress: float, message: str, *, now: bool = False) -> None:
         """Report `progress` from 0 to 1 (it never goes back) and a short message."""
         self._progress = max(self._progress, min(1.0, max(0.0, progress)))
+        if message != self._last:
+            self._last = message
+            self.say(message)
         moment_s = time.monotonic()
         if self.path is None or (
             not now and moment_s - self._written_at_s < _HEARTBEAT_GAP_S and self._written_at_s >= 0
@@ -56,6 +62,12 @@ class Heartbeat:
             write_json(self.path, body, durable=False)
         except OSError:
             return
+
+    def say(self, words: str) -> None:
+        """One line in the log, if there is one."""
+        if self.log is not None:
+            with suppress(OSError, ValueError):
+                print(" ".join(words.split()), file=self.log, flush=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +194,7 @@ class Worker:
             "error": error,
         }
         write_json(self.results_path, {**body, **extra})
+        self.heartbeat.say(f"{status}: {error or summary}")
 
 
 def read_worker(environ: Mapping[str, str] | None = None) -> Worker:

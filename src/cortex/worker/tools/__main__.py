@@ -36,6 +36,7 @@ def main() -> int:
     except ContractError as problem:
         sys.stderr.write(f"cortex.worker.tools: {problem}\n")
         return 2
+    worker.heartbeat.log = sys.stdout
     from cortex.worker.tools.clone import clear_away
     from cortex.worker.tools.endings import to_its_end
 
