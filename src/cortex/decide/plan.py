@@ -8,6 +8,7 @@ shape is decided here; tokens and slots are `admit`.
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 from cortex.decide.batching import batch_steps
@@ -16,11 +17,12 @@ from cortex.decide.claims import claims_of
 from cortex.decide.entry import Now, seconds_left
 from cortex.decide.master_plans import steps_of_plan
 from cortex.decide.not_run import make_of
-from cortex.decide.steps import Retries
+from cortex.decide.steps import Retries, names_for_each, repositories_of
 from cortex.model.definitions import MasterPlan
 from cortex.model.ids import master_key, short_type, worker_type_name
 from cortex.model.settings import Settings
 from cortex.model.state import PLANNER, State, Step, Task, Worker
+from cortex.model.words import counted
 
 __all__ = [
     "fallback",
@@ -34,7 +36,7 @@ Event = dict[str, Any]
 
 
 def make_steps(task: Task, catalog: Catalog, settings: Settings) -> list[Step]:
-    """The steps of a task, none started. A task in direct mode has one."""
+    """The steps of a task, none started. In direct mode one, or one a repository for a tool."""
 
     def retries(worker_type: str) -> int:
         """Further attempts: as the task says, else its worker type, else the settings."""
@@ -55,30 +57,59 @@ def make_steps(task: Task, catalog: Catalog, settings: Settings) -> list[Step]:
         steps = steps_of_plan(task, plan, catalog, retries)
         if steps:
             return steps
-    return [_whole(task, _type_for(task, catalog, plan), retries)]
+    whole = _whole(task, _type_for(task, catalog, plan), retries)
+    return _direct(task, whole, catalog) if task.execution_mode == "direct" else [whole]
+
+
+def _direct(task: Task, whole: Step, catalog: Catalog) -> list[Step]:
+    """The steps of direct mode: a tool takes one repository at a time, any other worker them all.
+
+    Steps of several repositories run one after another (`request_workers`), whatever one comes to.
+    """
+    repositories = repositories_of(task)
+    runtime = catalog.runtime_for(whole)
+    by_tools = not isinstance(runtime, Missing) and runtime.name == "tools"
+    if len(repositories) != 1 and not (by_tools and repositories):
+        return [whole]
+    scope = {key: value for key, value in whole.scope.items() if key != "repositories"}
+    names = names_for_each("main", repositories, set()) if len(repositories) > 1 else ["main"]
+    return [
+        replace(whole, name=name, env=dict(whole.env), scope={**scope, "repository": repository})
+        for name, repository in zip(names, repositories, strict=True)
+    ]
 
 
 def fallback(
     state: State, draft: Task, missing: str | None, catalog: Catalog, settings: Settings
-) -> Task | None:
-    """The same task in direct mode, where it asks for that once its workers cannot be spawned.
+) -> tuple[Task | None, str]:
+    """(the same task in direct mode, why) where it asks for that once workers cannot be spawned.
 
     That is so if a runtime is missing, or if the pool could pay for none of the steps this period
-    even when all that runs had ended, and the master's own tokens can pay for the one worker.
+    even when all that runs had ended, and the master's own tokens can pay for the one worker. Where
+    it cannot be, the task is None and the words say why not; both are empty where nobody asks.
     """
-    if not draft.fallback or draft.execution_mode == "direct" or draft.plan or draft.command:
-        return None
+    if not draft.fallback or draft.execution_mode == "direct":
+        return None, ""
+    if draft.plan or draft.command:
+        return None, "fallback cannot help: it is for plans of a master, and this task has its own"
     dear = min((_tokens_of(step, catalog) for step in draft.steps), default=0)
     if missing is None and dear <= state.budget.pool_available + state.budget.pool_allocated:
-        return None
+        return None, ""
     direct = copy(draft)
     direct.execution_mode = "direct"
     direct.steps = make_steps(direct, catalog, settings)
     fund = state.budget.masters.get(master_key(draft.assigned_to or ""))
     free = fund.allocated - fund.used - fund.reserved if fund else 0
-    if missing_for(direct.steps, catalog) or free < _tokens_of(direct.steps[0], catalog):
-        return None
-    return direct
+    lacks, price = missing_for(direct.steps, catalog), _tokens_of(direct.steps[0], catalog)
+    if lacks is not None:
+        same = "the same" if lacks == missing else f"something too: {lacks}"
+        return None, f"fallback cannot help: direct mode lacks {same}"
+    if free < price:
+        name = draft.assigned_to
+        return None, f"fallback cannot help: {name} has not the {price:,} tokens of its own left"
+    left_out = counted(len(draft.steps), "step")
+    cause = missing or "the pool can pay for none of it this period"
+    return direct, f"its plan of {left_out} was dropped for direct mode: {cause}"
 
 
 def _tokens_of(step: Step, catalog: Catalog) -> int:
@@ -87,6 +118,13 @@ def _tokens_of(step: Step, catalog: Catalog) -> int:
         return 0
     own = kind.token_budget if step.token_budget is None else step.token_budget
     return own + runtime.overhead_tokens
+
+
+def _at_once(task: Task, plan: MasterPlan | None) -> int | None:
+    """The most workers of a task at once; in direct mode one, from start to end."""
+    if task.execution_mode == "direct":
+        return 1
+    return task.max_parallel or (plan.max_parallel if plan else None)
 
 
 def _type_for(task: Task, catalog: Catalog, plan: MasterPlan | None) -> str:
@@ -245,7 +283,7 @@ def _worker(
         claims=claims_of(step.scope.get("paths"))
         if kind.writes and "repository" in step.scope
         else [],
-        max_parallel=None if plans else task.max_parallel or (plan.max_parallel if plan else None),
+        max_parallel=None if plans else _at_once(task, plan),
         master_parallel=definition.limits.max_parallel if definition else None,
         made_of=make_of(step, catalog),
         justification=step.justification

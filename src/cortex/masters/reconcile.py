@@ -7,7 +7,7 @@ crash. What it returns is applied by the caller, who then asks again until nothi
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cortex.decide.aggregate import conclude_parent, dead_steps, open_children, settled
@@ -182,10 +182,7 @@ def _planned(
     if step is not None and at_ceiling(state, taken, settings) is None:
         return Decision(ask_planner(state, taken, step, catalog, now, events))
     draft = _draft(task, master, catalog, settings)
-    missing = _missing(draft, catalog)
-    instead = fallback(state, draft, missing, catalog, settings)
-    if instead is not None and out_of_bounds(instead, catalog) is None:
-        draft, missing = instead, None
+    draft, missing, dropped = _or_direct(state, draft, catalog, settings)
     if missing is not None:
         return _blocked_with(task, missing, master, events)
     offered = offer(state, draft.steps, catalog)
@@ -201,7 +198,21 @@ def _planned(
     if reason is not None:
         asked = ask(state, task, reason, now, offer=offered)
         return Decision(Entry(master, reason, [*events, *asked]))
-    return Decision(_plan_line(state, draft, catalog, now, events))
+    line = _plan_line(state, draft, catalog, now, events)
+    return Decision(replace(line, why=f"{dropped}; {line.why}"[:500]) if dropped else line)
+
+
+def _or_direct(
+    state: State, draft: Task, catalog: Catalog, settings: Settings
+) -> tuple[Task, str | None, str]:
+    """(the draft, or the same in direct mode; what it lacks; why its plan was dropped for that)."""
+    missing = _missing(draft, catalog)
+    instead, told = fallback(state, draft, missing, catalog, settings)
+    if instead is not None and out_of_bounds(instead, catalog) is None:
+        return instead, None, told
+    if missing is not None and instead is None and told:
+        missing = f"{missing}; {told}"
+    return draft, missing, ""
 
 
 def _missing(draft: Task, catalog: Catalog) -> str | None:
@@ -272,8 +283,9 @@ def _unblock(state: State, task: Task, catalog: Catalog, settings: Settings) -> 
         if task.steps:
             return _unblock_steps(task, name, catalog, settings)
         can_plan = planner_step(_of_master(task, name, settings), catalog, settings) is not None
-        missing = _missing(_draft(task, name, catalog, settings), catalog)
-        reason = "" if can_plan else missing or ""
+        draft = _draft(task, name, catalog, settings)
+        missing = None if can_plan else _or_direct(state, draft, catalog, settings)[1]
+        reason = missing or ""
     if not reason:
         event = {"event": "task_unblocked", "task_id": task.id}
         return Decision(Entry(name or "coordinator-master", "what it lacked is there now", [event]))

@@ -251,7 +251,7 @@ class MasterSettings(_Section):
     """Overrides for one master, under [masters.NAME]; None keeps the master file's value."""
 
     enabled: bool = Field(True, description="false: its tasks wait as blocked")
-    worker_mode: bool = Field(True, description="false: its tasks run as one direct worker")
+    worker_mode: bool = Field(True, description="false: its tasks run in direct mode")
     allocated: Tokens | None = Field(None, description="its own tokens a period")
     worker_pool: Tokens | None = Field(None, description="its share of the worker pool")
 

@@ -107,10 +107,10 @@ class Ending:
         for approval in state.approvals.values():
             if approval.status == "pending":
                 return f"people: {run.people.ask(kind='approve', approval_id=approval.id)}"
-        for handoff in state.handoffs.values():
-            if handoff.status == "pending":
-                answer = {"handoff_id": handoff.id, "status": "accepted"}
-                return f"people: {run.people.ask(kind='handoff', **answer)}"
+        pending = next((one for one in state.handoffs.values() if one.status == "pending"), None)
+        if pending is not None:
+            answer = {"handoff_id": pending.id, "status": "accepted"}
+            return f"people: {run.people.ask(kind='handoff', **answer)}"
         for task in state.tasks.values():
             if task.status == "paused" or (task.hold and task.status in OPEN_TASK):
                 return f"people: {run.people.ask(kind='resume', task_id=task.id)}"

@@ -393,9 +393,8 @@ def test_the_next_attempt_is_told_why_the_last_one_failed() -> None:
 
 def test_direct_mode_is_one_worker_on_the_masters_own_tokens() -> None:
     fleet = Fleet()
-    task = fleet.dropped(
-        type="scan", execution_mode="direct", scope={"repositories": ["/srv/a", "/srv/b"]}
-    )
+    scope = {"repositories": ["/srv/a", "/srv/b"]}
+    task = fleet.dropped(type="scan", execution_mode="direct", runtime="agent", scope=scope)
     fleet.admit()
     (worker,) = (fleet.state.workers[ident] for ident in task.workers)
     assert worker.fund == "master:security"
@@ -406,12 +405,44 @@ def test_direct_mode_is_one_worker_on_the_masters_own_tokens() -> None:
 
 
 @pytest.mark.parametrize("key", ["security", "security-master"])
-def test_a_master_without_worker_mode_runs_its_tasks_as_one_direct_worker(key: str) -> None:
+def test_a_master_without_worker_mode_runs_its_tasks_in_direct_mode(key: str) -> None:
     fleet = Fleet(settings(masters={key: {"worker_mode": False}}))
     task = fleet.dropped(type="scan", scope={"repositories": ["/srv/a", "/srv/b"]})
-    (worker,) = (fleet.state.workers[ident] for ident in task.workers)
-    assert worker.fund == "master:security"
+    fleet.admit()
+    (ident,) = fleet.workers_of(task, "approved")
+    worker = fleet.state.workers[ident]
+    assert (worker.fund, worker.repository) == ("master:security", "/srv/a")
     assert task.execution_mode == "direct", "and its row says so"
+
+
+def direct_scan(fleet: Fleet, **scope: Any) -> Task:
+    return fleet.dropped(type="scan", execution_mode="direct", runtime="tools", scope=scope)
+
+
+def test_one_entry_of_repositories_is_the_same_as_a_repository_in_direct_mode() -> None:
+    fleet = Fleet()
+    task = direct_scan(fleet, repositories=["/srv/a"], depth="quick")
+    assert [step.scope for step in task.steps] == [{"repository": "/srv/a", "depth": "quick"}]
+    assert fleet.state.workers[task.workers[0]].repository == "/srv/a"
+
+
+def test_a_tool_in_direct_mode_takes_one_repository_after_another() -> None:
+    fleet = Fleet(settings(workers={"retries": 0}))
+    task = direct_scan(fleet, repositories=["/srv/a", "/srv/b", "/srv/c"])
+    assert [(step.name, step.scope) for step in task.steps] == [
+        (f"main-{name}", {"repository": f"/srv/{name}"}) for name in "abc"
+    ]
+    seen = []
+    for number in range(3):
+        fleet.admit()
+        (ident,) = fleet.workers_of(task, "approved")
+        worker = fleet.state.workers[ident]
+        assert worker.fund == "master:security"
+        seen.append(worker.repository)
+        fleet.fail(ident) if number == 1 else fleet.finish(ident)
+    assert seen == ["/srv/a", "/srv/b", "/srv/c"], "also after one that failed"
+    fleet.gather(task)
+    assert (task.status, task.reason) == ("failed", "step main-b failed: exit 1")
 
 
 # --- needs between tasks
@@ -540,6 +571,42 @@ plans:
     task = World(catalog=catalog).task(type="scan", assigned_to="ops-master", fallback=True)
     assert (task.status, task.execution_mode) == ("in_progress", "direct")
     assert [step.worker_type for step in task.steps] == ["scan-worker"]
+
+
+def test_a_plan_that_was_dropped_for_direct_mode_is_told() -> None:
+    world = World()
+    world.state.budget.pool_spent = world.state.budget.pool_total
+    world.task(type="implementation", assigned_to="development-master", fallback=True)
+    (line,) = (one for one in world.lines if any(e["event"] == "task_planned" for e in one.events))
+    assert "was dropped for direct mode: the pool can pay for none of it this period" in line.why
+
+
+def test_a_fallback_that_cannot_help_says_why() -> None:
+    catalog = replace(builtin_catalog(), runtimes=WITHOUT_AGENT)
+    task = World(catalog=catalog).task(type="implementation", fallback=True)
+    assert task.status == "blocked"
+    assert task.blocked_on is not None
+    assert task.blocked_on.endswith("; fallback cannot help: direct mode lacks the same")
+    own = [{"name": "one", "worker_type": "implementation-worker"}]
+    task = World(catalog=catalog).task(type="implementation", fallback=True, plan=[
+        {**row, "runtime": "agent"} for row in own])  # fmt: skip
+    assert task.blocked_on is not None and "this task has its own" in task.blocked_on
+
+
+def test_a_fallback_that_its_master_cannot_pay_says_so() -> None:
+    catalog = master(
+        """name: ops
+routes: [scan]
+budget: {allocated: 10, worker_pool: 5000}
+plans:
+  - types: [scan]
+    steps: [{name: think, worker_type: nobodys}, {name: scan, worker_type: scan}]"""
+    )
+    task = World(catalog=catalog).task(
+        type="scan", assigned_to="ops-master", runtime="agent", fallback=True
+    )
+    assert task.blocked_on is not None
+    assert "ops-master has not the" in task.blocked_on
 
 
 def test_a_task_falls_back_to_direct_mode_where_the_pool_can_pay_for_nothing() -> None:
