@@ -9,6 +9,7 @@ import typer
 
 from cortex.cli import exits
 from cortex.cli.ages import clock, elapsed_s, short
+from cortex.cli.narrate import alert_text
 from cortex.cli.options import HomeOption, Output, OutputOption, note_without_daemon, open_home
 from cortex.cli.printing import print_json, print_json_line, print_yaml
 from cortex.cli.table import Column, Row, Table
@@ -103,7 +104,7 @@ def _show(document: Row, output: Output | None) -> None:
     for opening in (document.get("emergency_reserve") or {}).get("openings") or []:
         print(_opening_text(opening))
     for alert in document.get("alerts") or []:
-        print(paint(f"alert: {alert}", "yellow", on=colours()))
+        print(paint(f"alert: {alert_text(alert)}", "yellow", on=colours()))
 
 
 def _opening_text(opening: Row) -> str:

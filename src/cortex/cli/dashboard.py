@@ -12,6 +12,7 @@ from rich.text import Text
 from cortex.cli.ages import age, elapsed_s, short
 from cortex.cli.budget import budget_rows
 from cortex.cli.kinds import waits_for, worker_time, worker_tokens
+from cortex.cli.narrate import alert_text
 from cortex.cli.table import Row, status_colour
 from cortex.cli.terminal import one_line
 from cortex.home.health import health_of
@@ -125,7 +126,7 @@ def _metrics(document: Row) -> Text:
         style="dim",
     )
     for alert in document.get("alerts") or []:
-        text.append(f"\nalert: {one_line(alert)}", style="yellow")
+        text.append(f"\nalert: {alert_text(alert)}", style="yellow")
     return text
 
 

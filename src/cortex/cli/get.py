@@ -39,6 +39,8 @@ EXAMPLES = """
 """
 
 #: Words of --status that mean several statuses.
+#: What stands after the short name of a kind, where that is not the kind.
+_ENDINGS = {"types": "worker"}
 _SEVERAL = ("open", "ended")
 _PRIORITIES = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 
@@ -121,12 +123,20 @@ def _list(
         rows,
         output,
         single=len(select.ids) == 1,
-        nothing=nothing if select.statuses or select.task else None,
+        nothing=nothing if select.statuses or select.task else _answered(select, place),
     )
     if watch:
         if not running:
             raise typer.Exit(exits.NO_DAEMON)
         _watch(place, select, rows, table, output)
+
+
+def _answered(select: _Selection, home: Home) -> str | None:
+    """That approvals are there, and none of them is open."""
+    count = len(home.approvals()) if select.kind.name == "approvals" else 0
+    if not count:
+        return None
+    return f"no approval waits for an answer; {count} answered: cortex get approvals --all"
 
 
 def _check_statuses(kind: Kind, wanted: set[str]) -> None:
@@ -183,8 +193,9 @@ class _Selection:
                 if found is not None and found.kind == self.kind.archive:
                     held = self.kind.unfold(found.row)
                     by_id.update({row[self.kind.key]: row for row in held})
-            if ident not in by_id and f"{ident}-{self.kind.name[:-1]}" in by_id:
-                by_id[ident] = by_id[f"{ident}-{self.kind.name[:-1]}"]
+            whole = f"{ident}-{_ENDINGS.get(self.kind.name, self.kind.name[:-1])}"
+            if ident not in by_id and whole in by_id:
+                by_id[ident] = by_id[whole]
             if ident not in by_id:
                 raise HomeError(
                     f"{ident}: none of the {self.kind.name} has this id; "

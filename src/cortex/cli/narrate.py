@@ -9,7 +9,7 @@ from cortex.cli.ages import clock
 from cortex.cli.terminal import one_line
 from cortex.model.journal_line import Line
 
-__all__ = ["line_text", "phrase"]
+__all__ = ["alert_text", "line_text", "phrase"]
 
 Event = dict[str, Any]
 
@@ -69,6 +69,12 @@ def _tokens(event: Event, name: str) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+_FUNDS = {"pool": "the worker pool", "reserve": "the emergency reserve"}
+_LEVELS = {
+    "alert": "filling up",
+    "escalation": "nearly used up",
+    "reserve_next": "so full that the emergency reserve is next",
+}
 _PHRASES: dict[str, Callable[[Event], str]] = {
     "receipt_taken": lambda _event: "",
     "drop_rejected": lambda event: f"{event.get('name') or event.get('file', 'a drop')} refused",
@@ -88,7 +94,9 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
     "follow_up_released": lambda event: (
         f"{event.get('task_id')} is done again by the next scan that finds it"
     ),
-    "task_linked": lambda event: f"{event.get('source', 'a drop')} is {event.get('task_id')}",
+    "task_linked": lambda event: (
+        f"{event.get('source', 'a drop')} brings nothing new: {event.get('task_id')} stands for it"
+    ),
     "usage_unusual": lambda event: (
         f"{event.get('worker_id')} used {_tokens(event, 'used')} tokens; "
         f"half of its kind used {_tokens(event, 'median')} or less"
@@ -157,7 +165,7 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
         f"the emergency reserve is closed again for {event.get('task_id')}, "
         f"{_tokens(event, 'tokens')} tokens used"
     ),
-    "alert_raised": lambda event: f"alert: {event.get('alert')}",
+    "alert_raised": lambda event: f"alert: {alert_text(event.get('alert'))}",
     "condition_began": lambda event: str(event.get("condition")).replace("_", " "),
     "condition_ended": lambda event: (
         f"{str(event.get('condition')).replace('_', ' ')} over after {event.get('lasted_s')} s"
@@ -172,6 +180,13 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
     ),
     "day_opened": lambda _: "a new day of the journal",
 }
+
+
+def alert_text(alert: object) -> str:
+    """An alert of token-budget.json in words: `pool:alert` is `the worker pool is filling up`."""
+    fund, _, level = str(alert).rpartition(":")
+    named = _FUNDS.get(fund) or f"the {fund.removeprefix('master:')} master"
+    return f"{named} is {_LEVELS[level]}" if fund and level in _LEVELS else one_line(alert)
 
 
 def phrase(event: Event) -> str:

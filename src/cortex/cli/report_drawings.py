@@ -85,7 +85,8 @@ def _box(step: Row, place: Place) -> str:
     ]
     kind = str(step.get("worker_type") or "").removesuffix("-worker")
     texts += [
-        f'<text class="kind" x="12" y="54" clip-path="url(#kind)">{_said(kind, _KIND_COLUMNS)}</text>',
+        f'<text class="kind" x="12" y="54" clip-path="url(#kind)">'
+        f"{_said(kind, _KIND_COLUMNS)}</text>",
         f'<text class="state" x="{_BOX_W - 10}" y="54">{status.replace("_", " ")}</text>',
     ]
     return (

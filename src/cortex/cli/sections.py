@@ -34,7 +34,7 @@ def _head(text: str) -> None:
 def _fields(pairs: Iterable[tuple[str, object]]) -> None:
     for name, value in pairs:
         if value not in (None, "", [], {}):
-            print(f"  {name:<12}{one_line(_text(value))}")
+            print(f"  {name:<11} {one_line(_text(value))}")
 
 
 def _text(value: object) -> str:
@@ -94,7 +94,8 @@ def task(home: Home, row: Row, explanation: Explanation) -> None:
     )
     print_hint(row)
     _unknown(row)
-    steps = [step for step in row.get("steps") or [] if isinstance(step, dict)]
+    workers = workers_of(home, row)
+    steps = [_tried(step, workers) for step in row.get("steps") or [] if isinstance(step, dict)]
     if steps:
         _head("Plan")
         _table(_STEP_COLUMNS, steps)
@@ -110,7 +111,6 @@ def task(home: Home, row: Row, explanation: Explanation) -> None:
     for asked in home.approvals():
         if asked.get("task_id") == row.get("id") and asked.get("status") == "pending":
             _offer(asked, f"A yes to {one_line(asked.get('approval_id'))} starts")
-    workers = workers_of(home, row)
     if workers:
         _head("Workers")
         _table(_WORKER_COLUMNS, workers)
@@ -151,6 +151,15 @@ def _offer(row: Row, head: str) -> None:
     left = row["would_start"].get("workers", 0) - len(steps)
     if left > 0:
         print(f"  … {left} more")
+
+
+def _tried(step: Row, workers: list[Row]) -> Row:
+    """A step with its last worker, which a failed one's row no longer names, and its attempts."""
+    made = [one for one in workers if one.get("step") == step.get("name")]
+    if not made:
+        return step
+    last = {"worker_id": made[-1].get("worker_id"), "attempt": made[-1].get("attempt")}
+    return {**last, **step, "attempt": max(last["attempt"] or 1, step.get("attempt") or 1)}
 
 
 def _unknown(row: Row) -> None:
@@ -259,6 +268,7 @@ def anything(_home: Home, row: Row, explanation: Explanation) -> None:
     """The fields of a row that has no form of its own."""
     _status(row, explanation)
     told = {name: value for name, value in row.items() if name != "status" and name[-3:] != "_id"}
+    told = {name: value for name, value in told.items() if value is not False}
     _fields((name.removesuffix("_at"), value) for name, value in told.items())
     _fields([("task", row.get("task_id"))])
 

@@ -51,6 +51,7 @@ def submit(
     hold: opts.Hold = False,
     approval: opts.Approval = False,
     follow: opts.Follow = False,
+    quiet: opts.Quiet = False,
     output: opts.Form = None,
     home: HomeOption = None,
 ) -> None:
@@ -84,7 +85,7 @@ def submit(
         note(f"--follow needs a daemon and none runs; start one: cortexd --home {place.root}")
         raise typer.Exit(exits.NO_DAEMON)
     receipts = _drop_files(place, files, options) if files else [_drop_options(place, options)]
-    ids = _report(place, receipts, output)
+    ids = _report(place, receipts, output, quiet)
     if follow and ids:
         raise typer.Exit(_follow(place, ids))
 
@@ -145,7 +146,7 @@ def _read(name: str) -> bytes:
     return data
 
 
-def _report(home: Home, receipts: list[Receipt], output: Output | None) -> list[str]:
+def _report(home: Home, receipts: list[Receipt], output: Output | None, quiet: bool) -> list[str]:
     """Prints what became of each drop; the ids of the tasks that exist by now."""
     ids: list[str] = []
     shown: list[dict[str, Any]] = []
@@ -163,18 +164,20 @@ def _report(home: Home, receipts: list[Receipt], output: Output | None) -> list[
         ids += made
         shown.append({"file": receipt.name, "task_ids": made})
         waits = waits or outcome is None
-        if outcome is not None:
+        if outcome is not None and not quiet:
             _tell_nothing_new(home, receipt, outcome)
         if outcome is not None and outcome.refused is not None:
             refused = RefusedError(outcome.refused)
             print(f"cortex: refused: {clean(refused)}", file=sys.stderr)
-        if output is not Output.json:
+        if output is not Output.json and not quiet:
             for line in made or ([receipt.name] if outcome is None else []):
                 print(line, flush=True)
-    if output is Output.json:
+    if output is Output.json and not quiet:
         print_json(shown[0] if len(shown) == 1 else shown)
     if refused is not None:
         raise typer.Exit(exits.FAILED)
+    if quiet:
+        return ids
     if not home.daemon().running:
         note(f"no daemon runs for {home.root}; the next one takes this up from its inbox")
     elif waits:

@@ -78,6 +78,7 @@ Approval = Annotated[
     bool, typer.Option("--approval", help="Start nothing before a person's `cortex approve`.")
 ]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show the progress until it ends.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Form = Annotated[
     Output | None,
     typer.Option("--output", "-o", metavar="FORM", help="json, or name: the ids alone."),

@@ -16,6 +16,7 @@ from cortex.model.errors import HomeError
 
 if TYPE_CHECKING:
     from cortex.home import Home
+    from cortex.home.client import Found
 
 __all__ = [
     "EXAMPLES",
@@ -28,6 +29,7 @@ __all__ = [
     "pause",
     "resume",
     "retry",
+    "what_is_cancelled",
 ]
 
 EXAMPLES = {
@@ -122,7 +124,9 @@ def cancel(
 ) -> None:
     """Cancel tasks: end their workers, return their tokens, and start nothing more for them."""
     for ident in tasks:
-        _verb(open_home(home), "cancel", ident, f"{ident} cancelled", reason, cascade=cascade)
+        opened = open_home(home)
+        done = what_is_cancelled(opened, ident, cascade=cascade)
+        _verb(opened, "cancel", ident, done, reason, cascade=cascade)
 
 
 def retry(tasks: TaskIds, reason: ReasonOption = None, home: HomeOption = None) -> None:
@@ -197,10 +201,29 @@ def _answer(home: Home, kind: str, idents: list[str], reason: str | None, done: 
         if found is None or found.kind not in ("approval", "task", "escalation"):
             hint = "`cortex get approvals` lists what waits for a yes or no"
             raise HomeError(f"{ident} is no approval, task or escalation here; {hint}")
+        _refuse_answered(ident, found)
         payload: dict[str, Any] = {"kind": kind, f"{found.kind}_id": ident}
         if reason:
             payload["reason"] = reason
         send_verb(home, payload, f"{ident} {'closed' if found.kind == 'escalation' else done}")
+
+
+def _refuse_answered(ident: str, found: Found) -> None:
+    """HomeError for what has its answer: nothing is dropped that would only be refused."""
+    status = found.row.get("status")
+    if found.kind == "approval" and status != "pending":
+        said = f": {found.row['comment']}" if found.row.get("comment") else ""
+        raise HomeError(f"{ident} was {status} already, at {found.row.get('answered_at')}{said}")
+
+
+def what_is_cancelled(home: Home, ident: str, *, cascade: bool) -> str:
+    """What a cancel of this id comes to, for a person."""
+    from cortex.home.waiting import has_ended
+
+    status = str((home.task(ident) or {}).get("status"))
+    if cascade and has_ended(status):
+        return f"{ident} has ended ({status}); the open tasks that came out of it cancelled"
+    return f"{ident} cancelled"
 
 
 def _named_by(home: Home, ident: str) -> str:

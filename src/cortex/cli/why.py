@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -156,10 +157,11 @@ def _print(explanation: Explanation, everything: bool) -> None:
 
 
 def print_hint(row: Row) -> None:
-    """What a command that failed in an empty folder perhaps lacked."""
+    """What a command that failed by itself, in an empty folder, perhaps lacked."""
     scope = row.get("scope")
     named = isinstance(scope, dict) and (scope.get("repository") or scope.get("repositories"))
-    if row.get("status") == "failed" and row.get("command") and not named:
+    failed = row.get("status") == "failed" and re.search(r"\bexit \w", str(row.get("reason")))
+    if failed and row.get("command") and not named:
         hint = "it ran in an empty folder of its own; `cortex submit … -r PATH` names a repository"
         _told("hint", hint)
 

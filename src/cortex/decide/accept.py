@@ -221,6 +221,10 @@ def _check_names(state: State, request: TaskRequest, file: _File) -> None:
             hint=f"a task-N has at most {_DIGITS} digits; or choose another name",
         )
     for need in request.needs:
+        if need == request.id:
+            raise RequestError(
+                f"{need} needs itself, and would wait for ever", field="needs", hint="leave it out"
+            )
         if status_of(need) is None:
             raise RequestError(
                 f"needs {need!r}, which is no task here", field="needs", hint="drop that one first"

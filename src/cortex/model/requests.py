@@ -479,6 +479,8 @@ def _refusal(
         near = difflib.get_close_matches(place[-1], known, 1)
         message = "unknown field"
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    if first["type"] == "too_short" and value in ([], {}):
+        message = "is empty; name at least one, or leave it out"
     if first["type"] == "missing":
         message = "is missing"
     if len(problems) > 1:

@@ -209,3 +209,9 @@ def test_a_total_below_what_is_committed_is_refused_with_the_least_that_is_possi
     assert error.hint is not None and "the lowest total now is 145000" in error.hint
     fleet.drop(kind="budget", total_budget=145_000)
     assert fleet.state.budget.pool_available == 0
+
+
+def test_a_task_that_needs_itself_is_told_so() -> None:
+    error = refused(Fleet(), {"id": "self", "command": "a", "needs": ["self"]})
+    assert error.message == "self needs itself, and would wait for ever"
+    assert error.field == "needs"

@@ -100,7 +100,15 @@ class SampleHome:
                 "approvals": [project.approval_row(a) for a in self.state.approvals.values()],
             },
         )
-        self._write(self.paths.schedules, head, {"scheduled_workers": []})
+        self._write(
+            self.paths.schedules,
+            head,
+            {
+                "scheduled_workers": [
+                    project.schedule_row(row) for row in self.state.schedules.values()
+                ]
+            },
+        )
 
     def _workers(self) -> dict[str, list[dict[str, Any]]]:
         lists: dict[str, list[dict[str, Any]]] = {
