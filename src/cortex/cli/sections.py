@@ -114,6 +114,7 @@ def task(home: Home, row: Row, explanation: Explanation) -> None:
     if workers:
         _head("Workers")
         _table(_WORKER_COLUMNS, workers)
+    _delivered(home, workers)
     branches = [branch for one in workers for branch in branches_of_worker(one)]
     if branches:
         _head(f"Branches (`cortex fetch {one_line(row.get('id'))}` takes them)")
@@ -151,6 +152,22 @@ def _offer(row: Row, head: str) -> None:
     left = row["would_start"].get("workers", 0) - len(steps)
     if left > 0:
         print(f"  … {left} more")
+
+
+def _delivered(home: Home, workers: list[Row]) -> None:
+    """Branches and pull requests of accepted workers; their files are listed with all others."""
+    from cortex.home.delivered import delivered_by
+
+    rows = [
+        {"step": one.step, "what": what}
+        for one in delivered_by(home, workers)
+        for what in (*one.said, *([one.url] if one.url else []))
+    ]
+    if rows:
+        _head("Delivered")
+        width = max(len(one_line(row["step"])) for row in rows)
+        for row in rows:
+            print(f"  {one_line(row['step']):<{width}}  {one_line(row['what'])}")
 
 
 def _tried(step: Row, workers: list[Row]) -> Row:

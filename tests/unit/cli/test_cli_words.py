@@ -93,6 +93,24 @@ def test_a_failed_step_shows_its_last_worker_and_its_attempts(cortex: Any, sampl
     assert row.split()[3:5] == ["worker-scan-001", "1"]
 
 
+def test_describe_tells_what_a_task_handed_over(cortex: Any, sample: Any) -> None:
+    worker = sample.state.workers["worker-scan-001"]
+    worker.review = "accepted"
+    folder = sample.root / worker.folder
+    folder.mkdir(parents=True)
+    request = {"state": "opened", "target": "main", "url": "https://x.example/1\x1b[2J"}
+    branches = [{"name": "cortex/task-001/scan-app", "commits": 2, "bundle": "a.bundle"}]
+    results = {"pull_request": request, "branches": branches}
+    (folder / "results.json").write_text(json.dumps(results))
+    sample.publish()
+    out = cortex("describe", "task-001").out
+    delivered = out.partition("Delivered\n")[2]
+    assert "  scan-app  pull request opened for main\n" in delivered
+    assert "branch cortex/task-001/scan-app, 2 commits, in a.bundle\n" in delivered
+    assert "https://x.example/1" in delivered
+    assert "\x1b" not in out
+
+
 def test_a_schedules_fields_stand_apart_and_no_is_not_told(cortex: Any, sample: Any) -> None:
     schedule = Schedule("schedule-001", "daily@09:00", "UTC", sample.at(0), 0.0, 0.0, 0.0)
     schedule.repositories = ["/srv/app"]
