@@ -41,6 +41,7 @@ from cortex.model.requests import (
     WorkerRequest,
 )
 from cortex.model.state import TERMINAL_TASK, State, Task
+from cortex.model.words import counted
 
 __all__ = ["accept_all", "accept_each"]
 
@@ -296,7 +297,7 @@ def _title(task_type: str, request: TaskRequest) -> str:
         words = request.command
         text = words if isinstance(words, str) else " ".join(words)
         first = text.strip().split("\n")[0][:80]
-        return f"{first} ({len(request.items)} items)" if request.items else first
+        return f"{first} ({counted(len(request.items), 'item')})" if request.items else first
     scope = request.scope
     names = scope.repositories or ([scope.repository] if scope.repository else [])
     if not names:

@@ -14,6 +14,7 @@ from cortex.decide.entry import Now
 from cortex.decide.evidence import quote
 from cortex.model.settings import Settings
 from cortex.model.state import Approval, State, Step, Task
+from cortex.model.words import counted
 
 __all__ = ["ask", "offer", "step_waits", "task_waits", "too_many_wait", "withdraw_approvals"]
 
@@ -40,7 +41,7 @@ def task_waits(task: Task, price: int, catalog: Catalog, settings: Settings) -> 
         return f"{master.name} asks before it starts tasks of type {task.type}"
     limit = settings.approvals.workers_above
     if limit and len(task.steps) > limit:
-        return f"it has {len(task.steps)} workers; approvals.workers_above is {limit}"
+        return f"it has {counted(len(task.steps), 'worker')}; approvals.workers_above is {limit}"
     limit = settings.approvals.tokens_above
     if limit and price > limit:
         return f"its workers may use {price:,} tokens; approvals.tokens_above is {limit:,}"

@@ -15,6 +15,7 @@ from cortex.decide.evidence import quote
 from cortex.model.ids import master_key, worker_type_name
 from cortex.model.settings import Settings
 from cortex.model.state import State, Step, Task
+from cortex.model.words import counted
 
 __all__ = [
     "REVIEW_GATE",
@@ -43,9 +44,8 @@ def out_of_bounds(task: Task, catalog: Catalog) -> str | None:
     if most is None or len(task.steps) <= most or _by_a_person(task):
         return None
     hint = "name less in the scope, or raise it"
-    return (
-        f"its plan has {len(task.steps)} steps; max_steps of {task.assigned_to} is {most}; {hint}"
-    )
+    steps = counted(len(task.steps), "step")
+    return f"its plan has {steps}; max_steps of {task.assigned_to} is {most}; {hint}"
 
 
 def barred_steps(task: Task, steps: Iterable[Step], catalog: Catalog) -> list[Step]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from cortex.model.words import counted
 from cortex.worker.contract import Worker
 from cortex.worker.tools.analysis_report import analysis_markdown
 from cortex.worker.tools.churn import read_churn
@@ -32,7 +33,7 @@ def analyze(worker: Worker) -> None:
     beat = worker.heartbeat.beat
     beat(0.0, "reading the repository", now=True)
     tree = tree_to_read(worker)
-    beat(0.1, f"inventory: {len(tree.files)} files", now=True)
+    beat(0.1, f"inventory: {counted(len(tree.files), 'file')}", now=True)
     inventory, lines_by_file = _inventory(tree)
     beat(0.3, "reading imports", now=True)
     graph = read_import_graph(tree)
@@ -117,10 +118,11 @@ def _summary(tree: SourceTree, analysis: dict[str, Any], lines_by_file: dict[str
         if entry["language"] not in ("other", "text", "markdown", "restructuredtext", "json")
     ]
     main = code[0]["language"] if code else "no code"
-    words = f"{tree.name}: {len(tree.files)} files, {sum(lines_by_file.values()):,} lines, "
+    lines = counted(sum(lines_by_file.values()), "line")
+    words = f"{tree.name}: {counted(len(tree.files), 'file')}, {lines}, "
     words += f"mostly {main}" if code else main
     functions = analysis["complexity"]["functions"]
-    words += f"; {functions} functions"
+    words += f"; {counted(functions, 'function')}"
     top = analysis["complexity"]["top_functions"]
     if top:
         words += f", the most complex {top[0]['function']} ({top[0]['complexity']})"

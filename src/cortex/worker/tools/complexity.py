@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from cortex.model.words import counted
 from cortex.worker.tools.source_files import SourceTree
 
 __all__ = ["measure_complexity"]
@@ -55,9 +56,9 @@ def measure_complexity(tree: SourceTree) -> dict[str, Any]:
     functions.sort(key=lambda item: (-item["complexity"], item["file"], item["line"]))
     reasons = []
     if unread:
-        reasons.append(f"{unread} files could not be read")
+        reasons.append(f"{counted(unread, 'file')} could not be read")
     if late:
-        reasons.append(f"{late} files left at the limit of {_LIMIT_S:g} s")
+        reasons.append(f"{counted(late, 'file')} left at the limit of {_LIMIT_S:g} s")
     return {
         "functions": len(functions),
         "files": len(by_file),

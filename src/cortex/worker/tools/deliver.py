@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cortex.model.markdown import bullets, code, fenced, plain
+from cortex.model.words import counted
 from cortex.worker.contract import Worker
 from cortex.worker.tools.branches import export_branch
 from cortex.worker.tools.clone import Clone
@@ -57,7 +58,7 @@ def deliver(worker: Worker, clone: Clone, start: str, work: Work) -> None:
         _patch(worker, clone, start)
         raise NotRunError(f"the change is not proved by tests: {proof.reason}", missing)
     branch = export_branch(worker, clone)
-    summary = f"{work.title} on {branch['name']} ({len(files)} files)"
+    summary = f"{work.title} on {branch['name']} ({counted(len(files), 'file')})"
     summary += "; tests as good as before" if proof.state == "same" else "; NOT TESTED"
     summary += f"; {len(work.left)} left" if work.left else ""
     name = report_name(worker)
@@ -128,9 +129,8 @@ def _markdown(
                   "The change is in `refused.patch`.", ""]  # fmt: skip
     else:
         name, file = branch["name"], branch["bundle"]
-        lines += [
-            f"- branch {code(name)}, {branch['commits']} commits, in {code(file)}; take it in:"
-        ]
+        commits = counted(branch["commits"], "commit")
+        lines += [f"- branch {code(name)}, {commits}, in {code(file)}; take it in:"]
         lines += [f"  `git fetch {file} {name}:{name}`"]
     lines += [f"- repository {code(clone.source)} at {code(clone.base[:12])}"]
     lines += bullets(clone.notes) or [""]

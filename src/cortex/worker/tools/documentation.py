@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex.model.markdown import bullets, code, plain, table
+from cortex.model.words import counted
 from cortex.worker.contract import Worker
 from cortex.worker.tools.api_inventory import Module, read_inventory
 from cortex.worker.tools.markdown_links import Links, check_links
@@ -56,7 +57,8 @@ def document(worker: Worker) -> None:
         )
     others = Counter(file.language for file in tree.of(*_CODE, places=("source",)))
     notes += [
-        f"{number} files of {name} are not in the inventory" for name, number in others.items()
+        f"{counted(number, 'file')} of {name} not in the inventory"
+        for name, number in others.items()
     ]
     findings = [*_about_readme(tree), *_missing(modules), *_broken(links)]
     for finding in findings:
@@ -165,7 +167,10 @@ def _markdown(
     notes: Sequence[str],
 ) -> str:
     lines = ["# Documentation", "", f"**{plain(summary)}**", ""]
-    notes = [*notes, f"{links.elsewhere} links elsewhere were not checked: no network is asked"]
+    notes = [
+        *notes,
+        f"{counted(links.elsewhere, 'link')} elsewhere not checked: no network is asked",
+    ]
     lines += bullets(notes)
     if findings:
         lines += [f"## What is missing ({len(findings)})", ""]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cortex.model.markdown import plain
+from cortex.model.words import counted
 from cortex.worker.contract import Needed, Worker
 from cortex.worker.tools.branches import (
     Incoming,
@@ -209,7 +210,8 @@ def _write(
     patches: list[str],
 ) -> None:
     told = f"{way.state}: {way.words}" if way.words else way.state
-    words = f"{request.title} ({row['commits']} commits on {request.branch} for {request.target})"
+    commits = counted(row["commits"], "commit")
+    words = f"{request.title} ({commits} on {request.branch} for {request.target})"
     lines = [f"# {request.title}", "", f"- state: {told}"]
     lines += [f"- address: {way.url}"] if way.url else []
     lines += [f"- branch `{request.branch}` for `{request.target}`, in `{row['bundle']}`"]

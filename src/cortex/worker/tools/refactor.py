@@ -6,6 +6,7 @@ thought. Asks no model.
 
 from __future__ import annotations
 
+from cortex.model.words import counted
 from cortex.worker.contract import Worker
 from cortex.worker.tools.branches import commit_files, incoming, merge_incoming
 from cortex.worker.tools.clone import clone_repository
@@ -51,7 +52,9 @@ def refactor(worker: Worker) -> None:
     except LintError as problem:
         raise NotRunError(str(problem), ["a configuration and code that ruff can read"]) from None
     if clone.head() == start:
-        summary = f"Nothing to change: {len(files)} files are formatted and have no safe fix."
+        summary = (
+            f"Nothing to change: {counted(len(files), 'file')} formatted and without a safe fix."
+        )
         name = report_name(worker)
         worker.write_artifact(name, f"# Nothing to change\n\n{summary}\n")
         worker.write_results("completed", summary, artifacts=[name], branches=[])

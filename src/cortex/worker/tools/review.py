@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from cortex.model.findings import SEVERITIES, Finding, severity_counts
 from cortex.model.markdown import bullets, code, plain, table
 from cortex.model.report import ToolRun, count_words, tool_runs_markdown
+from cortex.model.words import counted
 from cortex.worker.contract import Worker
 from cortex.worker.tools.changes import Change, read_change
 from cortex.worker.tools.lint import LintError, has_own_configuration, lint
@@ -162,7 +163,7 @@ def _write(
     lines = sum(len(numbers) for numbers in change.lines.values())
     summary = f"{words[verdict]}: {why}; {len(findings)} remarks"
     summary += f" ({count_words(counts)})" if findings else ""
-    summary += f" on {lines} changed lines in {len(change.files)} files."
+    summary += f" on {counted(lines, 'changed line')} in {counted(len(change.files), 'file')}."
     kept = findings[:_FINDINGS_LIMIT]
     report = _markdown(change, tree, kept, tool_runs, words[verdict], summary)
     worker.write_artifact("review.md", report)

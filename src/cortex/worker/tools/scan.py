@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from cortex.model.report import ToolRun
+from cortex.model.words import counted
 from cortex.worker.contract import Worker
 from cortex.worker.tools import processes
 from cortex.worker.tools.analyzers import ANALYZERS, Analyzer, program
@@ -68,7 +69,7 @@ def scan(worker: Worker) -> None:
     depth = _depth(worker)
     worker.heartbeat.beat(0.0, "reading the repository", now=True)
     tree = tree_to_read(worker)
-    worker.heartbeat.beat(0.05, f"{len(tree.files)} files", now=True)
+    worker.heartbeat.beat(0.05, counted(len(tree.files), "file"), now=True)
     found = analyze_tree(worker, tree, scan_types, depth)
     worker.heartbeat.beat(0.9, "merging findings", now=True)
     include_tests = bool(worker.scope.get("include_tests"))
@@ -159,7 +160,7 @@ def _wait(
         run = jobs[job]
         _take(run, job.result())
         run.open_jobs -= 1
-        message = f"{run.analyzer.name}: {len(run.files)} files"
+        message = f"{run.analyzer.name}: {counted(len(run.files), 'file')}"
         left = [other.analyzer.name for other in runs if other.open_jobs]
         if left:
             message += f"; running: {', '.join(left)}"

@@ -15,6 +15,7 @@ from cortex.model.report import (
     to_sarif,
     tool_runs_markdown,
 )
+from cortex.model.words import counted
 from cortex.worker.contract import Worker
 from cortex.worker.tools.dependency_audit import Audit
 from cortex.worker.tools.scan_findings import Harvest
@@ -84,7 +85,7 @@ def _summary(name: str, tree: SourceTree, harvested: Harvest, tool_runs: Sequenc
     findings = harvested.findings
     counts = severity_counts(findings)
     noun = "finding" if len(findings) == 1 else "findings"
-    words = f"{len(findings)} {noun} in {len(tree.files)} files of {name}"
+    words = f"{len(findings)} {noun} in {counted(len(tree.files), 'file')} of {name}"
     if findings:
         words += f" ({count_words(counts)})"
     ran = [run for run in tool_runs if run["state"] in ("clean", "findings")]
