@@ -131,7 +131,7 @@ class Catalog:
             else:
                 return Missing(
                     f"{step.worker_type} needs thought: it has no tools runtime and no model "
-                    "provider is configured; give the task a command to run instead"
+                    "provider is configured; give the task, or the type's file, a command to run"
                 )
         found = self.runtimes.get(wanted)
         if found is None:
