@@ -112,7 +112,7 @@ class Script:
             elif self.run.life.daemon.has_post or self.run.next_event_s() == 0.0:
                 self.run.turn()
             else:
-                self.run.machine.pass_time(min(1.0, self.run.next_event_s()))
+                self.run.machine.pass_time(min(1.0, max(0.001, self.run.next_event_s())))
 
     def refuse(self, error: int, *places: Path) -> None:
         """Nothing can be created there from now on."""

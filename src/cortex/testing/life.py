@@ -53,6 +53,8 @@ _ABLE = ("planner-worker", "coordinator-worker")
 #: The simulated home. The same text in each process, so that one seed is one run to the letter
 #: wherever the real folder behind it lies.
 HOME = f"/proc/self/fd/{_HOME_HANDLE}"
+#: What a worker says that lacked something.
+NOT_RUN = {"outcome": "not_run", "missing": ["a shell"], "permanent": True}
 #: Token counts that a worker may claim and nobody may believe.
 ABSURD: tuple[Any, ...] = (-1, 10**18, 1.5, float("nan"), "many", True, None, [7])
 
@@ -197,7 +199,7 @@ def any_behaviour(chance: random.Random) -> Behaviour:
             "no space", "no folder")  # fmt: skip
     finding = {"severity": "high", "title": "a finding", "path": "a.py", "rule": "r1"}
     tokens: tuple[Any, ...] = (0, 100, 100, 3000, 3000, 50_000)
-    return Behaviour(
+    behaviour = Behaviour(
         claim_after_s=chance.choice((0.0, 0.01, 0.01, 0.01, 1.0, 9.9, 15.0, None)),
         start_error=chance.choice((None,) * 12 + ("EAGAIN", "ENOMEM", "NURSERY_GONE", "EACCES")),
         run_s=chance.choice((0.01, 0.5, 5.0, 60.0, 10_000.0)),
@@ -211,6 +213,9 @@ def any_behaviour(chance: random.Random) -> Behaviour:
         reports=chance.choice((0, 1, 1, 1, 2)),
         reports_late_s=chance.choice((0.0, 0.0, 3.0)),
     )
+    if chance.random() < 0.05:
+        return replace(behaviour, end="failed", says=dict(NOT_RUN))
+    return behaviour
 
 
 def made_up_plan(launch: Launch, chance: random.Random) -> Any:

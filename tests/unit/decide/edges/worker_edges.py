@@ -57,6 +57,15 @@ def low_priority_is_refused_while_the_pool_is_short(stage: Stage) -> None:
     assert home.worker(dear(home, priority="low")).status == "rejected"
 
 
+@edge("worker", "requested", "rejected")
+def low_priority_waits_where_no_budget_is_taken_up(stage: Stage) -> None:
+    home = stage.home(budget={"total": 1000})  # less than the masters' own
+    task = dear(home, priority="low")
+    home.pass_time(3600.0)
+    assert task.status == "in_progress"
+    assert len(task.workers) < 65, "once a minute at most"
+
+
 @edge("worker", "queued", "rejected")
 def a_queued_worker_gets_low_priority(stage: Stage) -> None:
     home = stage.home(budget=SHORT)
