@@ -161,7 +161,7 @@ def test_markdown_does_not_let_a_repository_write_markup_or_terminal_codes() -> 
 def test_markdown_counts_what_it_does_not_show() -> None:
     findings = merge(finding(file="a.py", line=n) for n in range(1, 6))
     text = findings_markdown(findings, title="T", limit=2)
-    assert "**5 findings** in 1 files: 5 high." in text
+    assert "**5 findings** in 1 file: 5 high." in text
     assert "3 more findings" in text
 
 
@@ -180,3 +180,8 @@ def test_a_tasks_report_lets_no_worker_write_markup_or_terminal_codes() -> None:
         outside = re.sub(r"`[^`]*`", "", text)
         assert "<script>" not in outside.replace("\\<", "")
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", text)
+
+
+def test_what_a_command_found_is_not_said_to_be_found_by_unknown() -> None:
+    text = findings_markdown([finding(tool=None, file="a.py", line=1)], title="T")
+    assert "B602" in text and "found by" not in text

@@ -20,6 +20,7 @@ from cortex.model.findings import (
     severity_counts,
 )
 from cortex.model.markdown import code, plain
+from cortex.model.words import counted
 
 __all__ = ["ToolRun", "count_words", "findings_markdown", "to_sarif", "tool_runs_markdown"]
 
@@ -154,8 +155,7 @@ def _lead(findings: Sequence[Finding]) -> str:
         return "No findings."
     counts = severity_counts(findings)
     files = len({(finding["repository"], finding["file"]) for finding in findings})
-    noun = "finding" if len(findings) == 1 else "findings"
-    return f"**{len(findings)} {noun}** in {files} files: {count_words(counts)}."
+    return f"**{counted(len(findings), 'finding')}** in {counted(files, 'file')}: {count_words(counts)}."
 
 
 def _markdown_finding(finding: Finding, *, several: bool) -> str:
@@ -167,7 +167,8 @@ def _markdown_finding(finding: Finding, *, several: bool) -> str:
     facts = [plain(", ".join(finding["rules"]))]
     if finding["cwe"]:
         facts.append(plain(finding["cwe"]))
-    facts.append(f"found by {plain(', '.join(finding['tools']))}")
+    if finding["tools"] != ["unknown"]:
+        facts.append(f"found by {plain(', '.join(finding['tools']))}")
     if finding["confidence"] != "high":
         facts.append(f"{finding['confidence']} confidence")
     lines = [f"- **{plain(finding['title'])}**  ", f"  {code(place)} ({'; '.join(facts)})"]
