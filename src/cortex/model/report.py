@@ -155,7 +155,8 @@ def _lead(findings: Sequence[Finding]) -> str:
         return "No findings."
     counts = severity_counts(findings)
     files = len({(finding["repository"], finding["file"]) for finding in findings})
-    return f"**{counted(len(findings), 'finding')}** in {counted(files, 'file')}: {count_words(counts)}."
+    number, places = counted(len(findings), "finding"), counted(files, "file")
+    return f"**{number}** in {places}: {count_words(counts)}."
 
 
 def _markdown_finding(finding: Finding, *, several: bool) -> str:
