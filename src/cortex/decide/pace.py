@@ -52,24 +52,30 @@ def take_end(state: State, worker: Worker) -> None:
     is_steady = worker.beside > 0 and beside - min(worker.beside, at_end) <= 1
     if worker.status != "completed" or not worker.duration_s or not is_steady:
         return
-    pace = state.pace.setdefault(worker.lane, {})
-    counts = pace.setdefault("kinds", {}).setdefault(worker.worker_type, {})
+    # What is there stays as it is: a state that somebody copied to ask a question has it too.
+    pace = dict(state.pace.get(worker.lane, {}))
+    kinds = dict(pace.get("kinds", {}))
+    counts = dict(kinds.get(worker.worker_type, {}))
     number, mean = counts.get(str(beside), (0, 0.0))
     number = min(number + 1, _MEMORY)
     mean += (worker.duration_s - mean) / number
     counts[str(beside)] = [number, round(mean, 6)]
+    kinds[worker.worker_type] = counts
+    pace["kinds"] = kinds
     if beside == pace.get("count"):
         pace["seen"] = pace.get("seen", 0) + 1
     elif beside < pace.get("count", 0) and len(state.waiting) >= _MANY_WAIT:
         pace["short"] = pace.get("short", 0) + 1
         pace["reached"] = max(beside, pace.get("reached", 0))
+    state.pace = {**state.pace, worker.lane: pace}
 
 
 def _count_set(state: State, event: Event, at: str) -> None:
-    pace = state.pace.setdefault(event["lane"], {})
+    pace = dict(state.pace.get(event["lane"], {}))
     for name in ("count", "before", "rest", "down"):
         pace[name] = event[name]
     pace.update(seen=0, short=0, reached=0, reason=event["reason"], at=at)
+    state.pace = {**state.pace, event["lane"]: pace}
     state.touch("pace", event["lane"])
 
 

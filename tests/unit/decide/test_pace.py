@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import heapq
+import json
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import pytest
@@ -121,6 +123,14 @@ def test_a_restart_forgets_nothing() -> None:
     fleet = learning()
     work(fleet, 100, saturated_at(2))
     assert State.from_json(fleet.state.to_json()).pace == fleet.state.pace
+
+
+def test_a_copied_state_keeps_what_it_had_learned() -> None:
+    fleet = learning()
+    work(fleet, 60, saturated_at(2))
+    copied, before = copy(fleet.state), json.dumps(fleet.state.pace)
+    work(fleet, 60, saturated_at(2))
+    assert json.dumps(copied.pace) == before != json.dumps(fleet.state.pace)
 
 
 def test_without_the_policy_nothing_is_decided_but_all_is_seen() -> None:
