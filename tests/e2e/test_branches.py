@@ -227,8 +227,8 @@ def test_a_person_lists_branches_and_takes_one_into_the_repository_but_never_by_
     (told,) = json.loads(cortex(live, "get", "branches", "-o", "json"))
     assert (told["task_id"], told["head"], told["place"]) == ("work", row["head"], row["mirror"])
     described = cortex(live, "describe", "work")
-    assert "Branches (`cortex fetch work` takes them)" in described
-    assert f"cortex/work/main  {row['head'][:10]}  {row['mirror']}" in described
+    assert "`cortex fetch work` takes the branches into a repository" in described
+    assert row["mirror"] in described
     assert "(1 commit)" in cortex(live, "fetch", "work")
     assert shop.git("rev-parse", "cortex/work/main") == row["head"]
     cortex(live, "fetch", "work")

@@ -14,7 +14,6 @@ from cortex.cli.kinds import worker_time, worker_tokens
 from cortex.cli.table import Column, Row, Table, status_colour
 from cortex.cli.terminal import clean, colours, one_line, paint
 from cortex.cli.why import print_hint, print_wait
-from cortex.home.branches import branches_of_worker
 from cortex.home.planned import planned_by, proposed_steps
 
 if TYPE_CHECKING:
@@ -115,12 +114,8 @@ def task(home: Home, row: Row, explanation: Explanation) -> None:
         _head("Workers")
         _table(_WORKER_COLUMNS, workers)
     _delivered(home, workers)
-    branches = [branch for one in workers for branch in branches_of_worker(one)]
-    if branches:
-        _head(f"Branches (`cortex fetch {one_line(row.get('id'))}` takes them)")
-        for branch in branches:
-            told = f"{branch['name']}  {str(branch.get('head'))[:10]}  {branch['place']}"
-            print(f"  {one_line(told)}  {one_line(branch.get('problem') or '')}".rstrip())
+    if any(one.get("branches") for one in workers):
+        print(f"  `cortex fetch {one_line(row.get('id'))}` takes the branches into a repository")
     _files(home, row.get("result_location"), [one.get("result_location") for one in workers])
 
 
