@@ -116,7 +116,7 @@ WORKER_MOVES: Moves = {
     "requested": {
         "approved": "admission has a slot and its tokens",
         "queued": "admission is short of tokens for it",
-        "rejected": "admission is short of tokens, and it has low priority, or is to plan",
+        "rejected": "its master may not have it; or tokens are short, and it is low or is to plan",
         "blocked": "its master sees that its runtime is no longer there",
         "cancelled": "a person cancels its task, or changes it",
     },
