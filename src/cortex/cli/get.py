@@ -41,6 +41,8 @@ EXAMPLES = """
 #: Words of --status that mean several statuses.
 #: What stands after the short name of a kind, where that is not the kind.
 _ENDINGS = {"types": "worker"}
+#: Kinds of which only what waits for a person is listed, and the status of that.
+_WAITING = {"approvals": "pending", "escalations": "open"}
 _SEVERAL = ("open", "ended")
 _PRIORITIES = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 
@@ -81,7 +83,7 @@ def get(
         str | None, typer.Option("--sort", metavar="FIELD", help="By this field; -FIELD reverses.")
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", "-A", help="Also what was archived, and answered approvals.")
+        bool, typer.Option("--all", "-A", help="Also what was archived, answered or closed.")
     ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Then a line for each row that changes.")
@@ -132,11 +134,12 @@ def _list(
 
 
 def _answered(select: _Selection, home: Home) -> str | None:
-    """That approvals are there, and none of them is open."""
-    count = len(home.approvals()) if select.kind.name == "approvals" else 0
+    """That approvals or escalations are there, and none of them is open."""
+    name = select.kind.name
+    count = len(select.kind.rows(home)) if name in _WAITING else 0
     if not count:
         return None
-    return f"no approval waits for an answer; {count} answered: cortex get approvals --all"
+    return f"no {name[:-1]} waits for an answer; {count} answered: cortex get {name} --all"
 
 
 def _check_statuses(kind: Kind, wanted: set[str]) -> None:
@@ -180,8 +183,9 @@ class _Selection:
             ]
         if self.ids:
             return self._by_ids(home, rows)
-        if self.kind.name == "approvals" and not (self._everything or self.statuses):
-            rows = [row for row in rows if row.get("status") == "pending"]
+        waiting = _WAITING.get(self.kind.name)
+        if waiting is not None and not (self._everything or self.statuses):
+            rows = [row for row in rows if row.get("status") == waiting]
         rows = [row for row in rows if self._wanted(row)]
         return self._sorted(rows)
 

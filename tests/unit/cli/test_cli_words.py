@@ -35,6 +35,17 @@ def test_answered_approvals_are_not_none(cortex: Any, answered: Any) -> None:
     assert "no approval waits for an answer; 1 answered: cortex get approvals --all" in ran.err
 
 
+def test_closed_escalations_are_shown_to_who_asks_for_all(cortex: Any, sample: Any) -> None:
+    assert "escalation-001" in cortex("get", "escalations").out
+    sample.state.escalations["escalation-001"].status = "closed"
+    sample.publish()
+    ran = cortex("get", "escalations")
+    assert ran.out == ""
+    assert "no escalation waits for an answer; 1 answered: cortex get esc" in ran.err
+    assert "escalation-001" in cortex("get", "escalations", "--all").out
+    assert "escalation-001" in cortex("get", "escalations", "--status", "closed").out
+
+
 def test_without_any_approval_there_are_none_yet(cortex: Any) -> None:
     assert "no approvals yet" in cortex("get", "approvals").err
 
