@@ -186,8 +186,8 @@ def missing_for(steps: list[Step], catalog: Catalog) -> str | None:
 def ready_steps(task: Task, now: Now) -> tuple[list[Step], float | None]:
     """(steps that may get a worker now, seconds until the next one may).
 
-    A step may once all it needs are done (an optional one counts once it has ended) and its
-    backoff is over.
+    A step may once all it needs are done (an optional one counts once it has ended), its backoff is
+    over, and no attempt of it said that something is missing.
     """
     over = {step.name for step in task.steps if step.status == "done"}
     over |= {

@@ -335,6 +335,7 @@ def approval_row(approval: Approval) -> Row:
         {
             "step": approval.step,
             "gate": approval.gate.removeprefix(":") or None,
+            "would_start": approval.offer or None,
             "comment": approval.comment,
             "answered_at": approval.answered_at,
             "escalation_id": approval.escalation_id,
