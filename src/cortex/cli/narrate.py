@@ -142,15 +142,15 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
     "schedule_moved": lambda event: (
         f"{event.get('schedule_id')} {'paused' if event.get('paused') else 'goes on'}"
     ),
+    "branches_kept": lambda event: (
+        f"branches of {event.get('worker_id')} "
+        + (f"are in {event['mirror']}" if event.get("mirror") else "stay in their bundles")
+    ),
     "fleet_draining": lambda _event: "nothing new starts, the daemon leaves when idle",
     "fleet_paused": lambda event: "fleet paused" if event.get("paused") else "fleet goes on",
     "budget_configured": lambda event: f"budget of {_tokens(event, 'total')} set up",
     "budget_changed": lambda event: f"budget now {_tokens(event, 'total')}",
     "budget_reset": lambda _event: "a new budget period",
-    "branches_kept": lambda event: (
-        f"branches of {event.get('worker_id')} "
-        + (f"are in {event['mirror']}" if event.get("mirror") else "stay in their bundles")
-    ),
     "tokens_reallocated": lambda event: (
         f"{_tokens(event, 'tokens')} tokens moved from {event.get('from')} to {event.get('to')}"
     ),

@@ -287,6 +287,18 @@ class ActiveWorker(Open):
     result_location: str | None = None
 
 
+class Branch(Open):
+    """What a worker committed: in the mirror once that has it, else in a bundle of its folder."""
+
+    name: str
+    base: str
+    head: str
+    commits: Count
+    mirror: str | None = None
+    bundle: str | None = None
+    problem: str | None = None
+
+
 class CompletedWorker(Open):
     """A worker whose results were collected."""
 
@@ -299,6 +311,7 @@ class CompletedWorker(Open):
     partial: bool = False
     review: Literal["pending", "accepted", "refused"] | None = None
     summary: str | None = None
+    branches: list[Branch] | None = None
 
 
 class FailedWorker(Open):
@@ -315,18 +328,6 @@ class FailedWorker(Open):
 
 class WorkerPoolDocument(Document):
     """coordination/worker-pool.json: every attempt that is waiting, live or recently ended."""
-
-
-class Branch(Open):
-    """What a worker committed: in the mirror once that has it, else in a bundle of its folder."""
-
-    name: str
-    base: str
-    head: str
-    commits: Count
-    mirror: str | None = None
-    bundle: str | None = None
-    problem: str | None = None
 
     learned: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="How many at once get the most done, by lane: why, when."

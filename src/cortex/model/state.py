@@ -33,7 +33,6 @@ __all__ = [
     "Handoff",
     "MasterFund",
     "Opening",
-    "Planning",
     "Record",
     "Schedule",
     "State",
@@ -265,10 +264,10 @@ class Worker(Record):
     exit_signal: int | None = None
     summary: str | None = None
     findings: int = 0
+    branches: list[dict[str, Any]] = field(default_factory=list)
     duration_s: float | None = None
     ended_at: str | None = None
     cleaned_up_at: str | None = None
-    branches: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
