@@ -14,7 +14,7 @@ __all__ = ["EXAMPLES", "fetch"]
 
 EXAMPLES = """
   cortex get branches                           what there is
-  cortex fetch task-010                         into the repository of the task
+  cortex fetch task-010                         into the task's repository
   cortex fetch task-010 --into ~/src/shop       into another clone of it
   cortex fetch cortex/task-010/join             only this one
 """
