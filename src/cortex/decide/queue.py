@@ -147,13 +147,10 @@ class AdmissionQueue:
     def following(self, worker_id: str, count: int) -> list[str]:
         """Up to `count` workers that wait behind this one in its own heap, best first."""
         source = self._where[worker_id]
-        heap = self._heaps[source]
-        behind = heapq.nsmallest(count + 1, heap)
-        return [
-            other
-            for _, _, other in behind
-            if other != worker_id and self._where.get(other) == source
-        ]
+        # Only those that wait: what has left the queue lies in its heap until it comes up.
+        waiting = (entry for entry in self._heaps[source] if self._where.get(entry[2]) == source)
+        behind = heapq.nsmallest(count + 1, waiting)
+        return [other for _, _, other in behind if other != worker_id][:count]
 
     def _trim(self, source: Source) -> bool:
         """Drops stale heads; False when the source is empty, and then it is forgotten."""

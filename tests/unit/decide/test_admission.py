@@ -503,6 +503,18 @@ def test_workers_that_started_leave_nothing_in_the_queue() -> None:
     assert len(queue._rises) < 500
 
 
+def test_those_that_have_left_the_queue_hide_nobody_who_waits_behind_the_first() -> None:
+    queue = AdmissionQueue(1800.0)
+    for number in range(20):
+        ident = f"worker-cmd-{number}"
+        queue.push(
+            Worker(ident, "command-worker", "t", "main", "m", 1, "low", "", order=number), 0.0
+        )
+    for number in range(1, 19):
+        queue.discard(f"worker-cmd-{number}")
+    assert queue.following("worker-cmd-0", 16) == ["worker-cmd-19"]
+
+
 def test_what_uses_no_tokens_starts_while_the_pool_is_kept_for_critical_work() -> None:
     fleet = Fleet(settings(budget={"reallocate_steps": 0}))
     command(fleet, token_budget=60_000)
