@@ -359,7 +359,7 @@ def test_a_daemon_at_rest_has_published_up_to_the_journals_last_line(live: LiveH
     live.run("once", "true")
     live.until_ended("once")
     live.drop(b'{"kind": "cancel", "task_id": "once"}')
-    live.until(lambda: live.errors(), "the refusal")
+    live.until(live.errors, "the refusal")
     refused = live.lines()[-1].seq
     live.until(
         lambda: live.read("task-queue")["journal_seq"] >= refused, "the last line is shown", 50
