@@ -11,23 +11,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cortex.decide.aggregate import conclude_parent, dead_steps, open_children, settled
-from cortex.decide.approvals import ask, offer, step_waits, task_waits, too_many_wait
-from cortex.decide.bounds import (
-    REVIEW_GATE,
-    TOKENS_GATE,
-    barred_steps,
-    out_of_bounds,
-    over_tokens,
-    review_waits,
-)
+from cortex.decide.approvals import step_waits, too_many_wait
+from cortex.decide.bounds import barred_steps, out_of_bounds
 from cortex.decide.catalog import Catalog
 from cortex.decide.entry import Entry, Now, seconds_left
 from cortex.decide.evidence import quote
 from cortex.decide.handoffs import accept_handoff
-from cortex.decide.lineage import GATE, at_ceiling
+from cortex.decide.lineage import at_ceiling
 from cortex.decide.not_run import lacks, provided, renewed
 from cortex.decide.plan import fallback, make_steps, missing_for, ready_steps, request_workers
 from cortex.decide.planning import planner_step
+from cortex.masters.consent import (
+    before_it_ends,
+    before_it_starts,
+    before_more,
+    before_step,
+)
 from cortex.masters.lacking import means_changed, stuck, tried_again
 from cortex.masters.planning import Decided, ask_planner, look_at_planning
 from cortex.model.ids import master_key
@@ -185,19 +184,9 @@ def _planned(
     draft, missing, dropped = _or_direct(state, draft, catalog, settings)
     if missing is not None:
         return _blocked_with(task, missing, master, events)
-    offered = offer(state, draft.steps, catalog)
-    full = at_ceiling(state, draft, settings)
-    if full is not None:
-        asked = ask(state, task, full.reason, now, gate=GATE, lifts=full.lifts, offer=offered)
-        return Decision(Entry(master, full.reason, [*events, *asked]))
-    over = over_tokens(state, draft, catalog)
-    if over is not None:
-        asked = ask(state, task, over, now, gate=TOKENS_GATE, offer=offered)
-        return Decision(Entry(master, over, [*events, *asked]))
-    reason = task_waits(draft, offered["p90"], catalog, settings)
-    if reason is not None:
-        asked = ask(state, task, reason, now, offer=offered)
-        return Decision(Entry(master, reason, [*events, *asked]))
+    question = before_it_starts(state, draft, catalog, settings, now)
+    if question is not None:
+        return Decision(replace(question, events=[*events, *question.events]))
     line = _plan_line(state, draft, catalog, now, events)
     return Decision(replace(line, why=f"{dropped}; {line.why}"[:500]) if dropped else line)
 
@@ -316,38 +305,21 @@ def _advance(state: State, task: Task, catalog: Catalog, settings: Settings, now
     ready, soonest = ready_steps(task, now)
     unasked = {step.name: why for step in ready if (why := step_waits(task, step, catalog))}
     free = [step for step in ready if step.name not in unasked]
-    full = at_ceiling(state, task, settings) if free else None
-    if full is not None:
-        events = ask(
-            state,
-            task,
-            full.reason,
-            now,
-            gate=GATE,
-            lifts=full.lifts,
-            offer=offer(state, task.steps, catalog),
-        )
-        return Decision(Entry(task.assigned_to or "", full.reason, events))
-    over = over_tokens(state, task, catalog) if free else None
-    if over is not None:
-        to_come = offer(state, task.steps, catalog)
-        events = ask(state, task, over, now, gate=TOKENS_GATE, offer=to_come)
-        return Decision(Entry(task.assigned_to or "", over, events))
+    question = before_more(state, task, catalog, settings, now) if free else None
+    if question is not None:
+        return Decision(question)
     if free:
         return _start(state, task, free, catalog, now)
     if unasked:
         name, reason = next(iter(unasked.items()))
-        to_come = offer(state, [task.step(name)], catalog)
-        events = ask(state, task, reason, now, step=name, offer=to_come)
-        return Decision(Entry(task.assigned_to or "", reason, events))
+        return Decision(before_step(state, task, name, reason, catalog, now))
     lacking = stuck(task) if soonest is None else None
     if lacking is not None:
         return Decision(lacking)
     if settled(task):
-        wanted = review_waits(task, catalog)
-        if wanted is not None:
-            events = ask(state, task, wanted, now, gate=REVIEW_GATE)
-            return Decision(Entry(task.assigned_to or "", wanted, events))
+        question = before_it_ends(state, task, catalog, now)
+        if question is not None:
+            return Decision(question)
         event = {"event": "task_aggregating", "task_id": task.id}
         return Decision(Entry(task.assigned_to or "", "no step can move any more", [event]))
     return Decision(again_in_s=soonest)
