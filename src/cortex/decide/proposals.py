@@ -14,6 +14,7 @@ from typing import Any
 
 from cortex.decide.catalog import Catalog, Missing
 from cortex.decide.steps import repositories_of
+from cortex.model.plan_graph import graph_problems
 from cortex.model.proposals import PROBLEMS_AT_MOST, ProposedPlan, ProposedStep, read_proposal
 from cortex.model.settings import Settings
 from cortex.model.state import Step, Task
@@ -61,24 +62,12 @@ def offered_types(task: Task, catalog: Catalog) -> list[str]:
 def _of_the_whole(
     task: Task, plan: ProposedPlan, catalog: Catalog, settings: Settings
 ) -> Iterator[str]:
-    from graphlib import CycleError, TopologicalSorter
-
     most = steps_at_most(task, catalog, settings)
     if len(plan.workers) > most:
         yield f"workers: has {len(plan.workers)} steps; at most {most} are allowed"
-    graph: dict[str, list[str]] = {}
-    for number, step in enumerate(plan.workers):
-        if step.name in graph:
-            yield f"workers.{number}.name: {step.name!r} is taken; names are unique"
-        graph[step.name] = step.needs
-    for number, step in enumerate(plan.workers):
-        for need in step.needs:
-            if need not in graph:
-                yield f"workers.{number}.needs: {need!r} is no step of this plan"
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        yield f"workers: {' → '.join(reversed(error.args[1]))} need each other in a circle"
+    for problem in graph_problems(plan.workers):
+        place = "" if problem.step is None else f".{problem.step}.{problem.field}"
+        yield f"workers{place}: {problem.text}"
 
 
 def _of_step(task: Task, step: ProposedStep, catalog: Catalog) -> Iterator[str]:

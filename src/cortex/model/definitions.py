@@ -31,6 +31,7 @@ from cortex.model.ids import (
     worker_type_name,
 )
 from cortex.model.personas import PersonaName
+from cortex.model.plan_graph import graph_problems
 from cortex.model.requests import Command, Environment, Scope
 from cortex.model.times import parse_duration
 
@@ -345,25 +346,9 @@ class MasterDefinition(_Definition):
 
 
 def _check_steps(steps: list[PlanStep]) -> None:
-    from graphlib import CycleError, TopologicalSorter
-
-    graph: dict[str, list[str]] = {}
-    for number, step in enumerate(steps):
-        if step.name in graph:
-            said = f"two steps are named {step.name}; names are unique"
-            raise Misplaced(said, ("steps", number, "name"))
-        graph[step.name] = step.needs
-    for number, step in enumerate(steps):
-        unknown = set(step.needs) - graph.keys()
-        if unknown:
-            said = f"step {step.name} needs unknown {sorted(unknown)[0]}"
-            raise Misplaced(said, ("steps", number, "needs"))
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        circle = " → ".join(reversed(error.args[1]))
-        said = f"{circle} need each other in a circle; break it"
-        raise Misplaced(said, ("steps",)) from None
+    for problem in graph_problems(steps):
+        place = () if problem.step is None else (problem.step, problem.field or "")
+        raise Misplaced(problem.text, ("steps", *place))
 
 
 class WorkerTypeDefinition(BaseModel):

@@ -25,6 +25,7 @@ from pydantic import (
 from cortex.model.calendar import check_schedule, check_timezone
 from cortex.model.errors import RequestError
 from cortex.model.ids import is_user_id, master_name, priority_of, worker_type_name
+from cortex.model.plan_graph import graph_problems
 from cortex.model.times import format_time, parse_duration, parse_time
 
 __all__ = [
@@ -212,22 +213,8 @@ class TaskRequest(BaseModel):
 
 
 def _check_plan(steps: Sequence[Part | StepRequest], where: str) -> None:
-    from graphlib import CycleError, TopologicalSorter
-
-    graph: dict[str, list[str]] = {}
-    for step in steps:
-        if step.name in graph:
-            raise ValueError(f"{where}: two of them are named {step.name!r}; names are unique")
-        graph[step.name] = step.needs
-    for name, needs in graph.items():
-        for need in needs:
-            if need not in graph:
-                raise ValueError(f"{where}: {name!r} needs {need!r}, which is not in the plan")
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        circle = " → ".join(reversed(error.args[1]))
-        raise ValueError(f"{where}: {circle} need each other in a circle; break it") from None
+    for problem in graph_problems(steps):
+        raise ValueError(f"{where}: {problem.text}")
 
 
 class ScheduleRequest(BaseModel):

@@ -169,7 +169,7 @@ def test_a_file_without_a_usable_front_matter_says_where(text: str, says: str) -
         ),
         (
             "name: a\nplans: [{types: [x], steps: [{name: s, worker_type: w, needs: [t]}]}]",
-            "step s needs unknown t",
+            "'s' needs 't', which is not in the plan",
         ),
         (
             "name: a\nplans: [{types: [x], steps: [{name: s, worker_type: w, needs: [s]}]}]",
@@ -183,7 +183,7 @@ def test_a_file_without_a_usable_front_matter_says_where(text: str, says: str) -
         (
             "name: a\nplans: [{types: [x], steps: [{name: s, worker_type: w},"
             " {name: s, worker_type: v}]}]",
-            "two steps are named s",
+            "two of them are named 's'",
         ),
         (
             "name: a\nplans: [{types: [x], steps: [{name: s/t, worker_type: w}]}]",

@@ -91,7 +91,7 @@ WORKERS = [{"name": "a", "command": "x"}]
         ({"scope": {"repository": "a", "repositories": ["b"]}}, "scope", "keep one of them"),
         ({"scope": {"repositories": ["b", "b"]}}, "scope", "twice"),
         ({"scope": {"repository": ""}}, "scope", "empty or impossible"),
-        ({"scope": {"repositories": []}}, "scope.repositories", "at least 1"),
+        ({"scope": {"repositories": []}}, "scope.repositories", "is empty; name at least one"),
         ({"scope": {"paths": ["../x"]}}, "scope", "leaves the repository"),
         ({"scope": {"paths": ["/etc"]}}, "scope", "leaves the repository"),
         ({"scope": {"parts": [{"paths": ["x"]}]}}, "scope.parts.0.name", "is missing"),
