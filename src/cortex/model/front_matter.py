@@ -27,6 +27,19 @@ _SUBAGENT_KEYS = re.compile(
     "|maxTurns|memory|background|effort|isolation|initialPrompt"
 )
 
+#: Keys of Cortex's own files. They end such a description too: what stands behind a slip of the
+#: pen must never become text, or a master's limits would be gone and nobody told.
+_OWN_KEYS = frozenset(
+    {
+        "accept_handoffs", "approval", "approvals", "asks_commands", "autonomy", "budget",
+        "capabilities", "character", "check_in", "command", "credentials", "decision_making",
+        "default_route", "deliverables", "follow_ups", "heartbeat_interval", "heartbeats",
+        "limits", "mission", "persona", "personality", "plan_commands", "planner", "plans",
+        "results_schema", "retries", "routes", "runtime", "short_type", "spawns", "timeout",
+        "token_budget", "tools_runtime", "writes",
+    }
+)  # fmt: skip
+
 Place = tuple[int | str, ...]
 
 
@@ -139,7 +152,9 @@ def _with_long_text(lines: list[str]) -> list[str]:
 
 def _is_next_key(line: str) -> bool:
     found = _KEY.fullmatch(line)
-    return found is not None and _SUBAGENT_KEYS.fullmatch(found["key"]) is not None
+    if found is None:
+        return False
+    return found["key"] in _OWN_KEYS or _SUBAGENT_KEYS.fullmatch(found["key"]) is not None
 
 
 _Model = TypeVar("_Model", bound=BaseModel)

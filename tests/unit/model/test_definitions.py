@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from cortex.model.definitions import (
     read_worker_type,
 )
 from cortex.model.errors import DefinitionError
+from cortex.model.personas import PersonaDefinition
 
 AGENTS = Path(__file__).parents[3] / "agents"
 
@@ -232,3 +234,21 @@ def test_names_are_brought_into_the_form_of_files() -> None:
 def test_the_body_is_everything_behind_the_front_matter() -> None:
     data, body = read_front_matter("---\na: 1\n---\n\nx\n---\ny\n", Path("x.md"))
     assert (data, body) == ({"a": 1}, "x\n---\ny\n")
+
+
+@pytest.mark.parametrize("model", [MasterDefinition, WorkerTypeDefinition, PersonaDefinition])
+def test_every_key_of_a_file_ends_a_description_that_runs_over_lines(model: Any) -> None:
+    keys = set(model.model_fields) - {"prompt", "path", "called"}
+    for key in keys - {"description"}:
+        text = f"---\ndescription: says: much\n  {key}\n{key}: [open\nname: x\n---\n"
+        with pytest.raises(DefinitionError):
+            read_front_matter(text, Path("x.md"))
+
+
+def test_a_slip_behind_a_description_is_refused_with_its_line() -> None:
+    text = "---\nname: greeter\ndescription: Greets.\nroutes: [greet\nspawns: [scan]\n---\n"
+    with pytest.raises(DefinitionError, match=r"greeter\.md:[45]: "):
+        read_master(text, Path("greeter.md"))
+    text = "---\nname: spelling\ndescription: Looks.\ncommand: [a, b\ntoken_budget: 0\n---\n"
+    with pytest.raises(DefinitionError, match=r"spelling\.md:[45]: "):
+        read_worker_type(text, Path("spelling.md"))
