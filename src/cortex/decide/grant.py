@@ -78,9 +78,7 @@ def _paid(state: State, worker: Worker, settings: Settings) -> Entry | None:
     budget = state.budget
     if worker.fund.startswith("master:"):
         fund = budget.masters.get(worker.fund.removeprefix("master:"))
-        if fund is None:
-            return None
-        if fund.allocated - fund.used - fund.reserved >= tokens:
+        if fund is not None and fund.allocated - fund.used - fund.reserved >= tokens:
             why = f"{worker.fund} pays {tokens}{evidence.words(state, worker)}"
             return _approval(worker, worker.fund, tokens, why)
         if worker.uses_tokens:

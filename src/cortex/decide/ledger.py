@@ -25,6 +25,11 @@ def _master_of(fund: str) -> str:
     return fund.removeprefix("master:")
 
 
+def _fund_of(budget: Budget, worker: Worker) -> MasterFund:
+    """The fund of a worker's master; an empty one where the master has none (any more)."""
+    return budget.masters.setdefault(_master_of(worker.fund), MasterFund(0, 0, 0, 0))
+
+
 def _hold(budget: Budget, worker: Worker, tokens: int) -> None:
     """Adds to what live workers of the worker's fund hold; negative gives back."""
     if worker.fund == "pool":
@@ -32,7 +37,7 @@ def _hold(budget: Budget, worker: Worker, tokens: int) -> None:
     elif worker.fund == "reserve":
         budget.reserve_allocated += tokens
     else:
-        budget.masters[_master_of(worker.fund)].reserved += tokens
+        _fund_of(budget, worker).reserved += tokens
 
 
 def _spend(budget: Budget, worker: Worker, tokens: int) -> None:
@@ -41,7 +46,7 @@ def _spend(budget: Budget, worker: Worker, tokens: int) -> None:
     elif worker.fund == "reserve":
         budget.reserve_spent += tokens
     else:
-        budget.masters[_master_of(worker.fund)].used += tokens
+        _fund_of(budget, worker).used += tokens
 
 
 def _share(budget: Budget, worker: Worker, tokens: int) -> None:
@@ -105,6 +110,12 @@ def _hear_anew(budget: Budget, fund: str, more: int) -> None:
         budget.alerts = [alert for alert in budget.alerts if alert.rpartition(":")[0] != fund]
 
 
+def _named_funds(state: State) -> set[str]:
+    """The masters whose own tokens pay for a worker that waits or lives."""
+    workers = (state.workers[ident] for ident in (*state.live, *state.waiting))
+    return {_master_of(one.fund) for one in workers if one.fund.startswith("master:")}
+
+
 def _budget_configured(state: State, event: Event, _at: str) -> None:
     budget = state.budget
     _hear_anew(budget, "pool", event["pool_total"] - budget.pool_total)
@@ -114,13 +125,19 @@ def _budget_configured(state: State, event: Event, _at: str) -> None:
     for name in ("period_start", "resets_at"):
         if event.get(name):
             setattr(budget, name, event[name])
-    for name, fund in event["masters"].items():
+    for name, numbers in event["masters"].items():
         known = budget.masters.setdefault(name, MasterFund(0, 0, 0, 0))
-        _hear_anew(budget, f"master:{name}", fund["allocated"] - known.allocated)
-        known.allocated = known.configured = fund["allocated"]
-        known.share = known.configured_share = fund["share"]
+        _hear_anew(budget, f"master:{name}", numbers["allocated"] - known.allocated)
+        known.allocated = known.configured = numbers["allocated"]
+        known.share = known.configured_share = numbers["share"]
+    named = _named_funds(state)
     for name in [name for name in budget.masters if name not in event["masters"]]:
-        del budget.masters[name]
+        if name in named:
+            # A master's file may go while its work goes on: that still has to be settled.
+            fund = budget.masters[name]
+            fund.allocated = fund.configured = fund.share = fund.configured_share = 0
+        else:
+            del budget.masters[name]
     budget.settings = event["settings"]
     state.touch("budget", "")
 
@@ -229,7 +246,8 @@ def violations(state: State) -> list[str]:
     if budget.total != parts:
         broken.append(f"total {budget.total} is not masters + pool + reserve = {parts}")
     shares = sum(fund.share for fund in budget.masters.values())
-    if budget.masters and budget.pool_total != shares:
+    configured = budget.settings.get("funds", budget.masters)
+    if configured and budget.pool_total != shares:
         broken.append("the shares of the worker pool do not add up to it")
     held = _held(state)
     for name, fund in budget.masters.items():
