@@ -68,7 +68,10 @@ def configure(
     budget = state.budget
     if budget.settings == wanted:
         return []
-    pool = settings.budget.total - settings.budget.emergency_reserve
+    # A total that a person set stays, until cortex.toml has another one than before.
+    is_new = budget.settings.get("total") != settings.budget.total
+    total = settings.budget.total if is_new else budget.total
+    pool = total - settings.budget.emergency_reserve
     pool -= sum(allocated for allocated, _ in funds.values())
     shares = largest_remainder({name: share for name, (_, share) in funds.items()}, max(pool, 0))
     _check_room(budget, pool, settings.budget.emergency_reserve, funds)
@@ -77,7 +80,7 @@ def configure(
     return [
         {
             "event": "budget_configured",
-            "total": settings.budget.total,
+            "total": total,
             "pool_total": pool,
             "reserve_total": settings.budget.emergency_reserve,
             "trigger_threshold": settings.budget.trigger_threshold,

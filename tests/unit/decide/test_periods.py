@@ -189,6 +189,20 @@ def test_a_persons_total_stays_after_the_reset() -> None:
 # --- configuration
 
 
+def test_a_persons_total_stays_when_a_master_comes_and_goes_until_the_settings_say_another() -> (
+    None
+):
+    fleet = Fleet()
+    fleet.drop(kind="budget", total_budget=220_000)
+    more = {**funds(fleet), "pilot": (1_000, 1_000)}
+    fleet.apply(Entry("d", "", budget.configure(fleet.state, fleet.settings, more, fleet.wall)))
+    books = fleet.state.budget
+    assert (books.total, books.pool_total) == (220_000, 84_000)
+    new = settings(budget={"total": 210_000})
+    fleet.apply(Entry("d", "", budget.configure(fleet.state, new, more, fleet.wall)))
+    assert books.total == 210_000
+
+
 def funds(fleet: Fleet) -> dict[str, tuple[int, int]]:
     return {
         name: (fund.configured, fund.configured_share)
