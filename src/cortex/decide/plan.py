@@ -51,7 +51,7 @@ def make_steps(task: Task, catalog: Catalog, settings: Settings) -> list[Step]:
     if task.command is not None:
         return [_whole(task, "command-worker", retries)]
     if task.planning is not None and task.planning.workers and task.execution_mode == "workers":
-        return [_own_step(task, row, retries) for row in task.planning.workers]
+        return [_proposed_step(task, row, retries) for row in task.planning.workers]
     plan = catalog.plan_for(task.assigned_to or "", task.type)
     if plan is not None and task.execution_mode == "workers":
         steps = steps_of_plan(task, plan, catalog, retries)
@@ -170,6 +170,15 @@ def _own_step(task: Task, row: dict[str, Any], retries: Retries) -> Step:
         approval=row.get("approval", False),
         justification=row.get("justification"),
     )
+
+
+def _proposed_step(task: Task, row: dict[str, Any], retries: Retries) -> Step:
+    """A step that a model proposed: with no more tokens and time than the person's task says."""
+    step = _own_step(task, row, retries)
+    tokens, seconds = (step.token_budget, task.token_budget), (step.timeout_s, task.timeout_s)
+    step.token_budget = min((one for one in tokens if one is not None), default=None)
+    step.timeout_s = min((one for one in seconds if one is not None), default=None)
+    return step
 
 
 def missing_for(steps: list[Step], catalog: Catalog) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 from cortex.decide.catalog import Catalog, Missing
 from cortex.decide.master_plans import steps_of_plan
 from cortex.decide.plan import make_steps, missing_for
-from cortex.decide.proposals import offered_types, steps_at_most
+from cortex.decide.proposals import most_of, offered_types, steps_at_most
 from cortex.decide.steps import repositories_of
 from cortex.model.proposals import plan_schema
 from cortex.model.settings import Settings
@@ -92,10 +92,11 @@ def plan_context(task: Task, catalog: Catalog, settings: Settings) -> dict[str, 
             {
                 "worker_type": kind.name,
                 "description": kind.description,
-                "token_budget": kind.token_budget,
-                "timeout": write_duration(kind.timeout),
+                "token_budget": tokens,
+                "timeout": write_duration(seconds),
             }
             for kind in types
+            for tokens, seconds in [most_of(task, kind)]
         ],
         "steps_at_most": steps_at_most(task, catalog, settings),
         "commands": bool(master and master.plan_commands),

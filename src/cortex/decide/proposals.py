@@ -14,12 +14,13 @@ from typing import Any
 
 from cortex.decide.catalog import Catalog, Missing
 from cortex.decide.steps import repositories_of
+from cortex.model.definitions import WorkerTypeDefinition
 from cortex.model.plan_graph import graph_problems
 from cortex.model.proposals import PROBLEMS_AT_MOST, ProposedPlan, ProposedStep, read_proposal
 from cortex.model.settings import Settings
 from cortex.model.state import Step, Task
 
-__all__ = ["Judged", "judge", "offered_types", "steps_at_most"]
+__all__ = ["Judged", "judge", "most_of", "offered_types", "steps_at_most"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,12 @@ def offered_types(task: Task, catalog: Catalog) -> list[str]:
     return [name for name in types if not _not_offered(task, name, command, catalog, master)]
 
 
+def most_of(task: Task, kind: WorkerTypeDefinition) -> tuple[int, float]:
+    """(tokens, seconds) that a plan may give one worker: as its task says, else its type."""
+    tokens = kind.token_budget if task.token_budget is None else task.token_budget
+    return tokens, kind.timeout if task.timeout_s is None else task.timeout_s
+
+
 def _of_the_whole(
     task: Task, plan: ProposedPlan, catalog: Catalog, settings: Settings
 ) -> Iterator[str]:
@@ -80,11 +87,13 @@ def _of_step(task: Task, step: ProposedStep, catalog: Catalog) -> Iterator[str]:
         yield f"worker_type: {refusal}"
         return
     kind = catalog.types[step.worker_type]
-    if step.token_budget is not None and step.token_budget > kind.token_budget:
-        yield f"token_budget: {step.token_budget} is more than the {kind.token_budget} of its type"
-    longest = max(kind.timeout, task.timeout_s or 0.0)
+    tokens, longest = most_of(task, kind)
+    if step.token_budget is not None and step.token_budget > tokens:
+        whose = "of its type" if task.token_budget is None else "that its task says"
+        yield f"token_budget: {step.token_budget} is more than the {tokens} {whose}"
     if step.timeout is not None and step.timeout > longest:
-        yield f"timeout: {step.timeout:g} s is more than the {longest:g} s that it may take"
+        whose = "of its type" if task.timeout_s is None else "that its task says"
+        yield f"timeout: {step.timeout:g} s is more than the {longest:g} s {whose}"
     yield from _of_scope(task, step)
 
 

@@ -217,13 +217,13 @@ def _step_events(
     settings: Settings,
     now: Now,
 ) -> list[Event]:
-    results = observed.results
-    if step.name == PLANNER and verdict.accepted:
+    results, plans = observed.results, step.name == PLANNER
+    if plans and verdict.accepted:
         return proposal_events(task, worker, results)
-    if verdict.status == "failed" and results is not None and is_conflict(results):
+    if verdict.status == "failed" and results is not None and is_conflict(results) and not plans:
         return conflict_events(state, task, step, worker, results, now)
     missing = missing_in(results) if verdict.status == "failed" else []
-    if missing and not step.optional and step.name != PLANNER:
+    if missing and not step.optional and not plans:
         return [not_run_event(task, step, missing, worker.made_of)]
     return [_step_event(task, step, worker, verdict, settings, now)]
 

@@ -12,10 +12,12 @@ from typing import Any
 
 from cortex.decide.catalog import Catalog, Missing
 from cortex.decide.entry import Entry, Now
+from cortex.decide.lineage import at_ceiling
 from cortex.decide.plan import ready_steps, request_workers
 from cortex.decide.proposals import judge
 from cortex.model.settings import Settings
 from cortex.model.state import Planning, State, Step, Task
+from cortex.model.words import counted
 
 __all__ = ["Decided", "ask_planner", "look_at_planning"]
 
@@ -59,17 +61,16 @@ def look_at_planning(
         return _judged(task, planning, catalog, settings) if heard else None
     if step.status in ("failed", "cancelled"):
         return _given_up(task, planning, step.reason or "its planner failed", [])
-    return _asked_again(state, task, step, catalog, now)
+    return _asked_again(state, task, step, catalog, settings, now)
 
 
 def _asked_again(
-    state: State, task: Task, step: Step, catalog: Catalog, now: Now
+    state: State, task: Task, step: Step, catalog: Catalog, settings: Settings, now: Now
 ) -> Decided | Entry | float | None:
-    found = catalog.runtime_for(step)
-    if isinstance(found, Missing):
+    barred = _barred(state, task, step, catalog, settings)
+    if barred is not None:
         assert task.planning is not None
-        failed = _step(task, step, "cancelled", found.reason)
-        return _given_up(task, task.planning, found.reason, [failed])
+        return _given_up(task, task.planning, barred, [_step(task, step, "cancelled", barred)])
     view = copy(task)
     view.steps = [step]
     ready, soonest = ready_steps(view, now)
@@ -78,6 +79,19 @@ def _asked_again(
     why = f"a {step.worker_type} is asked again: {step.reason}" if step.reason else "it is asked"
     workers = request_workers(state, view, ready, catalog, now)
     return Entry(task.assigned_to or "", why[:300], workers)
+
+
+def _barred(
+    state: State, task: Task, step: Step, catalog: Catalog, settings: Settings
+) -> str | None:
+    """Why no planner is asked any more; a failure and a refusal both count as one attempt."""
+    found = catalog.runtime_for(step)
+    if isinstance(found, Missing):
+        return found.reason
+    if step.attempt >= step.retries + REFUSALS_AT_MOST:
+        return f"{counted(step.attempt, 'attempt')} of a {step.worker_type} gave none"
+    ceiling = at_ceiling(state, task, settings)
+    return None if ceiling is None else ceiling.reason
 
 
 def _judged(

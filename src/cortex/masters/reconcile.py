@@ -177,8 +177,8 @@ def _planned(
     if task.children:
         return _plan_parent(state, task, master, events, now)
     taken = _of_master(task, master, settings)
-    step = planner_step(taken, catalog, settings)
-    if step is not None and at_ceiling(state, taken, settings) is None:
+    step = _planner(state, taken, catalog, settings)
+    if step is not None:
         return Decision(ask_planner(state, taken, step, catalog, now, events))
     draft = _draft(task, master, catalog, settings)
     draft, missing, dropped = _or_direct(state, draft, catalog, settings)
@@ -189,6 +189,13 @@ def _planned(
         return Decision(replace(question, events=[*events, *question.events]))
     line = _plan_line(state, draft, catalog, now, events)
     return Decision(replace(line, why=f"{dropped}; {line.why}"[:500]) if dropped else line)
+
+
+def _planner(state: State, taken: Task, catalog: Catalog, settings: Settings) -> Step | None:
+    """The step that asks a model for the plan of a task; past its line's ceiling nobody is."""
+    if at_ceiling(state, taken, settings) is not None:
+        return None
+    return planner_step(taken, catalog, settings)
 
 
 def _or_direct(
@@ -271,9 +278,9 @@ def _unblock(state: State, task: Task, catalog: Catalog, settings: Settings) -> 
     elif name is not None:
         if task.steps:
             return _unblock_steps(task, name, catalog, settings)
-        can_plan = planner_step(_of_master(task, name, settings), catalog, settings) is not None
+        planner = _planner(state, _of_master(task, name, settings), catalog, settings)
         draft = _draft(task, name, catalog, settings)
-        missing = None if can_plan else _or_direct(state, draft, catalog, settings)[1]
+        missing = None if planner else _or_direct(state, draft, catalog, settings)[1]
         reason = missing or ""
     if not reason:
         event = {"event": "task_unblocked", "task_id": task.id}

@@ -60,8 +60,10 @@ class ProposedStep(BaseModel):
     )
     optional: Flag = Field(False, description="true: the task succeeds without it too")
     scope: ProposedScope = Field(default_factory=ProposedScope)
-    token_budget: TokenCount | None = Field(None, description="at most that of its type")
-    timeout: Timeout | None = Field(None, description="at most that of its type, as in `15m`")
+    token_budget: TokenCount | None = Field(None, description="at most that offered with its type")
+    timeout: Timeout | None = Field(
+        None, description="at most that offered with its type, as in `15m`"
+    )
     approval: Flag = Field(False, description="true: it waits for a person's yes")
     command: Command | None = Field(None, description="only where commands are offered")
 
