@@ -12,14 +12,19 @@ from typing import Any, Protocol
 
 from cortex.decide.entry import Entry, Now
 from cortex.decide.evolve import evolve
+from cortex.model.errors import CortexError
 from cortex.model.failpoints import failpoint
 from cortex.model.seams import Clock
 from cortex.model.state import State
 
-__all__ = ["Engine", "JournalLike"]
+__all__ = ["Engine", "HalfAppliedError", "JournalLike"]
 
 #: Characters of a reason: one line that a person reads.
 WHY_AT_MOST = 300
+
+
+class HalfAppliedError(CortexError):
+    """A line's events could not be taken into the state; nothing of this life is written on."""
 
 
 class JournalLike(Protocol):
@@ -45,6 +50,7 @@ class Engine:
         self.clock = clock
         self.lines = 0
         self._actions: list[Callable[[], None]] = []
+        self._half_applied: str | None = None
 
     def now(self) -> Now:
         """This instant, as decisions take it; `at` never goes back."""
@@ -59,12 +65,26 @@ class Engine:
         )
 
     def apply(self, entry: Entry) -> None:
-        """Appends a decision's line and evolves the state by it; durable after `commit`."""
+        """Appends a decision's line and evolves the state by it; durable after `commit`.
+
+        Where an event cannot be taken in, what that raises is raised, and HalfAppliedError from then on:
+        nothing has followed from the lines of the turn yet, and the next life goes on before them.
+        """
+        self._raise_if_half_applied()
         if not entry.events:
             return
         why = " ".join(entry.why.split())[:WHY_AT_MOST]
         seq = self.journal.append(self.clock.now(), entry.by, why, entry.events)
-        evolve(self.state, seq, self.journal.last_at, entry.events)
+        try:
+            evolve(self.state, seq, self.journal.last_at, entry.events)
+        except Exception as error:
+            names = ", ".join(str(event.get("event")) for event in entry.events)
+            self._half_applied = (
+                f"line {seq} ({names}) of {entry.by} does not fit the state: {error!r}; it and the "
+                "lines since the last durable one are not written. Start the daemon again, and "
+                "report this"
+            )
+            raise
         self.lines += 1
 
     def afterwards(self, action: Callable[[], None]) -> None:
@@ -74,8 +94,10 @@ class Engine:
     def commit(self) -> bool:
         """Makes the turn durable and runs what waited for it; whether there was anything.
 
-        Raises JournalFull and JournalBroken as the journal does; actions then keep waiting.
+        Raises JournalFull and JournalBroken as the journal does, and HalfAppliedError where the state
+        holds a part of a line; actions then keep waiting.
         """
+        self._raise_if_half_applied()
         had_lines = bool(self.journal.pending)
         if had_lines:
             self.journal.commit()
@@ -85,3 +107,7 @@ class Engine:
             action()
             failpoint("turn.acted")
         return had_lines or bool(actions)
+
+    def _raise_if_half_applied(self) -> None:
+        if self._half_applied is not None:
+            raise HalfAppliedError(self._half_applied)
