@@ -22,7 +22,7 @@ from cortex.control.gathering import Gathering
 from cortex.control.housekeeping import Housekeeping
 from cortex.control.intake import Intake
 from cortex.control.loop import Loop, Mailbox, on_signals
-from cortex.control.mirroring import Keep
+from cortex.control.mirroring import LANE, LONGEST_S, Keep
 from cortex.control.notifying import Notifier
 from cortex.control.opening import Opened, open_state
 from cortex.control.publishing import Publishing
@@ -97,7 +97,7 @@ class Daemon:
         disk = seams.disk
         opened = open_state(disk, paths)
         self._mailbox = Mailbox()
-        self._effects = FollowedEffects(seams.make_effects(self._mailbox.post))
+        self._effects = FollowedEffects(seams.make_effects(self._mailbox.post), {LANE: LONGEST_S})
         self._journal = opened.journal
         self._engine = Engine(opened.state, opened.journal, self._clock)
         self._library = seams.library

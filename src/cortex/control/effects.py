@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from cortex.decide.health import Sign
@@ -78,11 +78,13 @@ class ThreadEffects:
 
 class FollowedEffects:
     """Hands work on to other effects, and knows of each lane what has not come back. For the
-    control thread alone.
+    control thread alone. A lane of `own_limits_s` does what may take that long and ends by itself:
+    only past its limit does patience with it begin.
     """
 
-    def __init__(self, effects: Effects) -> None:
+    def __init__(self, effects: Effects, own_limits_s: Mapping[str, float] | None = None) -> None:
         self._effects = effects
+        self._own_limits_s = own_limits_s or {}
         self._handed: dict[str, int] = {}
         self._back: dict[str, int] = {}
 
@@ -106,7 +108,8 @@ class FollowedEffects:
             back = self._back.get(lane, 0)
             if handed > back:
                 cause = f"an effect does not come back: {lane}"
-                yield Sign("effect_stuck", f"{lane} {back}", cause)
+                after_s = self._own_limits_s.get(lane, 0.0)
+                yield Sign("effect_stuck", f"{lane} {back}", cause, after_s)
 
 
 def outcome(work: Callable[[], Any]) -> Any:

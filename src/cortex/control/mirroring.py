@@ -16,13 +16,18 @@ from cortex.decide.branches import is_open
 from cortex.decide.entry import Entry
 from cortex.model.failpoints import failpoint
 from cortex.model.state import Worker
+from cortex.runtime.keeping import MARGIN_S
 
-__all__ = ["Keep", "Mirroring"]
+__all__ = ["LANE", "LONGEST_S", "Keep", "Mirroring"]
 
 Keep = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 WORKERS_AT_ONCE = 8
-LIMIT_S = 60.0
+#: Enough for a check of a large mirror, worker/tools/mirrors.py.
+LIMIT_S = 140.0
+LANE = "branches"
+#: So long may one effect of the lane take; the program is ended then.
+LONGEST_S = LIMIT_S + MARGIN_S
 #: Seconds before each further try; after the last one the branch stays in its bundle.
 AGAIN_AFTER_S = (2.0, 10.0, 60.0, 300.0, 1200.0)
 WHAT = "branches could not be taken into their mirrors"
@@ -71,7 +76,7 @@ class Mirroring:
             del self._due[ident]
         context.engine.afterwards(
             lambda: context.effects.run(
-                "branches",
+                LANE,
                 lambda: self._keep(order) if order["workers"] else {},
                 lambda outcome: self._kept(list(found), outcome),
             )

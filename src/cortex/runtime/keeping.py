@@ -1,7 +1,7 @@
 """Runs the small program that takes workers' branches into mirrors, apart from the daemon.
 
-It reads git data that strangers wrote, so it gets a bare environment, a group of processes of its
-own, and an end. What it answers is for `control` to judge.
+It reads git data that strangers wrote, so it gets a bare environment, a session of processes of
+its own, and an end. What it answers is for `control` to judge.
 """
 
 from __future__ import annotations
@@ -12,15 +12,21 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["keep_branches"]
+from cortex.runtime.processes import all_pids, signal_exactly, stat_or_none
+
+__all__ = ["MARGIN_S", "keep_branches"]
 
 _PROGRAM = "cortex.worker.tools.keep_branches"
 _PASSED_ON = ("PATH", "TZ", "TMPDIR")
-#: The program looks at the time between two workers only, so that it is given some more.
-_MARGIN_S = 90.0
+#: The program bounds each git by what is left of its limit; this is for its start and its end.
+MARGIN_S = 15.0
+#: A process that waits for a disk does not end at once; nothing waits longer for it than this.
+_END_LIMIT_S = 5.0
+_LOOK_S = 0.01
 
 
 def keep_branches(order: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,13 +43,14 @@ def keep_branches(order: Mapping[str, Any]) -> dict[str, Any]:
         start_new_session=True,
     )
     try:
-        limit_s = float(order["limit_s"]) + _MARGIN_S
+        limit_s = float(order["limit_s"]) + MARGIN_S
         said, problems = child.communicate(json.dumps(order).encode(), timeout=limit_s)
     except subprocess.TimeoutExpired:
         raise OSError(f"{_PROGRAM} was ended after {limit_s:g} s") from None
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
+        _end_session(child.pid)
         child.wait()
     try:
         answers = json.loads(said)
@@ -52,3 +59,16 @@ def keep_branches(order: Mapping[str, Any]) -> dict[str, Any]:
         why = last[-1][:300] if last else f"status {child.returncode}"
         raise OSError(f"{_PROGRAM} gave no answer: {why}") from None
     return answers if isinstance(answers, dict) else {}
+
+
+def _end_session(session: int) -> None:
+    """Ends every process of a session: each git has a group of its own in that of the program."""
+    end_s = time.monotonic() + _END_LIMIT_S
+    while time.monotonic() < end_s:
+        found = [stat for pid in all_pids() if (stat := stat_or_none(pid)) is not None]
+        left = [stat for stat in found if stat.session == session and stat.state not in "ZX"]
+        if not left:
+            return
+        for stat in left:
+            signal_exactly(stat.pid, stat.start_ticks, signal.SIGKILL)
+        time.sleep(_LOOK_S)

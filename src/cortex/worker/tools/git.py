@@ -8,8 +8,9 @@ command line and nothing of what a worker does with it.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cortex.model.branches import without_credentials
@@ -84,35 +85,50 @@ class GitError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """The git program in one folder, under the settings of `make_git`."""
+    """The git program in one folder, under the settings of `make_git`. No command runs on past
+    `end_s` of the monotonic clock.
+    """
 
     program: str
     cwd: Path
     env: Mapping[str, str] = field(repr=False)
+    end_s: float | None = None
 
     def at(self, folder: Path) -> Git:
         """The same git in another folder."""
-        return Git(self.program, folder, self.env)
+        return replace(self, cwd=folder)
+
+    def until(self, end_s: float) -> Git:
+        """The same git with an end."""
+        return replace(self, end_s=end_s)
 
     def with_environment(self, **extra: str) -> Git:
         """The same git with more variables."""
-        return Git(self.program, self.cwd, {**self.env, **extra})
+        return replace(self, env={**self.env, **extra})
 
     def with_token(self, token: str | None) -> Git:
         """The same git, which answers a server's question for a password with this; None: not."""
         env = {name: value for name, value in self.env.items() if name != "FORGE_TOKEN"}
         if token is None:
-            return Git(self.program, self.cwd, {**env, "GIT_ASKPASS": "/bin/false"})
+            return replace(self, env={**env, "GIT_ASKPASS": "/bin/false"})
         askpass = Path(self.env["HOME"]) / "askpass"
         askpass.write_text(_ASKPASS, encoding="utf-8")
         askpass.chmod(0o700)
         env |= {"GIT_ASKPASS": str(askpass), "FORGE_TOKEN": token}
-        return Git(self.program, self.cwd, env)
+        return replace(self, env=env)
 
     def run(self, *arguments: str, limit_s: float = _LIMIT_S) -> processes.Outcome:
-        """Run one command to its end or limit; the outcome, whatever it is."""
+        """Run one command to its end or limit; the outcome, whatever it is. Raises GitError where
+        `end_s` cut it off, for what it says then means nothing.
+        """
         argv = [self.program, "--no-optional-locks", *arguments]
-        return processes.run(argv, cwd=self.cwd, env=self.env, limit_s=limit_s)
+        left_s = limit_s if self.end_s is None else max(0.0, self.end_s - time.monotonic())
+        outcome = processes.run(
+            argv, cwd=self.cwd, env=self.env, limit_s=min(limit_s, left_s), own_session=False
+        )
+        if outcome.problem and left_s < limit_s:
+            raise GitError(_words(arguments, outcome))
+        return outcome
 
     def bytes(self, *arguments: str, limit_s: float = _LIMIT_S) -> bytes:
         """What a command printed. Raises GitError where it did not succeed."""

@@ -60,7 +60,9 @@ def keep(order: Mapping[str, Any], home: Path) -> dict[str, Any]:
             answers[ident] = {"again": "there was no time left for it"}
             continue
         try:
-            answers[ident] = _keep_worker(make_git(home), Path(order["mirrors"]), worker)
+            answers[ident] = _keep_worker(
+                make_git(home).until(end_s), Path(order["mirrors"]), worker
+            )
         except (OSError, GitError, MirrorBusyError, NotRunError) as problem:
             answers[ident] = {"again": _short(problem)}
     return answers

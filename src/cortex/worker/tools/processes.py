@@ -51,11 +51,13 @@ def run(
     env: Mapping[str, str],
     limit_s: float,
     tail_bytes: int | None = None,
+    own_session: bool = True,
 ) -> Outcome:
     """Run `argv` to its end or to `limit_s` seconds, then end its whole process group.
 
     With `tail_bytes` errors are part of the output, of which the last so many bytes are kept, and
-    no amount of it stops the child.
+    no amount of it stops the child. Without `own_session` it stays in this process's session, by
+    which whoever started this process can end it too.
     """
     started_s = time.monotonic()
     try:
@@ -66,7 +68,8 @@ def run(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if tail_bytes is None else subprocess.STDOUT,
-            start_new_session=True,
+            start_new_session=own_session,
+            process_group=None if own_session else 0,
         )
     except (OSError, ValueError) as refusal:
         return Outcome(None, b"", b"", 0.0, f"could not start {argv[0]}: {refusal}")
