@@ -67,8 +67,9 @@ class Engine:
     def apply(self, entry: Entry) -> None:
         """Appends a decision's line and evolves the state by it; durable after `commit`.
 
-        Where an event cannot be taken in, what that raises is raised, and HalfAppliedError from then on:
-        nothing has followed from the lines of the turn yet, and the next life goes on before them.
+        Where an event cannot be taken in, what that raises is raised, and HalfAppliedError from
+        then on: nothing has followed from the lines of the turn yet, and the next life goes on
+        before them.
         """
         self._raise_if_half_applied()
         if not entry.events:
@@ -94,8 +95,8 @@ class Engine:
     def commit(self) -> bool:
         """Makes the turn durable and runs what waited for it; whether there was anything.
 
-        Raises JournalFull and JournalBroken as the journal does, and HalfAppliedError where the state
-        holds a part of a line; actions then keep waiting.
+        Raises JournalFull and JournalBroken as the journal does, and HalfAppliedError where the
+        state holds a part of a line; actions then keep waiting.
         """
         self._raise_if_half_applied()
         had_lines = bool(self.journal.pending)
