@@ -211,7 +211,9 @@ def _make_anew(git: Git, path: Path, address: str, end_s: float) -> None:
 
 
 def _begin(git: Git, path: Path) -> Path:
-    """A new empty repository beside the mirror's place; one that a crash left there goes."""
+    """A new empty repository beside the mirror's place; one that a crash left there goes, for the
+    branches that were put into it are in the mirror still, or in the one set aside.
+    """
     made = path.with_name(f".{path.name}.new")
     shutil.rmtree(made, ignore_errors=True)
     git.text("init", "--quiet", "--bare", "--template=", "--", str(made))
@@ -221,15 +223,23 @@ def _begin(git: Git, path: Path) -> Path:
 
 
 def _put(git: Git, made: Path, path: Path) -> None:
-    """Put a new mirror in its place, with the workers' branches that an old one still has."""
+    """Put a new mirror in its place, with the workers' branches that an old one still has. Whoever
+    is killed between the two renames leaves none there, and the old one aside.
+    """
+    aside = path.with_name(f".{path.name}.damaged")
     if path.is_dir():
-        old = git.at(path).run("for-each-ref", "--format=%(refname)", KEPT_REFS)
-        for ref in old.stdout.decode("utf-8", "replace").split():
-            git.at(made).run("fetch", *_QUIETLY, "--", str(path), f"+{ref}:{ref}")
-        aside = path.with_name(f".{path.name}.damaged")
+        _take_kept(git, path, made)
         shutil.rmtree(aside, ignore_errors=True)
         path.rename(aside)
+    elif aside.is_dir():
+        _take_kept(git, aside, made)
     made.rename(path)
+
+
+def _take_kept(git: Git, old: Path, made: Path) -> None:
+    kept = git.at(old).run("for-each-ref", "--format=%(refname)", KEPT_REFS)
+    for ref in kept.stdout.decode("utf-8", "replace").split():
+        git.at(made).run("fetch", *_QUIETLY, "--", str(old), f"+{ref}:{ref}")
 
 
 def _recover(git: Git, path: Path) -> str:
