@@ -62,7 +62,9 @@ POINTS = points()
 OF_OTHERS = [name for name in POINTS if name.split(".")[0] in ("nursery", "shim")]
 #: tests/crash/test_edit_points.py edits files, and dies there.
 OF_EDITS = [name for name in POINTS if name.split(".")[0] == "edit"]
-OF_THE_DAEMON = [name for name in POINTS if name not in (*OF_OTHERS, *OF_EDITS)]
+#: tests/e2e/test_branches.py has a worker that hands over a branch, and dies there.
+OF_BRANCHES = [name for name in POINTS if name.split(".")[0] == "branches"]
+OF_THE_DAEMON = [name for name in POINTS if name not in (*OF_OTHERS, *OF_EDITS, *OF_BRANCHES)]
 
 
 class Work:

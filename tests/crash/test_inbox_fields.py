@@ -54,9 +54,20 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "handoff": {"handoff_id": "handoff-999", "status": "accepted"},
     "budget": {"total_budget": 200_000},
     "schedule": {"schedule": "daily@09:00", "id": "sample", "type": "nobody-takes-it"},
+    "worker_request": {
+        "master_agent": "security",
+        "worker_type": "scan",
+        "estimated_tokens": 8000,
+        "justification": "a second look",
+        "task_id": "nobody",
+    },
 }
 #: What a nested object needs before one of its fields can be wrong.
-SEEDS: dict[Place, Any] = {("workers", 0): {"name": "a"}}
+SEEDS: dict[Place, Any] = {
+    ("workers", 0): {"name": "a"},
+    ("scope", "parts", 0): {"name": "a"},
+    ("workers", 0, "scope", "parts", 0): {"name": "a"},
+}
 
 
 def places(annotation: Any, at: Place = ()) -> Iterator[Place]:
@@ -151,6 +162,7 @@ def test_what_the_schema_does_not_allow_is_refused_with_the_fields_name(
         "paused",
         "completed",
         "cancelled",
+        "failed",  # the small task of a worker request that is refused
     }
 
 

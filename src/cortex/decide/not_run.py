@@ -15,6 +15,7 @@ from typing import Any
 
 from cortex.decide.catalog import Catalog
 from cortex.decide.steps import repositories_of
+from cortex.model.definitions import WorkerTypeDefinition
 from cortex.model.state import Step, Task
 
 __all__ = [
@@ -51,9 +52,14 @@ def make_of(step: Step, catalog: Catalog) -> str:
     """A short text that differs for attempts that are made of other things."""
     kind = catalog.types.get(step.worker_type)
     parts = {name: getattr(step, name) for name in _MADE_OF}
-    parts["type"] = kind.model_dump(mode="json", exclude_defaults=True) if kind else None
+    parts["type"] = _described(kind) if kind else None
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.blake2s(text.encode(), digest_size=6).hexdigest()
+
+
+def _described(kind: WorkerTypeDefinition) -> dict[str, Any]:
+    """What a type's file says, wherever it lies."""
+    return kind.model_dump(mode="json", exclude_defaults=True, exclude={"path", "called"})
 
 
 def not_run_event(task: Task, step: Step, missing: list[str], made_of: str) -> Event:
