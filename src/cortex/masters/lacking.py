@@ -12,7 +12,7 @@ from typing import Any
 from cortex.decide.catalog import Catalog, Missing
 from cortex.decide.entry import Entry
 from cortex.decide.not_run import given_up_events, lacks, provided
-from cortex.model.state import State, Task, Worker
+from cortex.model.state import State, Step, Task, Worker
 
 __all__ = ["means_changed", "stuck", "tried_again"]
 
@@ -23,7 +23,8 @@ def means_changed(state: State, task: Task, catalog: Catalog) -> Entry | None:
     """The line that blocks waiting workers whose type or runtime has gone, and lets them wait for
     their turn again once it is back; None: nothing of that kind happened."""
     waiting = [state.workers[ident] for ident in task.workers if ident in state.waiting]
-    changes = [_change(task, worker, catalog) for worker in waiting]
+    steps = {step.name: step for step in task.every_step()} if waiting else {}
+    changes = [_change(steps[worker.step], worker, catalog) for worker in waiting]
     events = [event for event in changes if event is not None]
     if not events:
         return None
@@ -31,8 +32,8 @@ def means_changed(state: State, task: Task, catalog: Catalog) -> Entry | None:
     return Entry(task.assigned_to or "", what[:300], events)
 
 
-def _change(task: Task, worker: Worker, catalog: Catalog) -> Event | None:
-    found = catalog.runtime_for(task.step(worker.step))
+def _change(step: Step, worker: Worker, catalog: Catalog) -> Event | None:
+    found = catalog.runtime_for(step)
     if isinstance(found, Missing):
         if worker.status == "blocked" and worker.reason == found.reason:
             return None

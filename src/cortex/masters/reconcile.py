@@ -315,11 +315,14 @@ def _advance(state: State, task: Task, catalog: Catalog, settings: Settings, now
     question = before_more(state, task, catalog, settings, now) if free else None
     if question is not None:
         return Decision(question)
-    if free:
-        return _start(state, task, free, catalog, now)
+    started = _start(state, task, free, catalog, now) if free else None
+    if started is not None:
+        return Decision(started)
     if unasked:
         name, reason = next(iter(unasked.items()))
         return Decision(before_step(state, task, name, reason, catalog, now))
+    if free:  # None of them can start: what else there is to do does not wait for them.
+        return Decision(again_in_s=soonest)
     lacking = stuck(task) if soonest is None else None
     if lacking is not None:
         return Decision(lacking)
@@ -332,8 +335,11 @@ def _advance(state: State, task: Task, catalog: Catalog, settings: Settings, now
     return Decision(again_in_s=soonest)
 
 
-def _start(state: State, task: Task, ready: list[Step], catalog: Catalog, now: Now) -> Decision:
-    """Asks for workers; steps whose type or runtime has gone wait, and the task says for what."""
+def _start(state: State, task: Task, ready: list[Step], catalog: Catalog, now: Now) -> Entry | None:
+    """Asks for workers; steps whose type or runtime has gone wait, and the task says for what.
+
+    None: they wait, and the task says so already.
+    """
     barred = barred_steps(task, ready, catalog)
     allowed = [step for step in ready if step not in barred]
     events = request_workers(state, task, allowed, catalog, now)
@@ -341,9 +347,9 @@ def _start(state: State, task: Task, ready: list[Step], catalog: Catalog, now: N
     if task.waiting_for != missing:
         events.append({"event": "task_waiting", "task_id": task.id, "waiting_for": missing})
     if not events:
-        return NOTHING
+        return None
     names = ", ".join(step.name for step in ready)
-    return Decision(Entry(task.assigned_to or "", (missing or f"{names} can start")[:200], events))
+    return Entry(task.assigned_to or "", (missing or f"{names} can start")[:200], events)
 
 
 def reconcile_handoff(state: State, handoff_id: str, catalog: Catalog) -> Decision:
