@@ -41,6 +41,7 @@ class Mirroring:
         self._keep = keep
         self._due: dict[str, float] = {}
         self._tries: dict[str, int] = {}
+        self._alone: set[str] = set()
         self._under_way = False
 
     def start(self) -> None:
@@ -61,7 +62,8 @@ class Mirroring:
         due = [ident for ident, due_s in self._due.items() if due_s <= now_s]
         if self._under_way or not due:
             return
-        found = {ident: context.state.workers.get(ident) for ident in due[:WORKERS_AT_ONCE]}
+        batch = due[:1] if due[0] in self._alone else [one for one in due if one not in self._alone]
+        found = {ident: context.state.workers.get(ident) for ident in batch[:WORKERS_AT_ONCE]}
         order = {
             "mirrors": str(context.paths.mirrors),
             "limit_s": LIMIT_S,
@@ -94,11 +96,18 @@ class Mirroring:
         self._under_way = False
         failpoint("branches.kept")
         problems = []
+        answers = {} if isinstance(outcome, Exception) else outcome
         for ident in idents:
             worker = self._context.state.workers.get(ident)
             if worker is None or not is_open(worker):
+                self._alone.discard(ident)
                 continue
-            answer = {} if isinstance(outcome, Exception) else outcome.get(ident, {})
+            answer = answers.get(ident, {})
+            if not answer and len(idents) > 1:
+                # Whose fault it was shows only where each is tried by itself.
+                self._alone.add(ident)
+                self._due[ident] = 0.0
+                continue
             why = str(outcome if isinstance(outcome, Exception) else answer.get("again", ""))
             if "mirror" in answer:
                 self._tell(worker, answer["mirror"], answer.get("refused") or {})
@@ -119,6 +128,7 @@ class Mirroring:
 
     def _tell(self, worker: Worker, mirror: str | None, refused: Mapping[str, str]) -> None:
         self._tries.pop(worker.id, None)
+        self._alone.discard(worker.id)
         event: dict[str, Any] = {
             "event": "branches_kept",
             "worker_id": worker.id,

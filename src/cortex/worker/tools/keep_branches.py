@@ -19,8 +19,7 @@ from typing import Any
 from cortex.model.branches import is_url, without_credentials
 from cortex.worker.tools.bundles import fetch_bundle, read_row
 from cortex.worker.tools.git import Git, GitError, make_git
-from cortex.worker.tools.mirrors import MirrorBusyError, writing
-from cortex.worker.tools.outcomes import NotRunError
+from cortex.worker.tools.mirrors import writing
 
 __all__ = ["keep"]
 
@@ -50,20 +49,19 @@ def main() -> int:
 
 def keep(order: Mapping[str, Any], home: Path) -> dict[str, Any]:
     """For each worker `{mirror, refused: {ref: why}}`, or `{again: why}` where another try may
-    help. `order` has `mirrors` (a folder), `limit_s`, and `workers`: for each its `repository`,
-    `artifacts` (a folder) and `branches`.
+    help; nothing of those for whom no time was left. `order` has `mirrors` (a folder), `limit_s`,
+    and `workers`: for each its `repository`, `artifacts` (a folder) and `branches`.
     """
     end_s = time.monotonic() + float(order["limit_s"])
     answers: dict[str, Any] = {}
     for ident, worker in order["workers"].items():
         if time.monotonic() > end_s:
-            answers[ident] = {"again": "there was no time left for it"}
-            continue
+            break
         try:
             answers[ident] = _keep_worker(
                 make_git(home).until(end_s), Path(order["mirrors"]), worker
             )
-        except (OSError, GitError, MirrorBusyError, NotRunError) as problem:
+        except Exception as problem:  # whatever one repository raises, the others have answers
             answers[ident] = {"again": _short(problem)}
     return answers
 
