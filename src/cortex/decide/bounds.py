@@ -12,6 +12,7 @@ from cortex.decide.aggregate import outcome
 from cortex.decide.catalog import Catalog
 from cortex.decide.conflicts import INTEGRATION
 from cortex.decide.evidence import quote
+from cortex.decide.master_plans import too_large
 from cortex.model.ids import master_key, worker_type_name
 from cortex.model.settings import Settings
 from cortex.model.state import State, Step, Task
@@ -39,6 +40,9 @@ def out_of_bounds(task: Task, catalog: Catalog) -> str | None:
         named = barred[0].worker_type
         hint = f"add it to `spawns` of {task.assigned_to}, or name it in the task's own `workers`"
         return f"{task.assigned_to} does not spawn {named} (step {barred[0].name}); {hint}"
+    large = too_large(task, catalog)
+    if large is not None:
+        return large
     master = catalog.masters.get(task.assigned_to or "")
     most = master.limits.max_steps if master is not None else None
     if most is None or len(task.steps) <= most or _by_a_person(task):

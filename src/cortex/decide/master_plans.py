@@ -7,9 +7,10 @@ same item. Functions are in `plan_functions`; which plan a task has is the catal
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 
 from cortex.decide.catalog import Catalog
-from cortex.decide.plan_functions import FUNCTIONS
+from cortex.decide.plan_functions import FUNCTIONS, PARTS_AT_MOST
 from cortex.decide.steps import (
     Retries,
     all_needs,
@@ -21,19 +22,73 @@ from cortex.decide.steps import (
 from cortex.model.definitions import MasterPlan, PlanStep, ReviewRule
 from cortex.model.state import Step, Task
 
-__all__ = ["steps_of_plan"]
+__all__ = ["STEPS_AT_MOST", "steps_of_plan", "too_large"]
+
+#: Of a plan that a master's file lists, as of a task's own `workers`.
+STEPS_AT_MOST = 1000
 
 #: What one step is for: a repository, a path, both or neither.
 Item = dict[str, str]
 
 
 def steps_of_plan(task: Task, plan: MasterPlan, catalog: Catalog, retries: Retries) -> list[Step]:
-    """The steps of a task by its master's plan; none where the plan's function has none to make."""
+    """The steps of a task by its master's plan; none where the plan's function has none to make.
+
+    A plan that is `too_large` is made for the first item alone: it is not run, `bounds` blocks it.
+    """
     make = FUNCTIONS[plan.function] if plan.function is not None else None
+    if too_large(task, catalog) is not None:
+        task = _for_the_first(task)
     steps = _listed(task, plan, retries) if make is None else make(task, retries)
     if plan.review is not None and plan.review.by is not None and steps:
         return _reviewed(task, steps, plan.review, catalog, retries)
     return steps
+
+
+# --- how many
+
+
+def too_large(task: Task, catalog: Catalog) -> str | None:
+    """Why the master's plan is not made for all that a task's scope names; None where it is, and
+    for a task whose steps do not come from a plan of its master. Reviews are not counted.
+    """
+    plan = catalog.plan_for(task.assigned_to or "", task.type)
+    by_model = task.planning is not None and task.planning.workers
+    if plan is None or by_model or task.plan or task.command is not None:
+        return None
+    if task.execution_mode != "workers":
+        return None
+    if plan.function is not None:
+        as_a_whole = task.scope.get("parts") or len(repositories_of(task)) != 1
+        number = 0 if as_a_whole else len(task.scope.get("paths") or [])
+        if number <= PARTS_AT_MOST:
+            return None
+        hint = "name less, or name `parts` of several paths each"
+        return f"scope.paths names {number:,}, and a feature has {PARTS_AT_MOST} parts; {hint}"
+    number = sum(_count(task, template) for template in plan.steps)
+    if number <= STEPS_AT_MOST:
+        return None
+    hint = "name less in the scope, or drop several tasks"
+    return f"its plan has {number:,} steps; a plan has at most {STEPS_AT_MOST:,}; {hint}"
+
+
+def _count(task: Task, template: PlanStep) -> int:
+    """How many items `_items` gives."""
+    if template.for_each is None:
+        return 1
+    repositories = len(repositories_of(task)) or 1
+    if template.for_each == "repository":
+        return repositories
+    return repositories * (len(task.scope.get("paths") or []) or 1)
+
+
+def _for_the_first(task: Task) -> Task:
+    first = copy(task)
+    named = ("repositories", "paths")
+    first.scope = {
+        key: value[:1] if key in named and value else value for key, value in task.scope.items()
+    }
+    return first
 
 
 # --- listed steps
@@ -132,6 +187,7 @@ def _reviewed(
         if step.name not in needed:
             written.setdefault(step.scope.get("repository"), []).append(step)
     taken = {step.name for step in steps}
+    after = _ends(steps, catalog)
     reviews = []
     for repository, last in written.items():
         if repository is None or len(written) == 1:
@@ -142,7 +198,9 @@ def _reviewed(
         scope.pop("paths", None)
         review = plain_step(task, rule.by, name, [step.name for step in last], scope, retries)
         reviews.append(review)
-        _let_wait(steps, set(review.needs), review, catalog)
+        for step, needs in after:
+            if not needs.isdisjoint(review.needs):
+                step.needs.append(review.name)
     return [*steps, *reviews]
 
 
@@ -151,8 +209,8 @@ def _writes(step: Step, catalog: Catalog) -> bool:
     return kind is not None and kind.writes
 
 
-def _let_wait(steps: list[Step], written: set[str], review: Step, catalog: Catalog) -> None:
-    ends = {step.name for step in steps} - {need for step in steps for need in step.needs}
-    for step in steps:
-        if step.name in ends and not _writes(step, catalog) and written & all_needs(step, steps):
-            step.needs.append(review.name)
+def _ends(steps: list[Step], catalog: Catalog) -> list[tuple[Step, set[str]]]:
+    """The steps at the end of a plan that do not write, each with all that it needs."""
+    needed = {need for step in steps for need in step.needs}
+    ends = [step for step in steps if step.name not in needed and not _writes(step, catalog)]
+    return [(step, all_needs(step, steps)) for step in ends]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from cortex.decide.claims import claims_of, overlap
+from cortex.decide.claims import WHOLE, claims_of
 from cortex.decide.steps import (
     Retries,
     all_needs,
@@ -21,7 +21,10 @@ from cortex.decide.steps import (
 )
 from cortex.model.state import Step, Task
 
-__all__ = ["FUNCTIONS"]
+__all__ = ["FUNCTIONS", "PARTS_AT_MOST"]
+
+#: Of a feature; `Scope.parts` takes no more either.
+PARTS_AT_MOST = 100
 
 
 def _feature(task: Task, retries: Retries) -> list[Step]:
@@ -60,10 +63,16 @@ def _parts(task: Task, rest: dict[str, Any], retries: Retries) -> list[Step]:
         names = names_for_each("part", paths, set())
         parts = [{"name": name, "paths": [path]} for name, path in zip(names, paths, strict=True)]
     steps = [_part(task, part, rest, retries) for part in parts]
+    before = {step.name: all_needs(step, steps) for step in steps}
+    places = {step.name: _Places.of(step.scope.get("paths")) for step in steps}
     for one, other in itertools.combinations(steps, 2):
-        in_a_row = other.name in all_needs(one, steps) or one.name in all_needs(other, steps)
-        if not in_a_row and _meet(one, other):
+        in_a_row = other.name in before[one.name] or one.name in before[other.name]
+        if not in_a_row and places[one.name].meet(places[other.name]):
             other.needs.append(one.name)
+            added = before[one.name] | {one.name}
+            for step in steps:
+                if step is other or other.name in before[step.name]:
+                    before[step.name] |= added
     return steps
 
 
@@ -78,10 +87,25 @@ def _part(task: Task, part: dict[str, Any], rest: dict[str, Any], retries: Retri
     return step
 
 
-def _meet(one: Step, other: Step) -> bool:
-    """Whether both name paths, and one's lie in the other's."""
-    ours, theirs = one.scope.get("paths"), other.scope.get("paths")
-    return bool(ours and theirs and overlap(claims_of(ours), claims_of(theirs)))
+class _Places(NamedTuple):
+    """What a part writes, and that with every folder above it."""
+
+    claims: set[str]
+    above: set[str]
+
+    @classmethod
+    def of(cls, paths: list[str] | None) -> _Places:
+        """The places of a part's paths: none where it names none."""
+        claims = set(claims_of(paths)) if paths else set()
+        above = {WHOLE} if claims else set()
+        for claim in claims:
+            folders = claim.split("/")
+            above |= {"/".join(folders[:count]) for count in range(1, len(folders) + 1)}
+        return cls(claims, above)
+
+    def meet(self, other: _Places) -> bool:
+        """Whether both name paths, and one's lie in the other's."""
+        return not (self.claims.isdisjoint(other.above) and self.above.isdisjoint(other.claims))
 
 
 #: Every function that a plan may name; `MasterPlan.function` lists the same.
