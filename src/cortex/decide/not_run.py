@@ -114,7 +114,10 @@ def changes_the_plan(task: Task, fields: dict[str, Any]) -> bool:
         return True
     after = copy(task)
     after.scope = fields.get("scope", task.scope)
-    return repositories_of(after) != repositories_of(task)
+    if repositories_of(after) != repositories_of(task):
+        return True
+    split_by = () if task.plan else ("parts", "paths")
+    return any(after.scope.get(name) != task.scope.get(name) for name in split_by)
 
 
 def given_up_events(task: Task) -> list[Event]:

@@ -197,3 +197,50 @@ def test_what_a_worker_says_is_missing_is_a_strangers_word(
     results: dict[str, Any] | None, missing: list[str]
 ) -> None:
     assert missing_in(results) == missing
+
+
+PARTS = [{"name": "api", "command": ["x"]}, {"name": "pages", "command": ["y"]}]
+
+
+@pytest.mark.parametrize(
+    ("scope", "edited", "steps"),
+    [
+        ({"parts": PARTS}, {"parts": [{"name": "shop", "command": ["z"]}]}, ["shop"]),
+        ({"paths": ["src/a", "src/b"]}, {"paths": ["src/a"]}, ["part-a"]),
+    ],
+    ids=["parts", "paths"],
+)
+def test_an_edit_of_what_its_plan_is_made_of_makes_another_plan(
+    scope: dict[str, Any], edited: dict[str, Any], steps: list[str]
+) -> None:
+    fleet = Fleet()
+    where = {"repository": "/srv/a"}
+    task = fleet.dropped(type="feature", title="f", scope={**where, **scope})
+    before = task.steps[0].name
+    fleet.admit()
+    for ident in fleet.workers_of(task, "approved"):
+        not_run(fleet, ident, "cc")
+    assert str(task.blocked_on).startswith(f"step {before} lacks cc")
+    desk = Desk(fleet)
+    copy = desk.open()
+    row_in(copy, task.id)["scope"] = {**where, **edited}
+    merged = desk.save(copy)
+    assert merged.refusals == []
+    assert task.status == "in_progress"
+    made = [step.name for step in task.steps if step.worker_type == "implementation-worker"]
+    assert made == steps
+
+
+def test_an_edit_beside_the_parts_keeps_what_was_made_of_them() -> None:
+    fleet = Fleet()
+    scope = {"repository": "/srv/a", "parts": PARTS}
+    task = fleet.dropped(type="feature", title="f", scope=scope)
+    fleet.admit()
+    fleet.finish(of_step(fleet, task, "api")[0])
+    not_run(fleet, of_step(fleet, task, "pages")[0], "cc")
+    assert task.status == "blocked"
+    desk = Desk(fleet)
+    copy = desk.open()
+    row_in(copy, task.id)["scope"]["setup"] = "make venv"
+    desk.save(copy)
+    assert (task.status, task.step("api").status) == ("in_progress", "done")
