@@ -29,6 +29,19 @@ def gated(home: LiveHome, folder: Path, number: int) -> list[str]:
     return [home.run(f"job-{n}", command, retries=0, token_budget=100) for n in range(number)]
 
 
+def alone(home: LiveHome, folder: Path, ident: str) -> str:
+    """Drops a gated task of one process, whom no other's start takes a child away; its id."""
+    code = (
+        "import os, time\n"
+        f"with open('{folder}/starts', 'a') as starts:\n"
+        "    print(os.environ['CORTEX_WORKER_ID'], file=starts)\n"
+        f"while not os.path.exists('{folder}/gate'): time.sleep(0.2)\n"
+    )
+    command = [sys.executable, "-S", "-c", code]
+    home.drop({"id": ident, "command": command, "retries": 0, "token_budget": 100})
+    return ident
+
+
 def check_all_ran_once(home: LiveHome, folder: Path, idents: list[str]) -> None:
     """Every task completed by one attempt, and no shortage was counted as a retry."""
     for row in home.until_ended(*idents, limit_s=90):
@@ -139,7 +152,7 @@ def test_a_start_without_room_for_processes_goes_back_to_the_queue_with_its_toke
     home.until_running("first")
     narrow.narrow(home, 7)
     try:
-        idents = gated(home, tmp_path, 12)
+        idents = [alone(home, tmp_path, f"job-{n}") for n in range(12)]
         home.until(lambda: is_short(home), "it is short", 30)
     finally:
         narrow.widen()
