@@ -15,6 +15,7 @@ __all__ = [
     "check_release",
     "completed_handoffs",
     "failed_handoffs",
+    "is_handed_over",
     "linked_tasks",
     "reject_handoff",
 ]
@@ -28,6 +29,12 @@ def linked_tasks(state: State, handoff: Handoff) -> list[Task]:
     if parent is None:
         return []
     return [parent, *(state.tasks[child] for child in parent.children if child in state.tasks)]
+
+
+def is_handed_over(state: State, task: Task) -> bool:
+    """Whether a handoff chose the task's master, its own or the one of its parent."""
+    parent = state.tasks.get(task.parent or "")
+    return bool(task.handoff_id or (parent is not None and parent.handoff_id))
 
 
 def check_release(state: State, task: Task) -> None:

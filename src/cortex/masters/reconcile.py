@@ -16,7 +16,7 @@ from cortex.decide.bounds import barred_steps, out_of_bounds
 from cortex.decide.catalog import Catalog
 from cortex.decide.entry import Entry, Now, seconds_left
 from cortex.decide.evidence import quote
-from cortex.decide.handoffs import accept_handoff
+from cortex.decide.handoffs import accept_handoff, is_handed_over
 from cortex.decide.lineage import at_ceiling
 from cortex.decide.not_run import lacks, provided, renewed
 from cortex.decide.plan import fallback, make_steps, missing_for, ready_steps, request_workers
@@ -271,6 +271,9 @@ def _plan_line(
 
 def _unblock(state: State, task: Task, catalog: Catalog, settings: Settings) -> Decision:
     """Level-triggered: the cause is looked for again each time, and said anew when it changed."""
+    anew = _routed_anew(state, task, catalog)
+    if anew is not None:
+        return anew
     name, reason = _master_for(task, catalog, settings)
     if name is not None and task.children:
         left = open_children(state, task)
@@ -288,6 +291,24 @@ def _unblock(state: State, task: Task, catalog: Catalog, settings: Settings) -> 
     if reason == task.blocked_on:
         return NOTHING
     return _block(task, reason, task.assigned_to)
+
+
+def _routed_anew(state: State, task: Task, catalog: Catalog) -> Decision | None:
+    """A task that came to the default route while its own master's file was away goes to that."""
+    if task.steps or task.workers or task.children or task.planning is not None:
+        return None
+    if any("justification" in row for row in task.plan):
+        return None  # a request for one worker names its master itself
+    now_with = catalog.masters.get(task.assigned_to or "")
+    own = catalog.route(task.type)
+    if now_with is None or own is None or not now_with.default_route:
+        return None
+    if own.default_route or task.type in now_with.routes or is_handed_over(state, task):
+        return None
+    unblocked = {"event": "task_unblocked", "task_id": task.id}
+    routed = {"event": "task_routed", "task_id": task.id, "master": own.name}
+    why = f"{own.name} takes tasks of type {task.type!r} now; {now_with.name} had it by default"
+    return Decision(Entry(own.name, why, [unblocked, routed]))
 
 
 def _unblock_steps(task: Task, master: str, catalog: Catalog, settings: Settings) -> Decision:
