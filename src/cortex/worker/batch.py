@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from cortex.worker.contract import ContractError, Worker, read_worker
+from cortex.worker.draining import drain
 
-_CHUNK_BYTES = 65536
 _RESULTS_LIMIT_BYTES = 1024 * 1024
 _NAMED = 5
 Record = dict[str, Any]
@@ -143,18 +143,22 @@ def _argv(spec: Mapping[str, Any], item: str) -> list[str]:
 
 def _start(argv: list[str], env: dict[str, str], output: Path) -> int:
     """Runs a program; what it writes goes to the log and to a file of its own."""
-    with subprocess.Popen(
-        argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
-        assert process.stdout is not None
-        kept = None
-        while chunk := os.read(process.stdout.fileno(), _CHUNK_BYTES):
-            kept = kept or output.open("wb")
-            kept.write(chunk)
-            sys.stdout.buffer.write(chunk)
-            sys.stdout.buffer.flush()
-        if kept is not None:
-            kept.close()
+    process = subprocess.Popen(
+        argv,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        process_group=0,
+    )
+    kept = None
+    for chunk in drain(process):
+        kept = kept or output.open("wb")
+        kept.write(chunk)
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+    if kept is not None:
+        kept.close()
     return process.returncode
 
 

@@ -6,11 +6,14 @@ known here; a program that knows can say so itself, by keeping the worker contra
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
+import threading
 from collections.abc import Sequence
 
 from cortex.model.errors import ModelError
 from cortex.model.seams import Completion, ModelRequest
+from cortex.worker.draining import drain
 
 __all__ = ["ProgramModel"]
 
@@ -30,7 +33,9 @@ class ProgramModel:
         """What it printed; ModelError where it cannot be started, fails, or prints too much."""
         question = f"{request.system}\n\n{request.prompt}".strip() + "\n"
         try:
-            process = subprocess.Popen(self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            process = subprocess.Popen(
+                self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
+            )
         except OSError as error:
             said = f"{self._argv[0]} cannot be started: {error.strerror}"
             raise ModelError(said, permanent=True) from None
@@ -47,6 +52,11 @@ class ProgramModel:
 
 def _exchange(process: subprocess.Popen[bytes], question: bytes) -> bytes:
     """The program's output; one that reads nothing of the question is no error."""
-    with process:
-        answer, _ = process.communicate(question)
-    return answer
+    threading.Thread(target=_ask, args=(process, question), daemon=True).start()
+    return b"".join(drain(process))
+
+
+def _ask(process: subprocess.Popen[bytes], question: bytes) -> None:
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+        pipe.write(question)

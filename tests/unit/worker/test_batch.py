@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +177,33 @@ def test_a_program_that_is_not_there_is_not_tried_again(tmp_path: Path) -> None:
 def test_the_way_in_which_an_item_failed_is_told(tmp_path: Path, command: str) -> None:
     (row,) = Batch(tmp_path, command=command, items=["a"]).attempt()["items"]
     assert row["error"] == ("exit 3" if "exit" in command else "signal 9")
+
+
+@pytest.mark.parametrize("to", ["", ">/dev/null 2>&1"])
+def test_an_item_that_leaves_something_running_holds_up_no_other(tmp_path: Path, to: str) -> None:
+    command = f"sleep 50 {to} & echo $! >> left; echo did $CORTEX_ITEM"
+    batch = Batch(tmp_path, command=command, items=["a", "b"])
+    started_s = time.monotonic()
+    assert batch.attempt()["summary"] == "2 items done"
+    assert time.monotonic() - started_s < 20
+    assert "did a\n" in batch.output
+    assert "did b\n" in batch.output
+    left = [Path(f"/proc/{pid}/stat") for pid in (tmp_path / "left").read_text().split()]
+    end_s = time.monotonic() + 10
+    while (alive := [path for path in left if _lives(path)]) and time.monotonic() < end_s:
+        time.sleep(0.01)
+    assert not alive, "what an item left is ended with it"
+
+
+def _lives(stat: Path) -> bool:
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_all_that_an_item_printed_before_its_end_is_kept(tmp_path: Path) -> None:
+    batch = Batch(tmp_path, command="head -c 3000000 /dev/zero | tr '\\0' x", items=["a"])
+    batch.attempt()
+    kept = batch.folders[0] / "artifacts" / "items" / "0001" / "output.txt"
+    assert kept.stat().st_size == 3_000_000

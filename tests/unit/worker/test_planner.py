@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -198,3 +199,11 @@ def test_a_made_up_model_says_plans_that_fit_and_such_that_do_not(tmp_path: Path
         outcomes["refused" if judged.problems else "accepted"] += 1
     assert min(outcomes.values()) > 0
     assert outcomes["accepted"] > 30
+
+
+def test_a_program_that_leaves_something_running_has_answered_when_it_ends() -> None:
+    model = ProgramModel(["/bin/sh", "-c", "cat; sleep 50 & exit 0"])
+    started_s = time.monotonic()
+    answer = model.complete(ModelRequest("S", "P" * 500_000, {}, 3000))
+    assert time.monotonic() - started_s < 20
+    assert answer.text == "S\n\n" + "P" * 500_000 + "\n"
