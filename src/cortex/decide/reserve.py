@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cortex.decide.entry import Entry, Now
+from cortex.decide.overdue import close_overdue
 from cortex.model.funds import Opening
 from cortex.model.settings import Settings
 from cortex.model.state import Approval, State, Worker
@@ -99,7 +100,9 @@ def withdraw_asking(state: State, task_id: str) -> list[Event]:
 
 
 def closing(state: State) -> Entry | None:
-    """The line that closes an opening of which no worker lives any more; one at a time."""
+    """The line that closes an opening of which no worker lives any more, or takes back a question
+    that no critical worker waits with any more; one at a time.
+    """
     for opening in opened(state):
         if any(ident in state.live for ident in opening.workers):
             continue
@@ -111,4 +114,17 @@ def closing(state: State) -> Entry | None:
         }
         why = f"nothing of {opening.task_id} holds it any more; {opening.spent:,} tokens were used"
         return Entry("coordinator-master", why, [event])
+    for approval in state.approvals.values():
+        if approval.gate == GATE and approval.status == "pending":
+            if _waits_critically(state, approval.task_id):
+                continue
+            why = f"nothing critical of {approval.task_id} waits for tokens any more"
+            over = withdraw_asking(state, approval.task_id)
+            return Entry("coordinator-master", why, [*over, *close_overdue(state, approval)])
     return None
+
+
+def _waits_critically(state: State, task_id: str) -> bool:
+    task = state.tasks.get(task_id)
+    waiting = [] if task is None else [one for one in task.workers if one in state.waiting]
+    return any(state.workers[ident].priority == "critical" for ident in waiting)

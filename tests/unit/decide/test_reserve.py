@@ -7,6 +7,7 @@ from typing import Any
 from cortex.decide import budget
 from cortex.decide.admit import waiting_reason
 from cortex.decide.entry import Entry
+from cortex.decide.overdue import next_overdue
 from cortex.model.state import Approval, State, Task
 from tests.unit.decide.fleet import Fleet, settings
 
@@ -154,6 +155,50 @@ def test_the_question_is_taken_back_once_the_pool_pays() -> None:
     fleet.admit()
     assert fleet.workers_of(task, "approved")
     assert question(fleet).status == "withdrawn"
+
+
+def _eases(fleet: Fleet, task: Task) -> None:
+    edited = {"event": "task_edited", "task_id": task.id, "fields": {"priority": "medium"}}
+    fleet.apply(Entry("person", "", [edited]))
+
+
+def test_the_question_is_taken_back_once_the_work_is_no_longer_critical() -> None:
+    fleet = tight(reserve_needs_approval=True)
+    task = audits(fleet, 1)
+    fleet.wall += 3_600
+    late = settings(approvals={"deadline": "30m"})
+    overdue = next_overdue(fleet.state, late, fleet.now)
+    assert overdue is not None
+    fleet.apply(overdue)
+    _eases(fleet, task)
+    fleet.admit()
+    assert question(fleet).status == "withdrawn"
+    told = fleet.state.escalations[question(fleet).escalation_id or ""]
+    assert told.status != "open"
+    assert fleet.workers_of(task, "queued"), "it waits on, for the pool alone"
+    assert fleet.replayed().to_json() == fleet.state.to_json()
+
+
+def test_no_question_outlives_its_task() -> None:
+    fleet = tight(reserve_needs_approval=True)
+    task = audits(fleet, 1)
+    _eases(fleet, task)
+    (hog,) = (ident for ident in fleet.state.live if ident not in task.workers)
+    fleet.finish(hog, 10)
+    fleet.run_through(task)
+    fleet.admit()
+    assert (task.status, question(fleet).status) == ("completed", "withdrawn")
+    fleet.wall += 90 * 86_400
+    assert next_overdue(fleet.state, settings(approvals={"deadline": "1h"}), fleet.now) is None
+
+
+def test_a_question_stays_while_other_critical_work_of_its_task_waits() -> None:
+    fleet = tight(reserve_needs_approval=True)
+    task = audits(fleet, 2)
+    fleet.drop(kind="budget", total_budget=204_000)
+    fleet.admit()
+    assert len(fleet.workers_of(task, "approved")) == 1
+    assert question(fleet).status == "pending"
 
 
 def test_nobody_is_asked_for_what_the_reserve_cannot_pay() -> None:
