@@ -22,6 +22,7 @@ from cortex.decide.escalate import close_escalations, is_escalated, raise_escala
 from cortex.decide.grant import grant, grant_in_place_of, grant_nothing, needed_tokens
 from cortex.decide.pace import next_count
 from cortex.decide.queue import AdmissionQueue, Source, paying_fund
+from cortex.decide.refused import REFUSED_AGAIN_S
 from cortex.decide.slots import Slots, wanted_slot
 from cortex.model.ids import PRIORITIES, master_key
 from cortex.model.settings import Settings
@@ -31,8 +32,6 @@ __all__ = ["next_admission", "pool_short", "waiting_reason"]
 
 #: How many workers behind one that does not fit are tried in its stead.
 _BACKFILL = 16
-#: A refused worker's step is not tried again before this.
-_REFUSED_AGAIN_S = 60.0
 _SHORT = "critical work is short of tokens"
 _CRITICAL = PRIORITIES.index("critical")
 
@@ -321,13 +320,15 @@ def _refuse_planner(state: State, worker: Worker) -> Entry:
 
 
 def _refuse(state: State, worker: Worker, now: Now) -> Entry:
-    """B1: low priority is refused first; its step tries again after the reset."""
-    reason = f"low priority, and {pool_short(state, worker)}; tried again after the reset"
+    """B1: low priority is refused first; its step tries again once that makes sense
+    (`decide.refused`), after the reset at the latest."""
+    reason = f"low priority, and {pool_short(state, worker)}; "
+    reason += "tried again once there are enough, after the reset at the latest"
     # A clock that was just set back shows a reset far off; none is farther than a period.
     budget = state.budget
     reset_at = min(budget.resets_at, now.wall + budget.resets_at - budget.period_start)
     # Without a budget there is no reset, and a reset that is due is a moment away.
-    reset_at = max(reset_at, now.wall + _REFUSED_AGAIN_S)
+    reset_at = max(reset_at, now.wall + REFUSED_AGAIN_S)
     return Entry(
         "coordinator-master",
         reason,
@@ -345,6 +346,7 @@ def _refuse(state: State, worker: Worker, now: Now) -> Entry:
                 "status": "ready",
                 "reason": reason,
                 "not_before": due_at(now, reset_at),
+                "short_of_tokens": needed_tokens(worker),
             },
         ],
     )

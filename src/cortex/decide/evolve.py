@@ -199,6 +199,7 @@ def _task_reopened(state: State, event: Event, _at: str) -> None:
             step.status, step.attempt, step.worker_id = "waiting", 0, None
             step.missing = []
             step.reason = step.not_before = None
+            step.short_of_tokens = 0
     set_task_status(state, task, "assigned" if task.assigned_to else "pending")
 
 
@@ -231,6 +232,7 @@ def _step_changed(state: State, event: Event, _at: str) -> None:
     step.made_of = event.get("made_of", "")
     due = event.get("not_before")
     step.not_before = Due(**due) if due else None
+    step.short_of_tokens = event.get("short_of_tokens", 0)
     if step.status == "ready" and event.get("again"):
         step.attempt += 1
     if step.status != "active":
@@ -253,7 +255,7 @@ def _worker_requested(state: State, event: Event, _at: str) -> None:
     step = task.step(worker.step)
     check(STEP_EDGES, step.status, "active", f"{task.id}/{step.name}")
     step.status, step.worker_id = "active", worker.id
-    step.not_before = None
+    step.not_before, step.short_of_tokens = None, 0
     _touch_worker(state, worker)
 
 

@@ -14,9 +14,10 @@ from typing import Any
 from cortex.decide.batching import batch_steps
 from cortex.decide.catalog import Catalog, Missing, RuntimeInfo
 from cortex.decide.claims import claims_of
-from cortex.decide.entry import Now, seconds_left
+from cortex.decide.entry import Now
 from cortex.decide.master_plans import steps_of_plan
 from cortex.decide.not_run import make_of
+from cortex.decide.refused import seconds_until_asked
 from cortex.decide.steps import Retries, names_for_each, repositories_of
 from cortex.model.definitions import MasterPlan
 from cortex.model.ids import master_key, short_type, worker_type_name
@@ -192,8 +193,8 @@ def missing_for(steps: list[Step], catalog: Catalog) -> str | None:
     return None
 
 
-def ready_steps(task: Task, now: Now) -> tuple[list[Step], float | None]:
-    """(steps that may get a worker now, seconds until the next one may).
+def ready_steps(state: State, task: Task, now: Now) -> tuple[list[Step], float | None]:
+    """(steps that may get a worker now, seconds until the next one may, or is to be looked at).
 
     A step may once all it needs are done (an optional one counts once it has ended), its backoff is
     over, and no attempt of it said that something is missing.
@@ -210,9 +211,9 @@ def ready_steps(task: Task, now: Now) -> tuple[list[Step], float | None]:
         if step.status == "waiting" and over.issuperset(step.needs):
             ready.append(step)
         elif step.status == "ready" and over.issuperset(step.needs):
-            left = seconds_left(step.not_before, now) if step.not_before else 0.0
+            left, look = seconds_until_asked(state, task, step, now)
             if left > 0:
-                soonest = left if soonest is None else min(soonest, left)
+                soonest = look if soonest is None else min(soonest, look)
             else:
                 ready.append(step)
     return ready, soonest

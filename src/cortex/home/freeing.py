@@ -181,5 +181,6 @@ def backoff_ways(backoff: Backoff) -> tuple[str, ...]:
     """When the next attempt comes, and how it comes sooner."""
     when = f"time: the next attempt comes at {until(format_time(backoff.until_s))}"
     if "low priority" in backoff.reason:
-        return (when, "a higher priority: edit it in coordination/task-queue.json")
+        sooner = "tokens that become free, or a larger total: it is looked at again each minute"
+        return (when, sooner, "a higher priority: edit it in coordination/task-queue.json")
     return (when,)

@@ -73,7 +73,7 @@ def _asked_again(
         return _given_up(task, task.planning, barred, [_step(task, step, "cancelled", barred)])
     view = copy(task)
     view.steps = [step]
-    ready, soonest = ready_steps(view, now)
+    ready, soonest = ready_steps(state, view, now)
     if not ready:
         return soonest
     why = f"a {step.worker_type} is asked again: {step.reason}" if step.reason else "it is asked"

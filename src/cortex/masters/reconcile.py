@@ -260,7 +260,7 @@ def _plan_line(
         "steps": [step.to_json() for step in steps],
         "quote": quote(state, steps, catalog),
     }
-    ready, _ = ready_steps(task, now)
+    ready, _ = ready_steps(state, task, now)
     ready = [step for step in ready if step_waits(task, step, catalog) is None]
     workers = request_workers(state, task, ready, catalog, now)
     count = sum(1 for event in workers if event["event"] == "worker_requested")
@@ -330,7 +330,7 @@ def _advance(state: State, task: Task, catalog: Catalog, settings: Settings, now
     again = means_changed(state, task, catalog) or tried_again(task, catalog)
     if again is not None:
         return Decision(again)
-    ready, soonest = ready_steps(task, now)
+    ready, soonest = ready_steps(state, task, now)
     unasked = {step.name: why for step in ready if (why := step_waits(task, step, catalog))}
     free = [step for step in ready if step.name not in unasked]
     question = before_more(state, task, catalog, settings, now) if free else None

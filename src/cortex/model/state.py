@@ -76,6 +76,7 @@ class Step(Record):
     attempt: int = 0
     worker_id: str | None = None
     not_before: Due | None = None
+    short_of_tokens: int = 0
     reason: str | None = None
     missing: list[str] = field(default_factory=list)
     made_of: str = ""
