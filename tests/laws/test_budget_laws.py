@@ -182,7 +182,7 @@ class Money(RuleBasedStateMachine):
         fleet = self.fleet
         assert fleet.replayed().to_json() == fleet.state.to_json()
         _none_below_zero(budget_document(fleet.state, {}))
-        while live := self.of("approved", "running"):
+        while live := self.of("approved", "running", "ending"):
             fleet.end(live[0], 0)
             fleet.admit()
         assert all(opening.closed_at is not None for opening in fleet.state.budget.openings)
