@@ -12,6 +12,7 @@ import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from cortex.decide.aggregate import settled
 from cortex.decide.catalog import Catalog, Missing
 from cortex.decide.entry import Now
 from cortex.model.errors import RequestError
@@ -138,7 +139,10 @@ def further_step(
 
 
 def _check_open(task: Task, request: WorkerRequest) -> None:
-    """Whether a further worker may join: the task has steps, and they are not over."""
+    """Whether a further worker may join: the task has steps, and they are not over.
+
+    Once they are, a person may be looking at what they came to: a yes is for that alone.
+    """
     under_way = task.status in ("in_progress", "awaiting_approval") or (
         task.status == "paused" and task.resume_to in ("in_progress", "awaiting_approval")
     )
@@ -147,6 +151,12 @@ def _check_open(task: Task, request: WorkerRequest) -> None:
             f"{task.id} takes no further worker: it is {task.status}",
             field="task_id",
             hint="ask while it is in progress; without task_id the worker gets a task of its own",
+        )
+    if settled(task):
+        raise RequestError(
+            f"{task.id} takes no further worker: all of its steps are over",
+            field="task_id",
+            hint="without task_id the worker gets a task of its own",
         )
     if task.execution_mode == "direct":
         raise RequestError(

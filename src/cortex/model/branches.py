@@ -1,7 +1,8 @@
 """Names of what workers commit: branches, and the mirrors in which they are kept.
 
-A branch of a step is `cortex/TASK/STEP`. A mirror is a bare repository in the home's `mirrors/`,
-named after the repository that it stands for. Names only: nothing here runs git.
+A branch of a step is `cortex/TASK/STEP`, and no two steps have one together. A mirror is a bare
+repository in the home's `mirrors/`, named after the repository that it stands for. Names only:
+nothing here runs git.
 """
 
 from __future__ import annotations
@@ -36,14 +37,18 @@ def without_credentials(text: str) -> str:
 
 
 def branch_name(task_id: str, step: str) -> str:
-    """`cortex/TASK/STEP`, of characters that git takes in a name."""
+    """`cortex/TASK/STEP`, of characters that git takes in a name.
+
+    A part that git does not take as it is gets a hash of itself, so that `fix.` is not `fix`.
+    """
     return f"cortex/{_part(task_id or 'task')}/{_part(step)}"
 
 
 def kept_ref(task_id: str, step: str, number: int = 1) -> str:
-    """The ref of a mirror that holds the branch which a step handed over as its `number`th."""
-    more = f".{number}" if number > 1 else ""
-    return f"refs/{branch_name(task_id, f'{step}{more}')}"
+    """The ref of a mirror that holds the branch which a step handed over as its `number`th:
+    `STEP+2` for the second, which no step can be called."""
+    more = f"+{number}" if number > 1 else ""
+    return f"refs/{branch_name(task_id, step)}{more}"
 
 
 def mirror_name(repository: str) -> str:
@@ -70,5 +75,7 @@ def _readable(address: str) -> str:
 
 def _part(text: str) -> str:
     """One part of a ref's name: no `..`, no `.lock` or dot at an end (git-check-ref-format)."""
-    part = re.sub(r"\.{2,}", ".", _UNSAFE.sub("-", text)).strip(".-")
-    return f"{part}-" if part.endswith(".lock") else part or "work"
+    part = re.sub(r"\.{2,}", ".", _UNSAFE.sub("-", text)).strip(".-") or "work"
+    if part == text and not part.endswith(".lock"):
+        return part
+    return f"{part}-{hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]}"

@@ -9,7 +9,7 @@ import pytest
 
 from cortex.decide.catalog import Catalog
 from cortex.model.definitions import read_master
-from cortex.model.errors import DefinitionError
+from cortex.model.errors import DefinitionError, RequestError
 from tests.unit.decide.fleet import Fleet, settings
 from tests.unit.deciding import builtin_catalog
 
@@ -213,6 +213,22 @@ def test_a_task_of_a_plan_with_a_persons_review_is_over_when_somebody_said_yes()
     assert approval.reason == "ops-master wants a person's yes on what its workers made"
     world.drop(kind="approve", task_id=task.id)
     assert task.status == "aggregating"
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_what_a_person_reviews_gets_no_further_worker(paused: bool) -> None:
+    world = fleet(f"name: ops\nroutes: [ops]\nplans: [{{types: [ops], review: person, {STEPS}}}]")
+    task = world.dropped(type="ops")
+    world.admit()
+    world.finish("worker-analysis-001")
+    if paused:
+        world.drop(kind="pause", task_id=task.id)
+    asked = {"kind": "worker_request", "master_agent": "ops", "worker_type": "analysis"}
+    with pytest.raises(RequestError, match="all of its steps are over") as refused:
+        world.drop({**asked, "task_id": task.id})
+    assert refused.value.field == "task_id"
+    world.drop(kind="approve", task_id=task.id)
+    assert [step.status for step in task.steps] == ["done"]
 
 
 def test_a_failed_task_needs_no_review() -> None:

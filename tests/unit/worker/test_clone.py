@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from cortex.model.branches import is_url, without_credentials
+from cortex.model.branches import is_url, kept_ref, without_credentials
+from cortex.model.ids import is_user_id
 from cortex.worker.contract import Worker, read_worker
 from cortex.worker.tools.branches import branch_name, commit_files, export_branch, incoming
 from cortex.worker.tools.clone import Clone, CloneError, clone_repository, resolve
@@ -272,9 +273,9 @@ def test_a_branch_goes_out_as_a_bundle_and_comes_in_where_it_is_needed(
 @pytest.mark.parametrize(
     ("task", "step", "name"),
     [
-        ("a..b", "x.lock", "cortex/a.b/x.lock-"),
-        ("-t", "a b/c", "cortex/t/a-b-c"),
-        ("t.", "..", "cortex/t/work"),
+        ("a..b", "x.lock", "cortex/a.b-f62b4241/x.lock-f53b5310"),
+        ("-t", "a b/c", "cortex/t-7cd2e817/a-b-c-539138d5"),
+        ("t.", "..", "cortex/t-b29edf0c/work-5ec1f7e7"),
     ],
 )
 def test_names_of_branches_are_such_that_git_takes_them(
@@ -290,3 +291,14 @@ def test_names_of_branches_are_such_that_git_takes_them(
     made = read_worker(env)
     assert branch_name(made) == name
     subprocess.run(["git", "check-ref-format", f"refs/heads/{name}"], check=True)
+
+
+def test_no_two_steps_have_a_branch_together() -> None:
+    steps = ["fix", "fix-", "fix.", "fix.2", "fix-2", "fix2", "fix.lock", "fix.lock-"]
+    assert all(map(is_user_id, steps))
+    refs = [kept_ref("task-001", step, number) for step in steps for number in (1, 2, 22)]
+    assert len({*refs}) == len(refs)
+    assert kept_ref("t", "main") != kept_ref("t.", "main") != kept_ref("t-", "main")
+    for ref in refs:
+        subprocess.run(["git", "check-ref-format", ref], check=True)
+    assert (refs[0], refs[1]) == ("refs/cortex/task-001/fix", "refs/cortex/task-001/fix+2")
