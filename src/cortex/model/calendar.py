@@ -69,14 +69,17 @@ def next_after(schedule: str, timezone: str, after: float, start: float) -> floa
     """The first instant of the schedule past `after`, in seconds since 1970.
 
     `every …` counts from `start`. A local time that the clocks skip is taken when they have moved
-    on, one that they pass twice is taken once (the rule of Debian's cron).
+    on, one that they pass twice is taken once, the first time (the rule of Debian's cron; lines
+    whose minute or hour begins with `*` go by the time that passes).
     """
     every = _EVERY.fullmatch(schedule.lower())
     if every is not None:
         length_s = parse_duration(every["length"])
         return start + (max(0.0, after - start) // length_s + 1) * length_s
     local = datetime.fromtimestamp(after, UTC).astimezone(ZoneInfo(timezone))
-    return float(next(_occurrences(schedule, local)).timestamp())
+    instants = (float(found.timestamp()) for found in _occurrences(schedule, local))
+    # Asked while the clocks pass an hour again, the first of them is one of the hour before.
+    return next(instant for instant in instants if instant > after)
 
 
 def _occurrences(schedule: str, after: datetime) -> CronSim:

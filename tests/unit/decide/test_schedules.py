@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -66,6 +67,17 @@ def test_runs_that_nobody_could_make_are_made_up_for_once() -> None:
     assert run(world) == ["schedule_fired"]
     assert world.state.schedules["schedule-001"].next_at == instant("2025-11-10T09:00:00Z")
     assert world.lines[-1].why.endswith("8d 4h ago")
+
+
+def test_a_run_that_was_slept_over_is_made_up_for_once_while_the_clocks_pass_it_again() -> None:
+    world = World()
+    world.at(12, day=1)
+    drop(
+        world, schedule="daily@01:30", timezone="America/New_York", command="true", overlap="allow"
+    )
+    world.at(6, 10, day=2)  # 01:10, for the second time that night
+    assert run(world) == ["schedule_fired"]
+    assert world.state.schedules["schedule-001"].next_at == instant("2025-11-03T06:30:00Z")
 
 
 def test_a_run_is_passed_over_while_the_task_of_the_one_before_is_open() -> None:
@@ -195,6 +207,13 @@ SAID = [
     # the clocks go back: 02:30 comes twice, and is taken the first time
     ("daily@02:30", "Europe/Berlin", "2026-10-24T12:00:00Z", "2026-10-25T00:30:00Z"),
     ("daily@02:30", "Europe/Berlin", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"),
+    # asked while they pass it again, also by a machine that slept over the first time
+    ("daily@02:30", "Europe/Berlin", "2026-10-25T01:10:00Z", "2026-10-26T01:30:00Z"),
+    ("daily@02:30", "Europe/Berlin", "2026-10-25T01:30:00Z", "2026-10-26T01:30:00Z"),
+    ("0 1-3 * * *", "Europe/Berlin", "2026-10-25T00:40:00Z", "2026-10-25T02:00:00Z"),
+    # what goes by the time that passes has every hour, and no hour that is skipped
+    ("*/30 2 * * *", "Europe/Berlin", "2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z"),
+    ("*/30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-30T00:00:00Z"),
 ]
 
 
@@ -220,3 +239,25 @@ def test_an_instant_is_always_later_and_nothing_lies_between(
     then = next_after(schedule, zone, after, 0.0)
     assert then > after
     assert next_after(schedule, zone, (after + then) / 2, 0.0) == then
+
+
+@pytest.mark.parametrize("schedule", [said[0] for said in SAID])
+@pytest.mark.parametrize(
+    ("zone", "night"),
+    [
+        ("Europe/Berlin", "2026-10-25T00:00:00Z"),
+        ("Europe/Berlin", "2026-03-29T00:00:00Z"),
+        ("America/Santiago", "2025-04-06T03:00:00Z"),
+        ("Australia/Lord_Howe", "2025-04-05T15:00:00Z"),
+        ("Pacific/Apia", "2011-12-30T10:00:00Z"),  # a whole day is skipped
+    ],
+)
+def test_nights_on_which_the_clocks_change_have_one_order_of_instants(
+    schedule: str, zone: str, night: str
+) -> None:
+    asked = [instant(night) + minute * 60 for minute in range(-180, 180, 10)]
+    found = [(after, next_after(schedule, zone, after, 0.0)) for after in asked]
+    assert all(then > after for after, then in found)
+    assert all(
+        then == following for (_, then), (after, following) in pairwise(found) if then > after
+    )
