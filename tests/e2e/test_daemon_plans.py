@@ -44,7 +44,12 @@ def test_a_plan_of_its_own_runs_in_the_order_of_its_needs_and_hands_results_on(
         {"name": "left", "command": write % "left"},
         {"name": "right", "command": write % "right"},
         {"name": "join", "needs": ["right", "left"], "command": show},
-        {"name": "alone", "command": 'test -z "${CORTEX_INPUTS+set}"'},
+        {"name": "alone", "command": 'test -z "${CORTEX_INPUTS+set}${CORTEX_PATHS+set}"'},
+        {
+            "name": "there",
+            "scope": {"paths": ["src", "a b"]},
+            "command": 'test "$CORTEX_PATHS" = "src:a b"',
+        },
     ]
     live.drop({"id": "plan", "title": "diamond", "workers": steps})
     (row,) = live.until_ended("plan")

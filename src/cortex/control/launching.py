@@ -70,6 +70,7 @@ def make_launch(context: Context, task: Task, worker: Worker) -> Launch:
         attempt=worker.attempt,
         worker_dir=paths.folder,
         inputs=os.pathsep.join(row["results"] for row in inputs) or None,
+        paths=spec["scope"].get("paths") or (),
         named={
             **program.env,
             **_credentials(context, worker),

@@ -14,6 +14,7 @@ from cortex.decide.plan_functions import FUNCTIONS, PARTS_AT_MOST
 from cortex.decide.steps import (
     Retries,
     all_needs,
+    called,
     free_name,
     names_for_each,
     plain_step,
@@ -157,16 +158,26 @@ def _from_template(
 def _names(plan: MasterPlan, items: Mapping[str, list[Item]]) -> dict[str, list[str]]:
     """The names of the steps that each template becomes, unique in the plan.
 
-    One for an item is called after it (`scan-flask`), short and fit for a file name.
+    One for an item is called after it (`scan-flask`), short and fit for a file name; one for a path
+    of several repositories after both (`tidy-flask-src`).
     """
     taken = {template.name for template in plan.steps}
     names: dict[str, list[str]] = {}
     for template in plan.steps:
         name = template.name
-        places = [item.get("path") or item.get("repository") for item in items[name]]
-        called = [place for place in places if place is not None]
-        names[name] = names_for_each(name, called, taken) if called else [name]
+        several = len({item.get("repository") for item in items[name]}) > 1
+        places = [_place(item, several) for item in items[name]]
+        named = [place for place in places if place is not None]
+        names[name] = names_for_each(name, named, taken) if named else [name]
     return names
+
+
+def _place(item: Item, several: bool) -> str | None:
+    """What an item's step is called after; `several` where there are more repositories than one."""
+    path, repository = item.get("path"), item.get("repository")
+    if path is not None and repository is not None and several:
+        return f"{called(repository)}-{called(path)}"
+    return path or repository
 
 
 # --- review

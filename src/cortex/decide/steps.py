@@ -15,6 +15,7 @@ from cortex.model.state import Step, Task
 __all__ = [
     "Retries",
     "all_needs",
+    "called",
     "free_name",
     "names_for_each",
     "plain_step",
@@ -38,8 +39,13 @@ def names_for_each(prefix: str, places: list[str], taken: set[str]) -> list[str]
 
 
 def _name(prefix: str, place: str) -> str:
+    return f"{prefix}-{called(place)}"[:58]
+
+
+def called(place: str) -> str:
+    """What a repository or path is called in a name: its last part, fit for a file's name."""
     last = place.rstrip("/").rpartition("/")[2].removesuffix(".git")
-    return f"{prefix}-{_UNSAFE.sub('-', last).strip('-.') or 'repository'}"[:58]
+    return _UNSAFE.sub("-", last).strip("-.") or "repository"
 
 
 def free_name(name: str, taken: set[str]) -> str:

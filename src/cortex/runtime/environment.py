@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 __all__ = ["HEARTBEAT_NAME", "HOME_NAME", "worker_environment"]
 
 HEARTBEAT_NAME = "heartbeat.json"
 HOME_NAME = "home"
 _FROM_DAEMON = ("PATH", "LANG", "TZ")
+#: The kernel takes 128 KiB for one variable (execve(2), MAX_ARG_STRLEN).
+_PATHS_BYTES_AT_MOST = 64 * 1024
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -25,16 +27,18 @@ def worker_environment(
     attempt: int,
     worker_dir: str,
     inputs: str | None = None,
+    paths: Sequence[str] = (),
     named: Mapping[str, str] | None = None,
     gateway: Mapping[str, str] | None = None,
     daemon_env: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Every variable of the worker's program.
 
-    `inputs` is where the results of the steps lie that this one needs. `named` is what the spec
-    or the worker type names; it may not touch the contract's own names. `gateway` holds the base
-    URLs and this worker's keys. `daemon_env` is `os.environ` by default. Raises ValueError for a
-    variable that cannot be passed on, naming it.
+    `inputs` is where the results of the steps lie that this one needs. `paths` are those of its
+    scope; more than a variable can hold are left to the spec. `named` is what the spec or the
+    worker type names; it may not touch the contract's own names. `gateway` holds the base URLs and
+    this worker's keys. `daemon_env` is `os.environ` by default. Raises ValueError for a variable
+    that cannot be passed on, naming it.
     """
     source = os.environ if daemon_env is None else daemon_env
     env = {"PATH": os.defpath, "LANG": "C.UTF-8"}
@@ -55,6 +59,9 @@ def worker_environment(
     }
     if inputs is not None:
         env["CORTEX_INPUTS"] = inputs
+    joined = os.pathsep.join(paths)
+    if joined and len(joined.encode()) <= _PATHS_BYTES_AT_MOST:
+        env["CORTEX_PATHS"] = joined
     return env
 
 

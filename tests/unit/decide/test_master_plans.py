@@ -78,10 +78,10 @@ def test_a_step_for_each_path_has_that_path_alone() -> None:
     assert by_name(task)["build-api-2"].scope == {"repository": "/r/shop", "paths": ["web/api"]}
 
 
-def test_paths_are_taken_in_every_repository() -> None:
+def test_paths_are_taken_in_every_repository_and_their_steps_called_after_both() -> None:
     task = planned(PATHS, scope={"repositories": ["/r/a", "/r/b"], "paths": ["x"]})
-    assert needs(task)["pr-b"] == ["build-x-2"]
-    assert by_name(task)["build-x-2"].scope == {"repository": "/r/b", "paths": ["x"]}
+    assert needs(task)["pr-b"] == ["build-b-x"]
+    assert by_name(task)["build-b-x"].scope == {"repository": "/r/b", "paths": ["x"]}
 
 
 def test_without_paths_there_is_one_step_for_each_repository() -> None:

@@ -46,6 +46,12 @@ def test_named_variables_gateway_and_inputs_are_added() -> None:
     assert (env["A"], env["OPENAI_API_KEY"], env["CORTEX_INPUTS"]) == ("1", "own", "/h/in")
 
 
+def test_paths_of_the_scope_are_a_variable_as_far_as_one_can_hold_them() -> None:
+    assert environment(paths=["src", "a b"])["CORTEX_PATHS"] == "src:a b"
+    for others in ([], ["src/" + "x" * 100] * 1000):
+        assert "CORTEX_PATHS" not in environment(paths=others)
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("CORTEX_WORKER_ID", "x"), ("a-b", "x"), ("", "x"), ("A", "x\0y")]
 )
