@@ -72,7 +72,7 @@ def review(state: State, observed: Observed, settings: Settings, now: Now) -> En
     verdict = _verdict(worker, observed, _partial_will_do(step, settings))
     used, known = _tokens(worker, observed)
     if verdict.status == "completed" and known > used:
-        verdict = Verdict("budget_exhausted", f"reported {known} tokens of {worker.reserved}")
+        verdict = Verdict("budget_exhausted", _overrun(worker, known))
     events: list[Event] = []
     if worker.status != "collecting":
         events.append({"event": "worker_collecting", "worker_id": worker.id})
@@ -95,6 +95,11 @@ def review(state: State, observed: Observed, settings: Settings, now: Now) -> En
     events += notice(state, worker, verdict.status, used, now)
     why = verdict.summary if verdict.status == "completed" else verdict.reason
     return Entry(worker.master, f"{worker.id} {verdict.status}: {why or 'done'}", events)
+
+
+def _overrun(worker: Worker, known: int) -> str:
+    said = f"reported {known} tokens of {worker.reserved}"
+    return said if worker.token_budget else f"{said}; its step, task or type names no token_budget"
 
 
 def _ended(worker: Worker, observed: Observed, verdict: Verdict, used: int) -> Event:

@@ -149,6 +149,13 @@ def test_a_report_above_the_reservation_is_clamped_and_the_work_refused(reported
     assert task.step("main").status == "failed", "more of the same would cost the same"
 
 
+def test_tokens_of_a_worker_that_was_given_none_are_refused_with_what_to_name() -> None:
+    fleet, _, worker = started(token_budget=None)
+    fleet.end(worker.id, 0, results={**DONE, "tokens_used": 10})
+    said = "reported 10 tokens of 0; its step, task or type names no token_budget"
+    assert (worker.status, worker.reason) == ("budget_exhausted", said)
+
+
 def test_what_a_worker_says_of_itself_is_kept_raw_and_moves_no_number_of_the_books() -> None:
     """`overrun_tokens` is what a provider reported above R; a worker's own word is clamped."""
     fleet, _, worker = started()
