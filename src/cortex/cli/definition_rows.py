@@ -113,7 +113,8 @@ def _read_all(folder: Path, read: Callable[[str, Path], _Read]) -> list[tuple[Pa
         try:
             found.append((path, read(path.read_text(encoding="utf-8"), path)))
         except (DefinitionError, OSError, UnicodeDecodeError) as error:
-            note(f"{error}; `cortex validate` says more")
+            place = "" if isinstance(error, DefinitionError) else f"{path}: "
+            note(f"{place}{error}; `cortex validate` says more")
     return found
 
 

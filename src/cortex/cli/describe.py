@@ -98,7 +98,11 @@ def _definition(home: Home, kind: str, name: str, output: Output | None) -> None
     path = path or _named_so(folder, names)
     if path is None:
         raise HomeError(f"{name}: no file in {folder} defines it; `cortex get {kind}` lists them")
-    definition = read(path.read_text(encoding="utf-8"), path).model_dump(mode="json")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise HomeError(f"{path}: is not UTF-8 ({error}); save it as UTF-8") from None
+    definition = read(text, path).model_dump(mode="json")
     if output is Output.json:
         print_json(definition)
         return
@@ -107,13 +111,14 @@ def _definition(home: Home, kind: str, name: str, output: Output | None) -> None
         return
     print(paint(clean(f"{kind[:-1]} {definition['name']}"), "bold", on=colours()))
     print(f"  file  {path.relative_to(home.root)}\n")
-    for line in clean(path.read_text(encoding="utf-8")).splitlines():
+    for line in clean(text).splitlines():
         print(f"  {line}".rstrip())
 
 
 def _named_so(folder: Path, names: Iterable[str]) -> Path | None:
     wanted = {f"name: {name}" for name in names}
     for path in sorted(folder.glob("*.md")):
-        if any(line.strip() in wanted for line in path.read_text(encoding="utf-8").splitlines()):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if any(line.strip() in wanted for line in text.splitlines()):
             return path
     return None

@@ -134,12 +134,14 @@ class _Session:
         import shlex
         import subprocess
 
-        words = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
         try:
+            words = shlex.split(editor) or ["vi"]
             code = subprocess.run([*words, str(self._file)], check=False).returncode
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
             raise EditAbortedError(
-                f"the editor {words[0]!r} cannot be started ({error.strerror}); set VISUAL or "
+                f"the editor {editor or 'vi'!r} cannot be started ({why}); set VISUAL or "
                 f"EDITOR. The text is in {self._file}"
             ) from None
         if code != 0:

@@ -14,6 +14,7 @@ import typer
 from cortex.cli.options import HomeOption, open_home
 from cortex.cli.terminal import clean, colours, note, paint
 from cortex.cli.verbs import complete_tasks
+from cortex.home.documents import open_plain
 from cortex.model.errors import HomeError
 from cortex.model.times import parse_time
 
@@ -112,7 +113,7 @@ class _Log:
         self.seen = False
 
     def _has_file(self) -> bool:
-        return self.path is not None and self.path.exists()
+        return self.path is not None and self.path.is_file() and not self.path.is_symlink()
 
     @property
     def is_gone(self) -> bool:
@@ -124,7 +125,7 @@ class _Log:
         if self.path is None:
             return
         try:
-            with self.path.open("rb") as file:
+            with open_plain(self.path) as file:
                 file.seek(self._offset)
                 lines = io.TextIOWrapper(file, encoding="utf-8", errors="replace")
                 kept = list(lines) if tail is None else _last(lines, tail)

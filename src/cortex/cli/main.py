@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -79,8 +81,7 @@ class CommandGroup(TyperGroup):
             finally:
                 sys.stdout.flush()
         except BrokenPipeError:
-            # What is still buffered must not fail again when the interpreter ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _give_up_output()
             raise SystemExit(exits.OK) from None
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
@@ -169,6 +170,7 @@ def _command() -> Any:
 
 def main() -> None:
     """Runs `cortex`; a person's mistake ends with one sentence on stderr and an exit code."""
+    _settle_outputs()
     try:
         _command()(prog_name="cortex")
     except CortexError as error:
@@ -177,6 +179,31 @@ def main() -> None:
 
         print(f"cortex: {clean(error)}", file=sys.stderr)
         sys.exit(exits.NO_DAEMON if isinstance(error, DaemonAbsentError) else exits.FAILED)
+    except OSError as error:
+        from cortex.cli.terminal import note
+
+        _give_up_output()
+        what = "the output cannot be written" if error.filename is None else str(error.filename)
+        note(f"{what}: {error.strerror or error}")
+        sys.exit(exits.FAILED)
+
+
+def _settle_outputs() -> None:
+    """A closed stream becomes one that nobody is at; a letter that a terminal cannot show becomes
+    its number.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            nobody = Path(os.devnull).open("r+", encoding="utf-8")  # noqa: SIM115 - until the end
+            setattr(sys, name, nobody)
+        elif isinstance(stream, io.TextIOWrapper) and name == "stdout":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _give_up_output() -> None:
+    """What is still buffered must not fail again when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

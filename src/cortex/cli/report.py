@@ -68,9 +68,11 @@ def report(
 
 def _write(file: Path, text: str) -> None:
     """Whole or not at all: a page that is open in a browser is never seen half."""
+    if file.is_dir():
+        raise HomeError(f"{file}: cannot be written: it is a folder; name a file in it")
     draft = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_text(text, encoding="utf-8", errors="replace")
         draft.rename(file)
     except OSError as error:
         draft.unlink(missing_ok=True)

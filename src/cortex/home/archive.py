@@ -37,10 +37,13 @@ def archived(paths: HomePaths, kind: str | None = None) -> Iterator[Row]:
 
 def find_archived(paths: HomePaths, value: str, by: Literal["id", "key"] = "id") -> Row | None:
     """The entry `{kind, id, row}` of that id, or of the task with that key; None if none is."""
+    try:
+        word = json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return None  # an argument in another encoding: nothing is called so
     sizes, found = _ask_index(paths, value, by)
     if found is not None:
         return found
-    word = json.dumps(value, ensure_ascii=False).encode()
     for path in _files(paths):
         for entry in _entries(path, sizes.get(path.stem, 0), word):
             row = entry.get("row")

@@ -7,13 +7,12 @@ is followed, its size is bounded, and what is not of the right type is passed ov
 from __future__ import annotations
 
 import json
-import os
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cortex.home.documents import open_plain
 from cortex.model.words import counted
 
 if TYPE_CHECKING:
@@ -109,17 +108,8 @@ def _results(root: Path, location: str) -> Row:
     if not location or ".." in Path(location).parts:
         return nothing
     try:
-        value = json.loads(_read(root / location / "results.json"))
+        with open_plain(root / location / "results.json", _RESULTS_BYTES_AT_MOST) as file:
+            value = json.load(file)
     except (OSError, ValueError, RecursionError):
         return nothing
     return {**nothing, **value} if isinstance(value, dict) else nothing
-
-
-def _read(path: Path) -> bytes:
-    """The bytes of a plain file of bearable size. OSError for any other."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode) or about.st_size > _RESULTS_BYTES_AT_MOST:
-            raise OSError(f"{path} is no plain file of bearable size")
-        return file.read()

@@ -86,7 +86,7 @@ class JournalReader:
         self._folder = folder
         self._last_seq = since_seq
         self._since_at = since_at
-        self._words = [word.encode() for word in mentioning]
+        self._words = [word.encode("utf-8", "surrogateescape") for word in mentioning]
         self._segment: Path | None = None
         self._offset = 0
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cortex.home.causes import Explanation, explain
 from cortex.home.concerning import answered_by
 from cortex.home.delivered import Delivery, delivered_by
-from cortex.home.documents import Row
+from cortex.home.documents import Row, open_plain
 from cortex.home.planned import proposed_steps
 from cortex.model.errors import HomeError
 from cortex.model.times import parse_time, time_in
@@ -175,10 +175,9 @@ def _findings(home: Home, task: Row) -> list[Row]:
         return []
     path = home.root / location / "findings.json"
     try:
-        if path.stat().st_size > _FINDINGS_BYTES_AT_MOST:
-            return []
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        with open_plain(path, _FINDINGS_BYTES_AT_MOST) as file:
+            document = json.load(file)
+    except (OSError, ValueError, RecursionError):
         return []
     rows = document.get("findings") if isinstance(document, dict) else document
     return [row for row in rows or () if isinstance(row, dict)]
