@@ -264,3 +264,69 @@ def test_after_a_fix_that_found_everything_gone_there_is_nothing_to_propose_and_
     results = answer.results
     assert (results["status"], results["pull_request"]["state"]) == ("completed", "nothing")
     assert "jinja2 is at 2.10.1 or later already" in answer.artifact("body.md")
+
+
+def renamed(made: Answer, repository: Repository, name: str) -> Answer:
+    """The answer of a worker that called its branch otherwise, bundle and all."""
+    path = made.folder / "results.json"
+    results = json.loads(path.read_text())
+    (row,) = results["branches"]
+    repository.fetch(made)
+    bundle = made.folder / "artifacts" / row["bundle"]
+    apart = made.folder / "apart"
+    git(made.folder, "clone", "--quiet", str(repository.root), str(apart))
+    git(apart, "update-ref", f"refs/heads/{name}", row["head"])
+    git(apart, "bundle", "create", "--quiet", str(bundle), f"{row['base']}..refs/heads/{name}")
+    row["name"] = name
+    path.write_text(json.dumps(results))
+    return made
+
+
+def test_no_branch_of_the_remote_that_is_not_cortexs_own_is_ever_moved(
+    run: Run, repository: Repository, remote: Path, branch: Callable[..., Answer]
+) -> None:
+    git(remote, "branch", "develop", "main")
+    git(remote, "branch", "release", "main")
+    repository.git("branch", "develop", "main")
+    for name in ("main", "release"):  # release is no branch of the source
+        before = git(remote, "rev-parse", name)
+        made = renamed(branch(step=name), repository, name)
+        answer = run(
+            "pr-worker", repository.root, needs=(made,), allow_push=True, open=False,
+            target="develop",
+        )  # fmt: skip
+        assert git(remote, "rev-parse", name) == before
+        assert answer.results["status"] == "failed", answer.results["summary"]
+        assert (answer.results["outcome"], answer.results["conflicts"]) == ("does_not_fit", [name])
+
+
+def test_a_name_that_a_worker_chose_is_kept_where_the_remote_has_no_such_branch(
+    run: Run, repository: Repository, remote: Path, branch: Callable[..., Answer]
+) -> None:
+    made = renamed(branch(), repository, "tidy-up")
+    for how in ("pushed", "was there already"):
+        answer = run("pr-worker", repository.root, needs=(made,), allow_push=True, open=False)
+        assert f"tidy-up {how}" in answer.results["summary"], answer.results
+        assert git(remote, "rev-parse", "tidy-up") == answer.results["branches"][0]["head"]
+
+
+def test_a_branch_whose_name_is_an_option_is_no_branch(
+    run: Run, repository: Repository, remote: Path, branch: Callable[..., Answer]
+) -> None:
+    made = renamed(branch(), repository, "-D")
+    answer = run("pr-worker", repository.root, needs=(made,), allow_push=True)
+    is_not_run(answer, "'-D' is no branch")
+
+
+def test_words_of_a_branch_that_a_person_may_paste_are_no_command(
+    run: Run, repository: Repository, remote: Path, branch: Callable[..., Answer]
+) -> None:
+    name = "x;touch${IFS}evil"
+    first = renamed(branch("a.py"), repository, name)
+    repository.write({"a.py": "a = 2\n"})
+    repository.git("checkout", "--quiet", "-b", "other")
+    repository.git("commit", "--quiet", "--all", "-m", "Another")
+    second = run("refactor-worker", repository.root, paths=["b.py"], allow_untested=True)
+    answer = run("integration-worker", repository.root, needs=(first, second))
+    told = "".join(path.read_text() for path in (answer.folder / "artifacts").glob("*.md"))
+    assert f"cortex-task-010-tidy.bundle '{name}'\n" in told

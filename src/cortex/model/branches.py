@@ -12,11 +12,22 @@ import re
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-__all__ = ["KEPT_REFS", "branch_name", "is_url", "kept_ref", "mirror_name", "without_credentials"]
+__all__ = [
+    "KEPT_REFS",
+    "OWN",
+    "branch_name",
+    "is_url",
+    "kept_ref",
+    "mirror_name",
+    "without_credentials",
+]
 
 #: Where a mirror keeps the branches of workers: apart from those of the repository itself, and
 #: still found by git under the short name `cortex/TASK/STEP` (gitrevisions(7), `refs/NAME`).
 KEPT_REFS = "refs/cortex"
+
+#: How the names of branches begin that are Cortex's own.
+OWN = "cortex/"
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _URL = re.compile(r"(?:file|https?|ssh)://[^\s-]\S*\Z")
@@ -41,7 +52,7 @@ def branch_name(task_id: str, step: str) -> str:
 
     A part that git does not take as it is gets a hash of itself, so that `fix.` is not `fix`.
     """
-    return f"cortex/{_part(task_id or 'task')}/{_part(step)}"
+    return f"{OWN}{_part(task_id or 'task')}/{_part(step)}"
 
 
 def kept_ref(task_id: str, step: str, number: int = 1) -> str:

@@ -41,7 +41,7 @@ def read_row(git: Git, row: Any) -> BundleRow:
     name, bundle, base, head = (
         str(row.get(key) or "") for key in ("name", "bundle", "base", "head")
     )
-    if git.run("check-ref-format", f"refs/heads/{name}").returncode != 0:
+    if name[:1] == "-" or git.run("check-ref-format", f"refs/heads/{name}").returncode != 0:
         raise ValueError(f"{name[:80]!r} is no branch")
     if not (_COMMIT.match(base) and _COMMIT.match(head)):
         raise ValueError("its base or head is no commit")

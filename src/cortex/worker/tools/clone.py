@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cortex.model.branches import is_url, mirror_name, without_credentials
+from cortex.model.branches import OWN, is_url, mirror_name, without_credentials
 from cortex.model.times import parse_time
 from cortex.worker.contract import Worker
 from cortex.worker.tools import mirrors
@@ -192,7 +192,7 @@ def resolve(clone: Clone, name: str, *, kept: bool = True) -> str | None:
     if found is None and clone.source_path is not None:
         # Its objects are shared, so that a commit which no branch leads to is here as well.
         found = clone.git.at(clone.source_path).commit_of(name)
-    if found is None and kept and clone.mirror is not None and name.startswith("cortex/"):
+    if found is None and kept and clone.mirror is not None and name.startswith(OWN):
         found = clone.git.at(clone.mirror).commit_of(f"refs/{name}")
         if found is not None:
             refspec = f"+refs/{name}:refs/kept/start"

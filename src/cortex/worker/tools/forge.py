@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cortex.model.branches import is_url, without_credentials
+from cortex.model.branches import OWN, is_url, without_credentials
 from cortex.worker.tools import processes
 from cortex.worker.tools.analyzers import program
 from cortex.worker.tools.clone import Clone
@@ -97,10 +97,14 @@ def _remote(address: str) -> Remote:
 def push(clone: Clone, remote: Remote, branch: str, commit: str, token: str | None) -> str:
     """Push one commit as a branch, without force; `pushed` or `was there already`.
 
-    Raises ConflictError where the remote's branch went another way, GitError for the rest.
+    A branch that is not Cortex's own is made, and never moved: the worker that named it may have
+    named one of the remote's. Raises ConflictError where the remote has another one, GitError for
+    the rest.
     """
+    # An empty lease is kept only where there is no such branch, so that it forces nothing.
+    only_new = [] if branch.startswith(OWN) else [f"--force-with-lease=refs/heads/{branch}:"]
     outcome = clone.git.with_token(token).run(
-        "push", "--porcelain", "--no-verify", "--", remote.address,
+        "push", "--porcelain", "--no-verify", *only_new, "--", remote.address,
         f"{commit}:refs/heads/{branch}", limit_s=_LIMIT_S,
     )  # fmt: skip
     said = (outcome.stdout + b"\n" + outcome.stderr).decode("utf-8", "replace")

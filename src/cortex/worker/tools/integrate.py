@@ -7,6 +7,7 @@ Without one both sides are shown. Asks no model.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from cortex.model.markdown import code, fenced, plain
@@ -86,7 +87,10 @@ def _report(
     lines += [f"{code(names[number])} meets {', '.join(map(code, names[:number]))}.", ""]
     lines += ["## What to do", "", f"In {code(clone.source)}, or a clone of it:", ""]
     commands = [f"git switch --create {own} {clone.base[:12]}"]
-    commands += [f"git pull --no-rebase {branch.bundle} {branch.name}" for branch in branches]
+    commands += [
+        shlex.join(["git", "pull", "--no-rebase", str(branch.bundle), branch.name])
+        for branch in branches
+    ]
     lines += [*fenced("\n".join(commands), 60), ""]
     commit = "commit, and push that branch there" if clone.address else "commit"
     lines += [
