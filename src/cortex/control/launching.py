@@ -13,6 +13,7 @@ from typing import Any
 from cortex.control.context import Context
 from cortex.decide.planning import plan_context
 from cortex.decide.spec import worker_spec
+from cortex.model.branches import is_url
 from cortex.model.state import PLANNER, Task, Worker
 from cortex.runtime.environment import worker_environment
 from cortex.runtime.executor import Launch, Limits
@@ -129,7 +130,7 @@ def _local_scope(root: Path, scope: dict[str, Any]) -> dict[str, Any]:
 
 def repository_from(root: Path, repository: str) -> str:
     """A repository as workers get it: a relative path is meant from the home."""
-    if "://" in repository or "@" in repository:
+    if is_url(repository) or "://" in repository:
         return repository
     return os.path.normpath(root / Path(repository).expanduser())
 

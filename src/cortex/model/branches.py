@@ -8,6 +8,7 @@ nothing here runs git.
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
@@ -40,6 +41,18 @@ _HASH_LENGTH = 8
 def is_url(repository: str) -> bool:
     """Whether a repository is named by a URL (file, http, https, ssh, or `user@host:path`)."""
     return bool(_URL.match(repository) or _SCP_LIKE.match(repository))
+
+
+def tidy_address(repository: str) -> str:
+    """The same repository under one spelling, so that `./shop/` is `shop` wherever two are
+    compared. A relative path stays one: which folder it begins at is not known here. What is no
+    address at all is left as it is, for others to refuse.
+    """
+    if not repository or "\0" in repository:
+        return repository
+    if is_url(repository) or "://" in repository:
+        return repository.rstrip("/")
+    return posixpath.normpath(repository)
 
 
 def without_credentials(text: str) -> str:

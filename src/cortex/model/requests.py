@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from cortex.model.branches import tidy_address
 from cortex.model.calendar import check_schedule, check_timezone
 from cortex.model.errors import RequestError
 from cortex.model.ids import is_user_id, master_name, priority_of, worker_type_name
@@ -105,6 +106,7 @@ WorkerType = Annotated[str, AfterValidator(_worker_type)]
 Master = Annotated[Id, AfterValidator(master_name)]
 Retries = Annotated[int, Field(ge=0, le=100, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
+Repository = Annotated[str, AfterValidator(tidy_address)]
 
 
 class Part(BaseModel):
@@ -123,8 +125,8 @@ class Scope(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    repository: str | None = Field(None, max_length=4096)
-    repositories: list[str] | None = Field(None, min_length=1, max_length=1000)
+    repository: Repository | None = Field(None, max_length=4096)
+    repositories: list[Repository] | None = Field(None, min_length=1, max_length=1000)
     paths: list[str] | None = Field(None, max_length=10_000)
     parts: list[Part] | None = Field(None, min_length=1, max_length=100)
     scan_types: list[Literal["dependencies", "vulnerabilities", "secrets"]] | None = None
@@ -235,7 +237,7 @@ class ScheduleRequest(BaseModel):
     type: Id | None = None
     title: Line | None = None
     count: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
-    repositories: list[str] = Field(default_factory=list, max_length=1000)
+    repositories: list[Repository] = Field(default_factory=list, max_length=1000)
     scope: Scope = Field(default_factory=Scope)
     command: Command | None = None
     env: Environment = Field(default_factory=dict)

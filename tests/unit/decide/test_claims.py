@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from cortex.decide.admit import waiting_reason
 from cortex.decide.claims import claims_of, overlap
+from cortex.model.errors import RequestError
+from cortex.model.requests import parse_request
+from tests.unit.decide.fleet import Fleet
 from tests.unit.deciding import World
 
 PATHS = st.lists(st.text("ab/", min_size=1, max_size=6), max_size=3)
@@ -48,6 +51,27 @@ def test_other_paths_other_repositories_and_steps_of_one_task_run_side_by_side()
     steps = [{"name": n, "worker_type": "fix-worker", "command": "true"} for n in "ab"]
     world.task(type="fix", scope={"repository": "/third"}, plan=steps)
     assert len(started(world)) == 5
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("shop", "./shop/"),
+        ("/srv//git/shop", "/srv/git/shop"),
+        ("https://example.org/shop.git", "https://example.org/shop.git/"),
+    ],
+)
+def test_one_repository_is_one_however_it_is_spelt(one: str, other: str) -> None:
+    fleet = Fleet()
+    writer = {"name": "fix", "worker_type": "fix-worker", "command": "true"}
+    for spelt in (one, other):
+        fleet.dropped(type="fix", workers=[writer], scope={"repository": spelt})
+    assert len(started(fleet)) == 1
+
+
+def test_a_list_that_names_one_repository_twice_is_refused_however_it_is_spelt() -> None:
+    with pytest.raises(RequestError, match="names a repository twice"):
+        parse_request({"type": "scan", "scope": {"repositories": ["shop", "./shop"]}})
 
 
 def test_readers_claim_nothing() -> None:
