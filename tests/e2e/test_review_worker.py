@@ -7,6 +7,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tool_worker import Answer, Repository, is_not_run, repository, run
 
 __all__ = ["repository", "run"]
@@ -164,3 +166,28 @@ def test_hooks_filters_and_links_of_the_repository_do_nothing(
     assert results["verdict"] == "approve", results
     assert not trace.exists(), "a program of the repository ran"
     assert victim.read_text() == "x=1\n"
+
+
+@pytest.mark.parametrize("name", ['we"ird.py', "tab\there.py", "back\\slash.py", "Übung 1.py"])
+def test_a_change_of_a_file_with_an_odd_name_is_looked_at(
+    run: Run, repository: Repository, name: str
+) -> None:
+    repository.commit({name: "x = 1\n"})
+    base = repository.git("rev-parse", "HEAD")
+    repository.commit({name: "x = 1\nprint(eval(input()))\n"})
+    results = run("review-worker", repository.root, base=base, head="main").results
+    assert results["verdict"] == "request_changes", results["summary"]
+    assert (name, 2) in {(row["path"], row["line"]) for row in results["comments"]}
+
+
+def test_attributes_of_the_repository_hide_no_line_of_a_change(
+    run: Run, repository: Repository
+) -> None:
+    attributes = "*.py -diff\nmore.py binary\n"
+    repository.commit({".gitattributes": attributes, "app.py": "x = 1\n", "more.py": "x = 1\n"})
+    base = repository.git("rev-parse", "HEAD")
+    bad = "x = 1\nprint(eval(input()))\n"
+    repository.commit({"app.py": bad, "more.py": bad})
+    results = run("review-worker", repository.root, base=base, head="main").results
+    assert results["verdict"] == "request_changes", results["summary"]
+    assert {row["path"] for row in results["comments"]} >= {"app.py", "more.py"}

@@ -6,6 +6,7 @@ The change of a worker is, in this order: branches of the needed steps, a patch 
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -63,6 +64,7 @@ def read_change(worker: Worker) -> Change:
              "a step that hands over a branch or a patch"],
         )  # fmt: skip
     change = Change(clone, base, head, what)
+    _see_all(clone)
     names = clone.git.paths(*_DIFF, "--name-status", "-z", base, head)
     for status, name in zip(names[::2], names[1::2], strict=False):
         (change.removed if status.startswith("D") else change.files).append(name)
@@ -132,10 +134,19 @@ def _apply(clone: Clone, patch: Path) -> None:
     clone.git.text("commit", "--quiet", "--no-verify", "--allow-empty", "-m", patch.name)
 
 
+def _see_all(clone: Clone) -> None:
+    """No attribute of the repository makes git call a text binary, and so show none of its lines:
+    these are read after those of the tree (gitattributes(5)).
+    """
+    folder = clone.root / ".git" / "info"
+    folder.mkdir(exist_ok=True)
+    (folder / "attributes").write_text("* !diff\n", encoding="ascii")
+
+
 def _lines(clone: Clone, base: str, head: str) -> dict[str, set[int]]:
     """New and altered lines by file, out of a diff without context."""
     found: dict[str, set[int]] = defaultdict(set)
-    git = ("-c", "core.quotePath=false")
+    git = ("-c", "core.quotePath=true")
     diff = clone.git.bytes(*git, *_DIFF, "--unified=0", "--dst-prefix=b/", base, head)
     file = ""
     in_header = True
@@ -144,7 +155,7 @@ def _lines(clone: Clone, base: str, head: str) -> dict[str, set[int]]:
         if line.startswith("diff --git "):
             in_header, file = True, ""
         elif in_header and line.startswith("+++ "):
-            name = line[4:].rstrip("\t")
+            name = _unquoted(line[4:].rstrip("\t"))
             file = name[2:] if name.startswith("b/") else ""
         elif match := _HUNK.match(line):
             in_header = False
@@ -152,3 +163,11 @@ def _lines(clone: Clone, base: str, head: str) -> dict[str, set[int]]:
             if file:
                 found[file].update(range(start, start + count))
     return dict(found)
+
+
+def _unquoted(name: str) -> str:
+    """A name as git prints it: in C's way if it has anything but plain ASCII (git-config(1))."""
+    if not name.startswith('"'):
+        return name
+    content: bytes = ast.literal_eval(f"b{name}")
+    return content.decode("utf-8", "surrogateescape")
