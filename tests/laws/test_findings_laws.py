@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex.decide.findings import group, merge, merge_workers, rank
+from cortex.decide.report import report_files
 from cortex.model.findings import (
     CONFIDENCES,
     DEPENDENCY_FAMILY,
@@ -111,3 +113,34 @@ def test_a_group_keeps_its_key_when_more_places_show_the_same_problem(
 def test_findings_without_a_repository_take_their_workers(raw: list[dict[str, Any]]) -> None:
     bare = [{k: v for k, v in f.items() if k != "repository"} for f in raw]
     assert all(f["repository"] == "/srv/app" for f in merge_workers([("/srv/app", bare)]))
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+FIELDS = sorted(Finding.__annotations__)
+RUN_FIELDS = ("what", "state", "reason", "seconds", "files", "findings", "version", "applicable")
+ROW = {"id": "task-001", "title": "t", "status": "completed", "type": "scan", "priority": "low"}
+
+
+@given(
+    st.lists(st.dictionaries(st.sampled_from(FIELDS), ANY), max_size=4),
+    st.sampled_from([DEPENDENCY_FAMILY, "a"]),
+    ANY | st.lists(st.dictionaries(st.sampled_from(RUN_FIELDS), ANY), max_size=3),
+)
+def test_whatever_a_worker_wrote_becomes_a_report_and_groups(
+    raw: list[dict[str, Any]], family: str, runs: Any
+) -> None:
+    """Results are a stranger's; a report that cannot be made holds its task for ever."""
+    if isinstance(runs, list):
+        runs = [{"name": "x", **run} if isinstance(run, dict) else run for run in runs]
+    rows = [{"family": family, "package": "p", "fixed_version": "1", **row} for row in raw]
+    found = merge_workers([("/r", rows)])
+    assert merge(found) == found
+    report_files(ROW, [], found, [("/r", {"analyzers": runs})])
+    for each in group(found, 2):
+        json.dumps(each.remedy)
+        assert all(isinstance(text, str) for text in (*each.files, *each.fingerprints))
+        assert "\n" not in each.title

@@ -99,9 +99,17 @@ class Gathering:
                 self._failed(job, gathered)
                 continue
             task = context.state.tasks.get(gathered.task_id)
-            if task is None or task.status != "aggregating" or task.run != gathered.run:
+            if task is None or task.status != "aggregating":
                 continue
-            context.engine.apply(conclude(context.state, task, gathered, context.catalog, now))
+            if task.run != gathered.run:
+                context.retry_later(("task", task.id), 0.0)  # nobody else asks for this run's
+                continue
+            try:
+                ended = conclude(context.state, task, gathered, context.catalog, now)
+            except Exception as error:
+                self._failed(job, error)
+                continue
+            context.engine.apply(ended)
 
     def _failed(self, job: _Job, error: Exception) -> None:
         """A disk that takes nothing is waited for; a fault of ours holds this one task only."""

@@ -38,7 +38,7 @@ __all__ = [
     "severity_counts",
 ]
 
-_NAME_LENGTH = 40
+_NAME_LENGTH, _TITLE_LENGTH = 40, 300
 _RUFF_RULE = re.compile(r"[A-Z]{1,4}\d{3,4}\Z")
 
 
@@ -143,7 +143,7 @@ def _group(bucket: tuple[str, str, str], members: list[Finding], names: Mapping[
     cwes = {finding["cwe"] for finding in members}
     return Group(
         key=_key(repository, family, package),
-        title=title,
+        title=" ".join(title.split())[:_TITLE_LENGTH],
         severity=first["severity"],
         count=len(members),
         repository=repository,

@@ -13,11 +13,13 @@ from cortex.decide.accept import accept_all
 from cortex.decide.entry import Entry, Now, was_set_back
 from cortex.decide.schedules import request_of
 from cortex.model.calendar import next_after
+from cortex.model.errors import RequestError
 from cortex.model.state import OPEN_TASK, Schedule, State
 from cortex.model.times import format_duration, format_time
 
 __all__ = ["next_run"]
 
+Event = dict[str, Any]
 BY = "coordinator-master"
 _LATE_S = 60.0
 
@@ -39,17 +41,30 @@ def _run(state: State, schedule: Schedule, now: Now) -> Entry:
     due = format_time(schedule.next_at)
     moved = _moved(schedule, max(now.wall, schedule.next_at), now)
     last = state.tasks.get(schedule.last_task or "")
+    accepted: list[Event] = []
     if schedule.overlap == "skip" and last is not None and last.status in OPEN_TASK:
         reason = f"{last.id} of the run before is still {last.status}"
+    else:
+        accepted, reason = _accepted(state, schedule, now)
+    if not accepted:
         event = {"event": "schedule_skipped", **moved, "due_at": due, "reason": reason}
         return Entry(BY, f"{schedule.id} passes over {due}: {reason}", [event])
-    accepted = accept_all(state, [request_of(schedule)], schedule.id, now, {}).events
     late_s = now.wall - schedule.next_at
     why = f"{schedule.schedule} was due at {due}"
     why += f", {format_duration(late_s)} ago" if late_s > _LATE_S else ""
     made = accepted[0]["task"]["id"]
     fired = {"event": "schedule_fired", **moved, "due_at": due, "task_id": made}
     return Entry(BY, why, [fired, *accepted])
+
+
+def _accepted(state: State, schedule: Schedule, now: Now) -> tuple[list[Event], str]:
+    """(the events of the run's task; why there is none): what an earlier version took up may be
+    what no run can become."""
+    try:
+        entry = accept_all(state, [request_of(schedule)], schedule.id, now, {})
+    except RequestError as error:
+        return [], str(error)
+    return [event for event in entry.events if event["event"] == "task_accepted"], entry.why
 
 
 def _moved(schedule: Schedule, after: float, now: Now) -> dict[str, Any]:

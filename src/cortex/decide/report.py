@@ -95,28 +95,46 @@ def combine_runs(documents: Iterable[Document]) -> list[ToolRun]:
     """One run per analyzer over all workers: numbers added, the state most worth telling."""
     combined: dict[str, dict[str, Any]] = {}
     for _, found in documents:
-        for run in found.get("analyzers") or []:
-            if not isinstance(run, dict) or not isinstance(run.get("name"), str):
+        rows = found.get("analyzers")
+        for row in rows if isinstance(rows, list) else ():
+            if not isinstance(row, dict) or not isinstance(row.get("name"), str):
                 continue
-            known = combined.get(run["name"])
-            if known is None:
-                combined[run["name"]] = {**run}
-                continue
-            _add(known, run)
+            run = _run(row)
+            known = combined.setdefault(row["name"], run)
+            if known is not run:
+                _add(known, run)
     return list(combined.values())  # type: ignore[arg-type]
 
 
+def _run(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with all that a run has: a worker may have written anything there."""
+    texts = {name: row.get(name) for name in ("what", "scan_type", "reason", "version")}
+    run: dict[str, Any] = {
+        **row,
+        **{name: text if isinstance(text, str) else None for name, text in texts.items()},
+        **{name: int(_number(row.get(name))) for name in ("findings", "files")},
+        "seconds": _number(row.get("seconds")),
+        "applicable": bool(row.get("applicable")),
+        "state": row["state"] if row.get("state") in _STATES else "not_audited",
+    }
+    return {**run, "what": run["what"] or "", "scan_type": run["scan_type"] or ""}
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return 0.0
+    return float(min(max(value, 0), 10**15))
+
+
 def _add(known: dict[str, Any], run: Mapping[str, Any]) -> None:
-    if _rank(run) > _rank(known) or (run.get("applicable") and not known.get("applicable")):
-        known["state"], known["reason"] = run.get("state"), run.get("reason")
-    known["applicable"] = bool(known.get("applicable")) or bool(run.get("applicable"))
-    for name in ("findings", "files"):
-        known[name] = int(known.get(name) or 0) + int(run.get(name) or 0)
-    known["seconds"] = float(known.get("seconds") or 0.0) + float(run.get("seconds") or 0.0)
-    known["version"] = known.get("version") or run.get("version")
+    if _rank(run) > _rank(known) or (run["applicable"] and not known["applicable"]):
+        known["state"], known["reason"] = run["state"], run["reason"]
+    known["applicable"] = known["applicable"] or run["applicable"]
+    for name in ("findings", "files", "seconds"):
+        known[name] += run[name]
+    known["version"] = known["version"] or run["version"]
 
 
 def _rank(run: Mapping[str, Any]) -> int:
-    state = run.get("state")
-    applicable = len(_STATES) if run.get("applicable") else 0
-    return applicable + (_STATES.index(state) if state in _STATES else 0)
+    applicable = len(_STATES) if run["applicable"] else 0
+    return applicable + _STATES.index(run["state"])

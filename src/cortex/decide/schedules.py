@@ -54,10 +54,21 @@ def set_schedule(state: State, request: ScheduleRequest, source: str, now: Now) 
         last_task=before.last_task if before else None,
         source=source,
     )
-    request_of(schedule)  # what cannot become a task is refused now, not at nine in the morning
+    # What cannot become a task, time and again, is refused now, not at nine in the morning.
+    _check_comes_back(request_of(schedule))
     verb = "changes" if before else "asks for"
     why = f"{source} {verb} {ident}: {request.schedule}, next at {format_time(schedule.next_at)}"
     return Entry("person", why, [{"event": "schedule_set", "schedule": schedule.to_json()}])
+
+
+def _check_comes_back(request: TaskRequest) -> None:
+    for name, said in (("key", request.key), ("needs", request.needs)):
+        if said:
+            raise RequestError(
+                "is for one task, and a schedule makes one after another",
+                field=name,
+                hint="leave it out",
+            )
 
 
 def _template(request: ScheduleRequest) -> dict[str, Any]:

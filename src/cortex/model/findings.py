@@ -41,6 +41,11 @@ DEPENDENCY_FAMILY = "vulnerable-dependency"
 _PACKAGE = re.compile(r"@?[A-Za-z0-9][A-Za-z0-9._/-]{0,213}\Z")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+!_-]{0,63}\Z")
 
+#: Fields that only some findings have, by what they hold.
+_TEXTS_OF_SOME = ("snippet", "package", "installed_version", "fixed_version", "ecosystem")
+_LISTS_OF_SOME = ("aliases", "occurrences")
+_TITLE_LENGTH = 200
+
 _SEVERITY_PLACE = {name: place for place, name in enumerate(SEVERITIES)}
 _CONFIDENCE_PLACE = {name: place for place, name in enumerate(CONFIDENCES)}
 _SEVERITY_ALIASES = {
@@ -171,7 +176,7 @@ def normalise(raw: Mapping[str, Any], repository: str = "") -> Finding:
         tools=sorted(set(tools)),
         rule=rule,
         rules=sorted(set(_texts(raw.get("rules")) or [rule])),
-        title=_text(raw.get("title")) or message.splitlines()[0][:120],
+        title=_one_line(_text(raw.get("title"))) or message.splitlines()[0][:120],
         message=message,
         severity=_severity(raw.get("severity")),
         confidence=_confidence(raw.get("confidence")),
@@ -181,6 +186,7 @@ def normalise(raw: Mapping[str, Any], repository: str = "") -> Finding:
         line=line,
         repository=_text(raw.get("repository")) or repository,
     )
+    _tidy(kept)
     given = _text(raw.get("fingerprint"))
     text = _text(raw.get("snippet")) or f"{rule}\0{message}"
     kept["fingerprint"] = given or fingerprint(family, file, text)
@@ -292,6 +298,28 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
     return [_text(item) for item in value] if isinstance(value, (list, tuple, set)) else []
+
+
+def _one_line(text: str) -> str:
+    """A title for lists and for the tasks that come of it, whatever a worker wrote there."""
+    return " ".join(text.split())[:_TITLE_LENGTH].rstrip()
+
+
+def _tidy(kept: dict[str, Any]) -> None:
+    """Makes fields that only some findings have what their names say, or takes them out."""
+    for name in _TEXTS_OF_SOME:
+        value = kept.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            kept[name] = str(value)
+        elif not isinstance(value, str):
+            kept.pop(name, None)
+    for name in _LISTS_OF_SOME:
+        if name in kept:
+            kept[name] = _texts(kept[name])
+    if "end_line" in kept:
+        kept["end_line"] = _line(kept["end_line"])
+    if "fixable" in kept:
+        kept["fixable"] = kept["fixable"] is True
 
 
 def _line(value: Any) -> int:

@@ -175,6 +175,8 @@ def test_a_replayed_state_and_the_published_rows_are_those_of_the_daemon() -> No
         ({"command": "true"}, "schedule", "missing"),
         ({"schedule": "daily", "worker_type": "scan", "repositories": ["/a", "/a"]}, None, "twice"),
         ({"schedule": "daily", "type": "scan", "scope": {"paths": ["../x"]}}, None, "leaves"),
+        ({"schedule": "daily", "command": "true", "key": "once"}, "key", "one after another"),
+        ({"schedule": "daily", "command": "true", "needs": ["a"]}, "needs", "one after another"),
     ],
 )
 def test_what_cannot_come_back_is_refused_at_once(
@@ -185,6 +187,27 @@ def test_what_cannot_come_back_is_refused_at_once(
     assert word in str(caught.value)
     if field is not None:
         assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("said", "made", "word"),
+    [({"needs": ["gone"]}, 0, "no task here"), ({"key": "once"}, 1, "has the key of task-001")],
+)
+def test_a_schedule_of_before_that_can_make_no_task_is_passed_over(
+    said: dict[str, Any], made: int, word: str
+) -> None:
+    """It was taken up when nobody refused it; it must not be what ends the daemon."""
+    world = World()
+    drop(world, schedule="daily@09:00", command="true", overlap="allow")
+    schedule = world.state.schedules["schedule-001"]
+    schedule.task = {**schedule.task, **said}
+    for day in (1, 2):
+        world.at(9, day=day)
+        told = run(world)
+    assert told == ["schedule_skipped"]
+    assert word in world.lines[-1].why
+    assert len(world.state.tasks) == made
+    assert schedule.next_at > world.wall
 
 
 def test_a_verb_on_an_unknown_schedule_says_where_to_look() -> None:

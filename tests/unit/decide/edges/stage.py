@@ -124,6 +124,7 @@ class Home:
         self.machine = FakeMachine(self.clock, self.disk, behave=self._behave)
         self._checks = Checks(self.disk, self.paths)
         self._files = self._boots = 0
+        self._held: tuple[str, ...] = ()
         self._log = Log()
         self.start()
 
@@ -172,14 +173,20 @@ class Home:
         """Effects and turns, until only time or somebody else can move anything."""
         for _ in range(ROUNDS):
             self.machine.catch_up()
-            if self._effects[-1].lanes:
-                self._effects[-1].run_one(self._effects[-1].lanes[0])
+            lanes = [lane for lane in self._effects[-1].lanes if lane not in self._held]
+            if lanes:
+                self._effects[-1].run_one(lanes[0])
             elif self.daemon.has_post or self._next_s() <= 0.0:
                 self.daemon.turn()
             else:
                 self._witness()
                 return
         raise AssertionError(f"the daemon never rests: {self._log.lines[-5:]}")
+
+    def hold(self, *lanes: str) -> None:
+        """Effects of these lanes take long; without any, all that were held come to their end."""
+        self._held = lanes
+        self.settle()
 
     def _next_s(self) -> float:
         dues = (self.daemon.next_due(), self.machine.next_event())
