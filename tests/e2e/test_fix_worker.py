@@ -271,3 +271,29 @@ def test_a_version_that_is_more_than_a_version_is_never_written(
     repository.commit(SHOP)
     evil = {**VULNERABLE, "fixed_version": "2.10.1\nevil==1.0"}
     is_not_run(run("fix-worker", repository.root, findings=[evil], allow_untested=True), "thought")
+
+
+def test_fingerprints_that_no_scan_can_show_are_not_said_to_be_gone(
+    run: Run, repository: Repository
+) -> None:
+    repository.commit(SHOP)
+    advisories = {"advisories_dir": str(ADVISORIES)}
+    scan = run("scan-worker", repository.root, context=advisories)
+    prints = [row["fingerprint"] for row in scan.results["findings"] if row.get("package")]
+    for findings in (prints, ["0123456789abcdef"]):  # a dependency's; a failing test's
+        context = {**advisories, "findings": findings}
+        results = run("fix-worker", repository.root, context=context, allow_untested=True).results
+        assert not results.get("gone"), results
+        assert results["status"] == ("completed" if findings == prints else "failed"), results
+
+
+def test_a_finding_that_the_repositorys_configuration_leaves_out_is_left_and_not_gone(
+    run: Run, repository: Repository
+) -> None:
+    repository.commit({**SHOP, "ruff.toml": 'exclude = ["shop.py"]\n'})
+    is_not_run(run("fix-worker", repository.root, findings=[UNUSED]), "configuration")
+    repository.commit({"ruff.toml": '[lint.per-file-ignores]\n"shop.py" = ["F401"]\n'})
+    is_not_run(run("fix-worker", repository.root, findings=[UNUSED]), "configuration")
+    repository.commit({"shop.py": "x = 1\n"})
+    results = run("fix-worker", repository.root, findings=[UNUSED]).results
+    assert results["status"] == "completed", "it is really gone"

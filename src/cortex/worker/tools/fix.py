@@ -6,6 +6,8 @@ left, and said. Asks no model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cortex.model.findings import Finding
 from cortex.model.markdown import bullets, plain
 from cortex.worker.contract import Worker
@@ -19,6 +21,7 @@ from cortex.worker.tools.lint import LintError, fix, lint
 from cortex.worker.tools.options import text, time_left_s
 from cortex.worker.tools.outcomes import NotRunError
 from cortex.worker.tools.proof import Package
+from cortex.worker.tools.readers import RawFinding
 from cortex.worker.tools.source_files import read_tree
 from cortex.worker.tools.wanted_fixes import Wanted, read_wanted
 
@@ -118,24 +121,34 @@ def _lock(worker: Worker, clone: Clone, made: Bump, work: Work) -> list[str]:
 def _autofix(worker: Worker, clone: Clone, wanted: Wanted, work: Work) -> None:
     """Let ruff mend each file's rules, and look again which of them are still there."""
     home = worker.dir / "lint"
+    found = {finding["file"] for finding in wanted.findings}
     for file, rules in sorted(wanted.rules.items()):
         if not _is_own_file(clone, file):
             work.left.append(f"{file} is not there")
             continue
+        before = (clone.root / file).read_bytes()
         try:
             fix(clone.root, [file], home, rules)
-            still = sorted({str(row["rule"]) for row in lint(clone.root, [file], home, rules)})
+            still = _shown(lint(clone.root, [file], home, rules))
+            why = "has no safe automatic fix"
+            if not still and file in found and (clone.root / file).read_bytes() == before:
+                still = _shown(lint(clone.root, [file], home, rules, isolated=True))
+                why = "is left out by the repository's configuration of ruff"
         except LintError as problem:
             work.left.append(f"{file}: {problem}")
             continue
         if still:
-            work.left.append(f"{file}: {', '.join(still)} has no safe automatic fix")
+            work.left.append(f"{file}: {', '.join(still)} {why}")
     for group in sorted({tuple(sorted(rules)) for rules in wanted.rules.values()}):
         files = [name for name, listed in wanted.rules.items() if tuple(sorted(listed)) == group]
         title = f"Apply ruff's fixes for {', '.join(group)}"
         here = [name for name in files if _is_own_file(clone, name)]
         if commit_files(clone, here, f"{title}\n\n{_trailer(worker)}"):
             work.done.append(title)
+
+
+def _shown(rows: Sequence[RawFinding]) -> list[str]:
+    return sorted({str(row["rule"]) for row in rows})
 
 
 def _is_own_file(clone: Clone, file: str) -> bool:

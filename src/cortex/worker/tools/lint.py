@@ -38,15 +38,22 @@ def has_own_configuration(root: Path) -> bool:
 
 
 def lint(
-    root: Path, files: Sequence[str], home: Path, rules: Sequence[str] = ()
+    root: Path,
+    files: Sequence[str],
+    home: Path,
+    rules: Sequence[str] = (),
+    *,
+    isolated: bool = False,
 ) -> list[RawFinding]:
-    """What ruff says of these files by the repository's rules, or its own where it has none.
+    """What ruff says of these files by the repository's rules, or its own where it has none or
+    `isolated`.
 
     With `rules`, of these alone; else security rules are left to the scan. Raises LintError, and
     NotRunError without ruff.
     """
     head = ["check", "--no-cache", "--quiet", "--force-exclude", "--output-format", "json"]
     wanted = [f"--select={','.join(rules)}"] if rules else _own(root)
+    wanted += ["--isolated"] if isolated else []
     output = _run(root, [*head, "--exit-zero", *wanted], files, home)
     try:
         found = json.loads(output or b"[]")

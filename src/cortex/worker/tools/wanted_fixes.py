@@ -26,7 +26,7 @@ from cortex.worker.tools.clone import Clone
 from cortex.worker.tools.options import names, option, text
 from cortex.worker.tools.outcomes import NotRunError
 from cortex.worker.tools.proof import Package
-from cortex.worker.tools.scan import analyze_tree, settle_states
+from cortex.worker.tools.scan import SCAN_TYPES, analyze_tree, settle_states
 from cortex.worker.tools.scan_findings import harvest
 from cortex.worker.tools.source_files import read_tree
 
@@ -40,8 +40,8 @@ _FINGERPRINT = re.compile(r"[0-9a-f]{16}\Z")
 class Wanted:
     """The work, by what can do it: `rules` are ruff's by file, `by_hand` no tool can fix.
 
-    `gone` are findings that a scan of the clone no longer shows. `unknown` says what was asked for
-    and could not be looked up.
+    `gone` are findings of a scan that the clone no longer shows. `unknown` says what was asked for
+    and could not be looked up, or may be of another kind than a scan's.
     """
 
     packages: list[Package] = field(default_factory=list)
@@ -100,7 +100,10 @@ def _looked_up(
     worker: Worker, clone: Clone, prints: Sequence[str], wanted: Wanted
 ) -> list[Finding]:
     tree = read_tree(str(clone.root))
-    types = ["dependencies"] if option(worker, "package") else ["vulnerabilities", "secrets"]
+    package, cwe = option(worker, "package"), option(worker, "cwe")
+    types: Sequence[str] = SCAN_TYPES
+    if package or cwe:
+        types = ["dependencies"] if package else ["vulnerabilities", "secrets"]
     worker.heartbeat.beat(0.05, "scanning for the findings", now=True)
     found = analyze_tree(worker, tree, types)
     harvested = harvest(tree, found.raw, include_tests=True)
@@ -109,8 +112,10 @@ def _looked_up(
     missing = [name for name in prints if name not in by_print]
     short = [row for row in found.tool_runs
              if row["applicable"] and row["state"] in ("not_audited", "error")]  # fmt: skip
-    if missing and short:
-        words = ", ".join(f"{row['name']} ({row['reason']})" for row in short)
+    words = ", ".join(f"{row['name']} ({row['reason']})" for row in short)
+    if not words and not (package or cwe):
+        words = "no scan shows it, and whether one ever did is not told"
+    if words:
         wanted.unknown += [f"{name}: {words}" for name in missing]
     else:
         wanted.gone += missing
