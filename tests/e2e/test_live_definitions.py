@@ -92,7 +92,7 @@ def test_a_master_that_is_spoilt_keeps_working_as_it_last_was(home: LiveHome) ->
     write(path, WELCOME.replace("name: greet,", "nome: greet,"))
     seen(home, lambda: "definitions_unusable" in conditions(home), "it is told")
     said = conditions(home)["definitions_unusable"]
-    assert f"{path}:9: plans.0.steps.0.nome: unknown field; did you mean 'name'?" in said
+    assert f"{path}:9: plans.0.steps.0.nome: no such key; did you mean name?" in said
     home.drop({"id": "still", "type": "welcome"})
     (task,) = home.until_ended("still")
     assert (task["status"], task["assigned_to"]) == ("completed", "welcome-master")
@@ -108,7 +108,7 @@ def test_every_file_that_is_wrong_is_told_of(home: LiveHome) -> None:
     said = lambda: conditions(home).get("definitions_unusable", "")  # noqa: E731
     seen(home, lambda: "and 1 more" in said(), "both are told")
     (home.paths.masters / "one.md").unlink()
-    seen(home, lambda: "two.md:2: autonomi: unknown field" in said(), "the other one is left")
+    seen(home, lambda: "two.md:2: autonomi: no such key" in said(), "the other one is left")
 
 
 def test_tasks_of_a_removed_master_or_type_say_so_and_go_on_when_it_is_back(

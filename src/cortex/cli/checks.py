@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cortex.cli.definition_checks import between_definitions, check_definition
 from cortex.cli.field_lines import line_of_field
 from cortex.cli.problem import Problem
-from cortex.model.errors import RequestError, SettingsError
+from cortex.model.errors import RequestError, SettingsError, WrongField
 from cortex.model.paths import DOCUMENT_NAMES, HomePaths
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-
 __all__ = ["Problem", "check_file", "check_home"]
-
-_MOST = 20
 
 
 def check_file(path: Path) -> list[Problem]:
@@ -58,27 +54,31 @@ def _settings(path: Path) -> list[Problem]:
     try:
         load_settings(path)
     except SettingsError as error:
-        return [_settings_problem(path, line) for line in str(error).splitlines()]
+        if not error.wrong:
+            return [Problem(str(path), str(error).removeprefix(f"{path}: "))]
+        found = [
+            Problem.of_field(path, one, one.line or _toml_line(path, one.field))
+            for one in error.wrong
+        ]
+        return sorted(found, key=lambda one: one.line or 0)
     return []
 
 
-def _settings_problem(path: Path, message: str) -> Problem:
-    prefix = f"{path}: "
-    if not message.startswith(prefix):
-        return Problem("environment", message)
-    field, _, rest = message.removeprefix(prefix).partition(": ")
-    return Problem(str(path), rest or field, _toml_line(path, field), field if rest else None)
-
-
-def _toml_line(path: Path, field: str) -> int | None:
-    section, _, key = field.rpartition(".")
-    inside = not section
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        stripped = line.strip()
-        if stripped.startswith("["):
-            inside = stripped.strip("[]").strip() == section
-        elif inside and stripped.partition("=")[0].strip() == key:
-            return number
+def _toml_line(path: Path, field: str | None) -> int | None:
+    """The line of a key, or of what is around it that can be found."""
+    while field:
+        section, _, key = field.rpartition(".")
+        inside = not section
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            stripped = line.strip()
+            if stripped.startswith("["):
+                name = stripped.strip("[]").strip()
+                inside = name == section
+                if name == field:
+                    return number
+            elif inside and stripped.partition("=")[0].strip() == key:
+                return number
+        field = section
     return None
 
 
@@ -109,25 +109,20 @@ def _document(path: Path, data: bytes, model: type[BaseModel]) -> list[Problem]:
     from pydantic import ValidationError
 
     from cortex.model.strict_json import JsonProblem, parse
+    from cortex.model.wrong_fields import wrong_fields
 
     try:
-        model.model_validate(parse(data, max_bytes=1 << 30))
+        value = parse(data, max_bytes=1 << 30)
+        model.model_validate(value)
     except JsonProblem as problem:
         return [Problem(str(path), problem.message, problem.line, problem.field)]
     except ValidationError as error:
         text = data.decode("utf-8", "replace")
         return [
-            _field_problem(path, text, found) for found in error.errors(include_url=False)[:_MOST]
+            Problem.of_field(path, one, line_of_field(text, one.field))
+            for one in wrong_fields(error, model, value)
         ]
     return []
-
-
-def _field_problem(path: Path, text: str, found: Any) -> Problem:
-    field = ".".join(str(part) for part in found["loc"])
-    message = found["msg"].removeprefix("Value error, ")
-    if found["type"] != "missing":
-        message += f" (it is {json.dumps(found['input'], default=str)[:60]})"
-    return Problem(str(path), message, line_of_field(text, field), field or None)
 
 
 def _drop(path: Path, data: bytes) -> list[Problem]:
@@ -142,13 +137,16 @@ def _drop(path: Path, data: bytes) -> list[Problem]:
 
     text = data.decode("utf-8", "replace")
     problems = [
-        Problem(str(path), said, line_of_field(text, field), is_warning=True)
+        Problem(str(path), said, line_of_field(text, field), field, is_warning=True)
         for field, said in unknown_fields(str(path), data)
     ]
     for first_line, payload in payloads:
         try:
             parse_request(payload)
         except RequestError as error:
-            line = first_line or line_of_field(text, error.field)
-            problems.append(Problem(str(path), error.message, line, error.field, error.hint))
-    return problems
+            wrong = error.wrong or [WrongField(error.message, (error.field or "",), error.hint)]
+            problems += [
+                Problem.of_field(path, one, first_line or line_of_field(text, one.field))
+                for one in wrong
+            ]
+    return sorted(problems, key=lambda one: one.line or 0)

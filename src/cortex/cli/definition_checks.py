@@ -31,12 +31,10 @@ def check_definition(path: Path, data: bytes) -> list[Problem]:
     """The problems of one Markdown file with front matter."""
     try:
         definition = _read(path, data)
-    except (DefinitionError, UnicodeDecodeError) as error:
-        message = str(error).removeprefix(f"{path}:")
-        line, _, rest = message.partition(":")
-        if line.isdigit():
-            return [Problem(str(path), rest.strip(), int(line))]
-        return [Problem(str(path), message.strip())]
+    except DefinitionError as error:
+        return [Problem.of_field(path, one, one.line) for one in error.wrong]
+    except UnicodeDecodeError as error:
+        return [Problem(str(path), f"is not UTF-8: {error}", hint="save it as UTF-8")]
     return list(_notes(path, data, definition))
 
 
@@ -70,9 +68,11 @@ def _line(path: Path, data: bytes, place: tuple[int | str, ...]) -> int:
 
 def between_definitions(paths: HomePaths) -> Iterator[Problem]:
     """What each definition says of others that are not there, and what two of them both say."""
-    found = list(_readable(paths))
+    found: list[tuple[Path, bytes, Any]] = []
     for folder in (paths.masters, paths.prompts, paths.personas):
-        yield from _doubles([(path, one) for path, _, one in found if path.parent == folder])
+        counting, doubles = _by_name(list(_readable(folder)))
+        found += counting
+        yield from doubles
     masters = {one.name for path, _, one in found if path.parent == paths.masters}
     types = {one.name for path, _, one in found if path.parent == paths.prompts}
     personas = {one.name for path, _, one in found if path.parent == paths.personas}
@@ -91,23 +91,28 @@ def between_definitions(paths: HomePaths) -> Iterator[Problem]:
                 yield Problem(str(path), said, line, "routes", "keep it in one of them")
 
 
-def _readable(paths: HomePaths) -> Iterator[tuple[Path, bytes, Any]]:
-    for folder in (paths.masters, paths.prompts, paths.personas):
-        for path in sorted(folder.glob("*.md")):
-            try:
-                data = path.read_bytes()
-                yield path, data, _read(path, data)
-            except (DefinitionError, OSError, UnicodeDecodeError):
-                continue
+def _readable(folder: Path) -> Iterator[tuple[Path, bytes, Any]]:
+    for path in sorted(folder.glob("*.md")):
+        try:
+            data = path.read_bytes()
+            yield path, data, _read(path, data)
+        except (DefinitionError, OSError, UnicodeDecodeError):
+            continue
 
 
-def _doubles(files: list[tuple[Path, Any]]) -> Iterator[Problem]:
-    """Of two files with one name that counts which is called so, else the first."""
+def _by_name(
+    files: list[tuple[Path, bytes, Any]],
+) -> tuple[list[tuple[Path, bytes, Any]], list[Problem]]:
+    """The files that count, and what is wrong with the others: of two with one name that counts
+    which is called so, else the first."""
     first: dict[str, Path] = {}
-    for path, one in sorted(files, key=lambda file: (file[0].stem != file[1].name, file[0])):
+    doubles = []
+    for path, data, one in sorted(files, key=lambda file: (file[0].stem != file[2].name, file[0])):
         if first.setdefault(one.name, path) != path:
             said = f"{one.name} is described by {first[one.name].name} too"
-            yield Problem(str(path), said, None, "name", "rename one")
+            line = _line(path, data, ("name",))
+            doubles.append(Problem(str(path), said, line, "name", "rename one"))
+    return [file for file in files if file[0] in first.values()], doubles
 
 
 def _named(one: Any) -> Iterator[tuple[tuple[int | str, ...], str, str]]:
@@ -118,12 +123,8 @@ def _named(one: Any) -> Iterator[tuple[tuple[int | str, ...], str, str]]:
         yield ("spawns", position), "worker type", name
     if getattr(one, "planner", None):
         yield ("planner",), "worker type", one.planner
-    for number, plan in enumerate(getattr(one, "plans", [])):
-        for position, step in enumerate(plan.steps):
-            place = ("plans", number, "steps", position, "worker_type")
-            yield place, "worker type", step.worker_type
-        if plan.review is not None and plan.review.by is not None:
-            yield ("plans", number, "review"), "worker type", plan.review.by
+    for place, name in one.types_in_plans() if hasattr(one, "types_in_plans") else ():
+        yield place, "worker type", name
     for number, rule in enumerate(getattr(one, "follow_ups", [])):
         yield ("follow_ups", number, "to"), "master", rule.to
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cortex.model.errors import WrongField
 
 __all__ = ["Problem"]
 
@@ -18,6 +23,13 @@ class Problem:
     hint: str | None = None
     #: It can be used as it is, but is perhaps not meant so.
     is_warning: bool = False
+
+    @classmethod
+    def of_field(cls, path: Path, wrong: WrongField, line: int | None) -> Problem:
+        """One wrong field of a file, or of a variable of the environment that stands for it."""
+        if wrong.source is not None:
+            return cls(wrong.source, wrong.message, hint=wrong.hint)
+        return cls(str(path), wrong.message, line, wrong.field, wrong.hint)
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file

@@ -15,8 +15,8 @@ __all__ = ["unknown_fields", "warn_unknown_fields"]
 
 def warn_unknown_fields(name: str, data: bytes) -> None:
     """One line on stderr for each unknown field of the tasks in this file; none if unreadable."""
-    for _, text in unknown_fields(name, data):
-        note(f"{name}: {text}")
+    for field, text in unknown_fields(name, data):
+        note(f"{name}: {field}: {text}")
 
 
 def unknown_fields(name: str, data: bytes) -> list[tuple[str, str]]:
@@ -35,11 +35,11 @@ def unknown_fields(name: str, data: bytes) -> list[tuple[str, str]]:
     found = {}
     for task in tasks:
         for field, near in _strange(task, TaskRequest.model_fields):
-            found[field] = f"unknown field {field!r}, kept as it is{_meant(near)}"
+            found[field] = f"no such key, kept as it is{_meant(near)}"
         scope = task.get("scope")
         for field, near in _strange(scope, Scope.model_fields) if isinstance(scope, dict) else ():
             if near is not None:
-                found[f"scope.{field}"] = f"unknown field 'scope.{field}', kept{_meant(near)}"
+                found[f"scope.{field}"] = f"no such key, kept as it is{_meant(near)}"
     return list(found.items())
 
 
@@ -51,4 +51,4 @@ def _strange(value: dict[str, object], known: Iterable[str]) -> list[tuple[str, 
 
 
 def _meant(near: str | None) -> str:
-    return f"; did you mean {near!r}?" if near else ""
+    return f"; did you mean {near}?" if near else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,7 +23,8 @@ from pydantic import (
     model_validator,
 )
 
-from cortex.model.front_matter import Misplaced, Place, read_front_matter, validate
+from cortex.model.errors import Place
+from cortex.model.front_matter import read_front_matter, validate
 from cortex.model.ids import (
     is_user_id,
     master_name,
@@ -34,6 +36,7 @@ from cortex.model.personas import PersonaName
 from cortex.model.plan_graph import graph_problems
 from cortex.model.requests import Command, Environment, Scope
 from cortex.model.times import parse_duration
+from cortex.model.wrong_fields import Misplaced, wrong_fields
 
 __all__ = [
     "FollowUps",
@@ -167,16 +170,17 @@ class PlanStep(_Definition):
     def _sound(self) -> PlanStep:
         for key in ("repository", "repositories"):
             if key in self.scope:
-                raise Misplaced("a plan has no repository of its own; a task has", ("scope", key))
+                said = "a plan has no repository of its own; a task has"
+                raise Misplaced((said, ("scope", key)))
         try:
             Scope.model_validate(self.scope)
             json.dumps(self.scope, allow_nan=False)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise Misplaced(str(first["msg"]), ("scope", *first["loc"])) from None
+            wrong = wrong_fields(error, Scope, self.scope)
+            raise Misplaced(*((one.text, ("scope", *one.place)) for one in wrong)) from None
         except (TypeError, ValueError):
             said = "holds what JSON cannot, such as a date; put it in quotes"
-            raise Misplaced(said, ("scope",)) from None
+            raise Misplaced((said, ("scope",))) from None
         return self
 
 
@@ -222,10 +226,12 @@ class MasterPlan(_Definition):
     def _sound(self) -> MasterPlan:
         if self.function is None:
             if not self.steps:
-                raise Misplaced("names no step and no function; write one of them", ("steps",))
+                said = "names no step and no function; write one of them"
+                raise Misplaced((said, ("steps",)))
             _check_steps(self.steps)
         elif self.steps:
-            raise Misplaced("the steps are made by the function; keep one of them", ("steps",))
+            said = "the steps are made by the function; keep one of them"
+            raise Misplaced((said, ("steps",)))
         return self
 
 
@@ -328,17 +334,23 @@ class MasterDefinition(_Definition):
 
     @model_validator(mode="after")
     def _sound(self) -> MasterDefinition:
+        wrong = [
+            (f"{worker_type} is not among its `spawns`; add it there", place)
+            for place, worker_type in self.types_in_plans()
+            if not self.may_spawn(worker_type)
+        ]
+        if wrong:
+            raise Misplaced(*wrong)
+        return self
+
+    def types_in_plans(self) -> Iterator[tuple[Place, str]]:
+        """The worker types that its plans name, each with its place in the front matter."""
         for number, plan in enumerate(self.plans):
             place = ("plans", number)
             for position, step in enumerate(plan.steps):
-                self._check_spawns(step.worker_type, (*place, "steps", position, "worker_type"))
+                yield (*place, "steps", position, "worker_type"), step.worker_type
             if plan.review is not None and plan.review.by is not None:
-                self._check_spawns(plan.review.by, (*place, "review", "by"))
-        return self
-
-    def _check_spawns(self, worker_type: str, place: Place) -> None:
-        if not self.may_spawn(worker_type):
-            raise Misplaced(f"{worker_type} is not among its `spawns`; add it there", place)
+                yield (*place, "review", "by"), plan.review.by
 
     def may_spawn(self, worker_type: str) -> bool:
         """Whether it may choose workers of this type by itself."""
@@ -346,9 +358,9 @@ class MasterDefinition(_Definition):
 
 
 def _check_steps(steps: list[PlanStep]) -> None:
-    for problem in graph_problems(steps):
-        place = () if problem.step is None else (problem.step, problem.field or "")
-        raise Misplaced(problem.text, ("steps", *place))
+    wrong = list(graph_problems(steps))
+    if wrong:
+        raise Misplaced(*((one.text, ("steps", *one.place)) for one in wrong))
 
 
 class WorkerTypeDefinition(BaseModel):
@@ -420,7 +432,7 @@ def read_master(text: str, path: Path) -> MasterDefinition:
     """The master that a file under agents/masters/ describes; DefinitionError if it cannot be."""
     data, body = read_front_matter(text, path)
     data.setdefault("name", path.stem)
-    return validate(MasterDefinition, {**data, "prompt": body}, text, path)
+    return validate(MasterDefinition, data, body, text, path)
 
 
 def read_worker_type(text: str, path: Path) -> WorkerTypeDefinition:
@@ -433,4 +445,4 @@ def read_worker_type(text: str, path: Path) -> WorkerTypeDefinition:
     usable = usable_name(name, path.stem)
     if usable is not None:
         data |= {"name": usable, "called": name}
-    return validate(WorkerTypeDefinition, {**data, "prompt": body, "path": str(path)}, text, path)
+    return validate(WorkerTypeDefinition, {**data, "path": str(path)}, body, text, path)

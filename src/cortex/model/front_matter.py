@@ -6,17 +6,19 @@ also where YAML would not have it. What the keys mean is in `definitions`.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from cortex.model.errors import DefinitionError
+from cortex.model.errors import DefinitionError, Place, WrongField
+from cortex.model.wrong_fields import wrong_fields
+from cortex.model.yaml_words import yaml_words
 
-__all__ = ["Misplaced", "Place", "line_of", "read_front_matter", "validate"]
+__all__ = ["line_of", "read_front_matter", "validate"]
 
 _PLAIN = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_-]*):[ \t]+(?P<text>\S.*)")
 _KEY = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_-]*):(?:[ \t].*)?")
@@ -40,16 +42,6 @@ _OWN_KEYS = frozenset(
     }
 )  # fmt: skip
 
-Place = tuple[int | str, ...]
-
-
-class Misplaced(ValueError):  # noqa: N818 - the word that a reader of the code needs is where
-    """A value that does not fit to another; `place` says where it stands in the front matter."""
-
-    def __init__(self, message: str, place: Place) -> None:
-        super().__init__(message)
-        self.place = place
-
 
 def read_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
     """The YAML mapping between the first two `---` lines, and the text after them.
@@ -66,17 +58,17 @@ def read_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
         if readable is None:
             mark = getattr(error, "problem_mark", None)
             line = mark.line + first if mark else first - 1
-            problem = getattr(error, "problem", None) or "not valid YAML"
-            raise DefinitionError(f"{path}:{line}: {problem}") from None
+            problem = yaml_words(getattr(error, "problem", None))
+            raise _refusal(path, WrongField(problem, line=line)) from None
         data = yaml.safe_load("\n".join(readable))
     except RecursionError:
-        raise DefinitionError(f"{path}:{first}: is nested too deeply") from None
+        raise _refusal(path, WrongField("is nested too deeply", line=first)) from None
     except ValueError as error:  # a date such as 2025-13-45
-        raise DefinitionError(f"{path}:{first}: {error}") from None
+        raise _refusal(path, WrongField(str(error), line=first)) from None
     if not isinstance(data, dict):
-        raise DefinitionError(f"{path}:{first}: the front matter is not a list of `key: value`")
-    said = {str(key): value for key, value in data.items() if value is not None}
-    return said, body
+        problem = "the front matter is not a list of `key: value`"
+        raise _refusal(path, WrongField(problem, line=first))
+    return {str(key): value for key, value in data.items() if value is not None}, body
 
 
 def _split(text: str, path: Path) -> tuple[int, list[str], str]:
@@ -84,13 +76,13 @@ def _split(text: str, path: Path) -> tuple[int, list[str], str]:
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     start = next((n for n, line in enumerate(lines) if line.strip()), 0)
     if lines[start].strip() != "---":
-        where = f"{path}:{start + 1}"
-        raise DefinitionError(f"{where}: starts without a front matter; the first line is ---")
+        said = "starts without a front matter; the first line is ---"
+        raise _refusal(path, WrongField(said, line=start + 1))
     try:
         end = next(n for n, line in enumerate(lines[start + 1 :], start + 1) if _is_fence(line))
     except StopIteration:
-        where = f"{path}:{start + 1}"
-        raise DefinitionError(f"{where}: the front matter has no closing --- line") from None
+        said = "the front matter has no closing --- line"
+        raise _refusal(path, WrongField(said, line=start + 1)) from None
     return start + 2, lines[start + 1 : end], "\n".join(lines[end + 1 :]).strip() + "\n"
 
 
@@ -160,55 +152,30 @@ def _is_next_key(line: str) -> bool:
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def validate(model: type[_Model], data: dict[str, Any], text: str, path: Path) -> _Model:
-    """The model made of a front matter; DefinitionError with file, line and field if it cannot be.
+def validate(model: type[_Model], data: dict[str, Any], body: str, text: str, path: Path) -> _Model:
+    """The model made of a front matter; DefinitionError with file, line and field of all that is
+    wrong if it cannot be.
 
-    `text` is the whole file.
+    `body` is the prompt below it, `text` the whole file.
     """
+    if "prompt" in data and model.model_config.get("extra") == "forbid":
+        hint = "the prompt is the text below the front matter"
+        line = line_of(("prompt",), text, path)
+        raise _refusal(path, WrongField("no such key", ("prompt",), hint, line))
+    data = {**data, "prompt": body}
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = _most_telling(error.errors(include_url=False))
-        place: Place = tuple(first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        cause = first.get("ctx", {}).get("error")
-        if isinstance(cause, Misplaced):
-            place += cause.place
-        if first["type"] == "extra_forbidden":
-            known = _model_at(model, place).model_fields
-            near = difflib.get_close_matches(str(place[-1]), known, 1)
-            message = "unknown field" + (f"; did you mean {near[0]!r}?" if near else "")
-        if first["type"] == "missing":
-            message = "is missing"
-        said = f"{'.'.join(map(str, place))}: {message}" if place else message
-        raise DefinitionError(f"{path}:{line_of(place, text, path)}: {said}") from None
+        wrong = [
+            replace(one, line=line_of(one.place, text, path))
+            for one in wrong_fields(error, model, data)
+        ]
+        raise _refusal(path, *sorted(wrong, key=lambda one: one.line or 0)) from None
 
 
-def _most_telling(errors: list[Any]) -> Any:
-    """The first of the errors; of a missing field and an unknown one beside it the unknown one,
-    which is perhaps how it was written.
-    """
-    first = errors[0]
-    if first["type"] != "missing":
-        return first
-    beside = [one for one in errors if one["loc"][:-1] == first["loc"][:-1]]
-    return next((one for one in beside if one["type"] == "extra_forbidden"), first)
-
-
-def _model_at(model: type[BaseModel], place: Place) -> type[BaseModel]:
-    """The model whose field is named last in a place."""
-    for part in place[:-1]:
-        field = model.model_fields.get(str(part)) if isinstance(part, str) else None
-        if field is not None:
-            model = _inner(field.annotation) or model
-    return model
-
-
-def _inner(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    found = (_inner(part) for part in get_args(annotation))
-    return next((one for one in found if one is not None), None)
+def _refusal(path: Path, *wrong: WrongField) -> DefinitionError:
+    more = f" (and {len(wrong) - 1} more in this file)" if len(wrong) > 1 else ""
+    return DefinitionError(f"{path}:{wrong[0].line}: {wrong[0]}{more}", wrong)
 
 
 def line_of(place: Place, text: str, path: Path) -> int:

@@ -72,4 +72,4 @@ def read_persona(text: str, path: Path) -> PersonaDefinition:
     """The persona that a file under agents/personas/ describes; DefinitionError if it cannot be."""
     data, body = read_front_matter(text, path)
     data.setdefault("name", path.stem)
-    return validate(PersonaDefinition, {**data, "prompt": body}, text, path)
+    return validate(PersonaDefinition, data, body, text, path)

@@ -27,6 +27,11 @@ class GraphProblem(NamedTuple):
     step: int | None = None
     field: str | None = None
 
+    @property
+    def place(self) -> tuple[int | str, ...]:
+        """Where it stands in the list of steps."""
+        return () if self.step is None else (self.step, self.field or "")
+
 
 def graph_problems(steps: Sequence[_Step]) -> Iterator[GraphProblem]:
     """What keeps the steps from being a plan, in their order; nothing if they are one."""

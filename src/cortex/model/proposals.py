@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from cortex.model.requests import Command, Flag, Id, Timeout, TokenCount, WorkerType
 from cortex.model.schema_writing import schema_of
+from cortex.model.wrong_fields import wrong_fields
 
 __all__ = ["TITLE", "ProposedPlan", "ProposedScope", "ProposedStep", "plan_schema", "read_proposal"]
 
@@ -92,16 +93,5 @@ def read_proposal(proposal: object) -> tuple[ProposedPlan | None, list[str]]:
     try:
         return ProposedPlan.model_validate(proposal), []
     except ValidationError as error:
-        problems = error.errors(include_url=False)[:PROBLEMS_AT_MOST]
-        return None, [_sentence(problem) for problem in problems]
-
-
-def _sentence(problem: Any) -> str:
-    """One problem in words. The type's own name for a choice (`list[str]`) is no place."""
-    place = ".".join(str(part) for part in problem["loc"] if "[" not in str(part))
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        message = "is not known here; leave it out"
-    if problem["type"] == "missing":
-        message = "is missing"
-    return f"{place or 'plan'}: {message}"[:300]
+        wrong = wrong_fields(error, ProposedPlan, proposal)[:PROBLEMS_AT_MOST]
+        return None, [f"{one.field or 'plan'}: {one.text}"[:300] for one in wrong]

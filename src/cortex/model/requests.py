@@ -28,6 +28,7 @@ from cortex.model.errors import RequestError
 from cortex.model.ids import is_user_id, master_name, priority_of, worker_type_name
 from cortex.model.plan_graph import graph_problems
 from cortex.model.times import format_time, parse_duration, parse_time
+from cortex.model.wrong_fields import Misplaced, wrong_fields
 
 __all__ = [
     "KINDS",
@@ -45,6 +46,8 @@ __all__ = [
 ]
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: Further wrong fields that a refusal names.
+_OTHERS_AT_MOST = 8
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -215,8 +218,9 @@ class TaskRequest(BaseModel):
 
 
 def _check_plan(steps: Sequence[Part | StepRequest], where: str) -> None:
-    for problem in graph_problems(steps):
-        raise ValueError(f"{where}: {problem.text}")
+    wrong = list(graph_problems(steps))
+    if wrong:
+        raise Misplaced(*((one.text, (where, *one.place)) for one in wrong))
 
 
 class ScheduleRequest(BaseModel):
@@ -431,21 +435,6 @@ def parse_request(payload: object) -> Request:
         raise _refusal(error, model, payload) from None
 
 
-def _place(payload: object, loc: tuple[int | str, ...], error_type: str) -> list[str]:
-    """The problem's place in what was written, without pydantic's own words for it, such as the
-    `list[str]` of a field that may be a list or a text."""
-    place = []
-    inside: Any = payload
-    for position, part in enumerate(loc):
-        is_there = part in inside if isinstance(inside, dict) else isinstance(inside, list)
-        if is_there and (isinstance(inside, dict) or isinstance(part, int)):
-            place.append(str(part))
-            inside = inside[part]
-        elif error_type == "missing" and position == len(loc) - 1:
-            place.append(str(part))
-    return place
-
-
 def _kind_of(payload: object) -> str:
     names = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
     return names.get(type(payload), "a number")
@@ -454,29 +443,10 @@ def _kind_of(payload: object) -> str:
 def _refusal(
     error: ValidationError, model: type[BaseModel], payload: dict[str, Any]
 ) -> RequestError:
-    problems = error.errors(include_url=False)
-    first = problems[0]
-    place = _place(payload, first["loc"], first["type"])
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    hint = "correct the field and drop the file again"
-    value = first.get("input")
-    if place and isinstance(value, str | int | float) and repr(value)[:40] not in message:
-        message = f"is {repr(value)[:80]}; {message[0].lower()}{message[1:]}"
-    if first["type"] == "extra_forbidden":
-        is_step = model is TaskRequest and place[0] == "workers"
-        known = (StepRequest if is_step else model).model_fields
-        near = difflib.get_close_matches(place[-1], known, 1)
-        message = "unknown field"
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-    if first["type"] == "too_short" and value in ([], {}):
-        message = "is empty; name at least one, or leave it out"
-    if first["type"] == "missing":
-        message = "is missing"
-    if len(problems) > 1:
-        others = {
-            ".".join(_place(payload, problem["loc"], problem["type"])) for problem in problems[1:]
-        }
-        others.discard(".".join(place))
-        if others:
-            hint += f" (also wrong: {', '.join(sorted(others)[:8])})"
-    return RequestError(message, field=".".join(place) or None, hint=hint)
+    wrong = wrong_fields(error, model, payload)
+    first = wrong[0]
+    hint = first.hint or "correct the field and drop the file again"
+    others = {one.field for one in wrong[1:] if one.field not in (None, first.field)}
+    if others:
+        hint += f" (also wrong: {', '.join(sorted(map(str, others))[:_OTHERS_AT_MOST])})"
+    return RequestError(first.message, field=first.field, hint=hint, wrong=wrong)

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from cortex.model.errors import SettingsError
+from cortex.model.errors import Place, SettingsError, WrongField
 from cortex.model.ids import master_key, worker_type_name
 from cortex.model.times import parse_duration
+from cortex.model.wrong_fields import wrong_fields
 
 __all__ = [
     "Approvals",
@@ -34,6 +37,9 @@ __all__ = [
     "default_text",
     "load_settings",
 ]
+
+
+_TIME_OF_DAY = r"([01]\d|2[0-3]):[0-5]\d"
 
 
 def _seconds(value: Any) -> Any:
@@ -105,7 +111,9 @@ class Budget(_Section):
         "daily", description="how long a budget lasts"
     )
     resets_at: str = Field(
-        "00:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="local time of the reset"
+        "00:00",
+        description="local time of the reset",
+        json_schema_extra={"pattern": f"^{_TIME_OF_DAY}$"},
     )
     timezone: str = Field("UTC", description="time zone of the reset, as in Europe/Berlin")
     reserve_needs_approval: bool = Field(
@@ -116,6 +124,13 @@ class Budget(_Section):
     )
     alert_at: Share = Field(0.75, description="share of a fund in use that raises an alert, once")
     escalate_at: Share = Field(0.9, description="share that raises an escalation, once")
+
+    @field_validator("resets_at")
+    @classmethod
+    def _time_of_day(cls, value: str) -> str:
+        if not re.fullmatch(_TIME_OF_DAY, value):
+            raise ValueError(f"{value!r} is no time of day; write it like 06:30")
+        return value
 
     @field_validator("timezone")
     @classmethod
@@ -284,20 +299,28 @@ def load_settings(path: Path, environ: Mapping[str, str] | None = None) -> Setti
     if path.exists():
         try:
             data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path}: not valid TOML: {error}") from None
+        except ValueError as error:  # TOML that is none, other text than UTF-8, a number too long
+            raise SettingsError(f"{path}: not valid TOML: {error}", [_not_toml(error)]) from None
         except OSError as error:
             raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
     origin = _override(data, os.environ if environ is None else environ)
     try:
         return Settings.model_validate(data)
     except ValidationError as error:
-        raise SettingsError(_explain(path, error, origin)) from None
+        raise _refusal(path, error, data, origin) from None
 
 
-def _override(data: dict[str, Any], environ: Mapping[str, str]) -> dict[tuple[str, ...], str]:
+def _not_toml(error: ValueError) -> WrongField:
+    """What the parser says, with its line apart."""
+    found = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", str(error))
+    if found is None:
+        return WrongField(f"not valid TOML: {error}")
+    return WrongField(f"not valid TOML: {found[1]}", line=int(found[2]))
+
+
+def _override(data: dict[str, Any], environ: Mapping[str, str]) -> dict[Place, str]:
     """Lays CORTEX_SECTION_KEY variables over the file's data; returns which key came from where."""
-    origin: dict[tuple[str, ...], str] = {}
+    origin: dict[Place, str] = {}
     _check_variables(environ)
     for section, model in _sections().items():
         for key, field in model.model_fields.items():
@@ -320,11 +343,14 @@ def _check_variables(environ: Mapping[str, str]) -> None:
         for key in model.model_fields
     }
     prefixes = tuple(f"CORTEX_{section}_".upper() for section in _sections())
+    wrong = []
     for variable in sorted(environ):
         if variable.startswith(prefixes) and variable not in known:
             near = difflib.get_close_matches(variable, known, 1)
             hint = f"did you mean {near[0]}?" if near else "docs/settings.md lists them"
-            raise SettingsError(f"{variable}: unknown; {hint}")
+            wrong.append(WrongField("no such variable", hint=hint, source=variable))
+    if wrong:
+        raise SettingsError("\n".join(map(str, wrong)), wrong)
 
 
 def _sections() -> dict[str, type[_Section]]:
@@ -335,29 +361,15 @@ def _sections() -> dict[str, type[_Section]]:
     }
 
 
-def _explain(path: Path, error: ValidationError, origin: Mapping[tuple[str, ...], str]) -> str:
-    lines = []
-    for problem in error.errors():
-        place = tuple(str(part) for part in problem["loc"])
-        where = origin.get(place[:2], f"{path}: {'.'.join(place)}")
-        if problem["type"] == "extra_forbidden":
-            known = _known_names(place[:-1])
-            near = difflib.get_close_matches(place[-1], known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-            lines.append(f"{where}: unknown key {place[-1]!r}; {hint}")
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{where}: {message} (it is {problem['input']!r})")
-    return "\n".join(lines)
-
-
-def _known_names(place: tuple[str, ...]) -> list[str]:
-    if not place:
-        return list(Settings.model_fields)
-    if place[0] == "masters":
-        return list(MasterSettings.model_fields)
-    section = _sections().get(place[0])
-    return list(section.model_fields) if section else []
+def _refusal(
+    path: Path, error: ValidationError, data: dict[str, Any], origin: Mapping[Place, str]
+) -> SettingsError:
+    wrong = [
+        replace(one, source=origin.get(one.place[:2]))
+        for one in wrong_fields(error, Settings, data)
+    ]
+    lines = [str(one) if one.source else f"{path}: {one}" for one in wrong]
+    return SettingsError("\n".join(lines), wrong)
 
 
 def default_text() -> str:

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from cortex.model.json_place import JsonProblem
+from cortex.model.yaml_words import yaml_words
 
 __all__ = ["parse_text"]
 
@@ -34,7 +35,7 @@ def parse_text(text: str, *, max_depth: int) -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise JsonProblem(
-            f"not YAML: {error.problem or error.context}",
+            f"not YAML: {yaml_words(error.problem or error.context)}",
             mark.line + 1 if mark else None,
             mark.column + 1 if mark else None,
         ) from None

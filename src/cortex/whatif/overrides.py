@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from cortex.model.errors import SettingsError
 from cortex.model.settings import MasterSettings, Settings
+from cortex.model.wrong_fields import wrong_fields
 
 __all__ = ["known_keys", "override"]
 
@@ -49,10 +50,8 @@ def override(settings: Settings, changes: Sequence[str]) -> tuple[Settings, dict
     try:
         return Settings.model_validate(data), made
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"{key}: {message} (it is {first['input']!r})") from None
+        wrong = wrong_fields(error, Settings, data)
+        raise SettingsError("\n".join(map(str, wrong)), wrong) from None
 
 
 def _check_key(key: str) -> None:

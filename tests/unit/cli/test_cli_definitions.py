@@ -59,11 +59,38 @@ def test_validate_tells_what_definitions_name_that_is_not_there(cortex: Any, sam
 def test_validate_tells_of_two_files_with_one_name(cortex: Any, sample: Any) -> None:
     (sample.paths.prompts / "another.md").write_text("---\nname: scan\n---\n")
     ran = cortex("validate")
-    assert "another.md: name: scan-worker is described by scan-worker.md too; rename one" in ran.out
+    assert (
+        "another.md:2: name: scan-worker is described by scan-worker.md too; rename one" in ran.out
+    )
 
 
 def test_validate_names_the_line_of_a_wrong_persona(cortex: Any, sample: Any) -> None:
     path = sample.paths.personas / "kind.md"
     path.write_text("---\nname: kind\npersonalty: x\n---\n")
     ran = cortex("validate", str(path))
-    assert f"{path}:3: personalty: unknown field; did you mean 'personality'?" in ran.out
+    assert f"{path}:3: personalty: no such key; did you mean personality?" in ran.out
+
+
+def test_what_a_file_says_that_does_not_count_is_not_told(cortex: Any, sample: Any) -> None:
+    """Two files of one name: the one that is not called so routes nothing and spawns nothing."""
+    text = "---\nname: security\nroutes: [security-scan, development]\nspawns: [nobody]\n---\n"
+    (sample.paths.masters / "another.md").write_text(text)
+    ran = cortex("validate")
+    assert "another.md:2: name: security-master is described by security-master.md too" in ran.out
+    assert "1 problem\n" in ran.out
+
+
+def test_validate_tells_all_that_is_wrong_with_a_file_line_by_line(
+    cortex: Any, sample: Any
+) -> None:
+    path = sample.root / "cortex.toml"
+    path.write_text("[limits]\nagent = 3\n[budget]\ntotal = 'much'\n[limits.per_type]\nscan = 0\n")
+    told = [
+        line.removeprefix(f"{path}:") for line in cortex("validate", str(path)).out.splitlines()
+    ]
+    assert told[:-1] == [
+        "2: limits.agent: no such key; did you mean agents?",
+        "4: budget.total: must be a whole number, is the text 'much'",
+        "5: limits.per_type.scan-worker: must be at least 1, is the number 0",
+    ]
+    assert told[-1].endswith("3 problems")

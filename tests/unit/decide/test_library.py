@@ -53,7 +53,7 @@ def test_a_broken_edit_is_told_and_the_last_good_version_stays_in_force(library:
     good = path.read_text()
     path.write_text(good.replace("routes:", "rootes:"))
     assert "security-master" in read(library).masters
-    assert "rootes: unknown field; did you mean 'routes'?" in library.problems[path]
+    assert "rootes: no such key; did you mean routes?" in library.problems[path]
     assert library.refresh() is None, "told once"
     path.write_text(good)
     assert "security-master" in read(library).masters

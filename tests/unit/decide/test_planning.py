@@ -371,10 +371,10 @@ def step(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("workers", "reason"),
     [
-        ([], "workers: List should have at least 1 item"),
+        ([], "workers: is empty"),
         ([{"name": "a"}], "workers.0.worker_type: is missing"),
-        ([step(env={"A": "b"})], "workers.0.env: is not known here; leave it out"),
-        ([step(scope={"test_command": "rm"})], "workers.0.scope.test_command: is not known here"),
+        ([step(env={"A": "b"})], "workers.0.env: no such key; known here: name, "),
+        ([step(scope={"test_command": "rm"})], "workers.0.scope.test_command: no such key"),
         ([step(scope={"paths": ["../x"]})], "workers.0.scope.paths: path '../x' leaves"),
         ([step(name="../a")], "workers.0.name: '../a' is no id"),
         ([step(), step()], "workers.1.name: two of them are named 'a'"),

@@ -46,7 +46,7 @@ def test_the_text_has_what_is_said_and_no_empty_part() -> None:
 @pytest.mark.parametrize(
     ("front", "says"),
     [
-        ("name: kind\nmision: x", "kind.md:3: mision: unknown field; did you mean 'mission'?"),
+        ("name: kind\nmision: x", "kind.md:3: mision: no such key; did you mean mission?"),
         ("name: very kind", "kind.md:2: name: 'very kind' is no name"),
         ("name: kind\ncapabilities: {a: 1}", "kind.md:3: capabilities: "),
     ],
