@@ -131,6 +131,27 @@ def test_a_conflict_is_shown_with_both_sides_and_goes_on_with_a_persons_merge(
     assert ("push that branch there" in shown) is (kind == "url")
 
 
+def test_a_yes_to_a_conflict_without_a_whole_merge_says_what_is_lacking(
+    live: LiveHome, shop: Repository
+) -> None:
+    live.drop(feature(shop, piece("one", change("1")), piece("two", change("2"))))
+
+    def question(number: int) -> str:
+        def asked() -> str | None:
+            rows = {row["approval_id"]: row for row in live.read("handoffs")["approvals"]}
+            return str(rows[ident]["reason"]) if ident in rows else None
+
+        ident = f"approval-{number:03d}"
+        return live.until(asked, f"{ident} is asked", LIMIT_S) or ""
+
+    assert question(1).startswith("conflict: cortex/feature/two and cortex/feature/one")
+    live.drop({"kind": "approve", "task_id": "feature"})
+    assert f"there is no branch cortex/feature/join in {shop.root} yet; " in question(2)
+    shop.git("branch", "cortex/feature/join", taken_in(live, shop, "one"))
+    live.drop({"kind": "approve", "task_id": "feature"})
+    assert "cortex/feature/join lacks cortex/feature/two; " in question(3)
+
+
 def resolve(live: LiveHome, shop: Repository) -> None:
     """As the report tells: a branch with the step's name that holds both, and both intentions."""
     one, other = taken_in(live, shop, "round"), taken_in(live, shop, "start")

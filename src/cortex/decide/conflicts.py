@@ -17,6 +17,7 @@ __all__ = ["INTEGRATION", "conflict_events", "is_conflict"]
 Event = dict[str, Any]
 INTEGRATION = "integration-worker"
 _FILES_NAMED = 5
+_SAID_LENGTH = 400
 
 
 def is_conflict(results: dict[str, Any] | None) -> bool:
@@ -71,6 +72,6 @@ def _reason(worker: Worker, results: dict[str, Any]) -> str:
     files = [str(file) for file in results.get("conflicts") or []]
     named = ", ".join(files[:_FILES_NAMED])
     more = f" and {len(files) - _FILES_NAMED} more" if len(files) > _FILES_NAMED else ""
-    said = str(results.get("error") or "branches that cannot be joined")[:200]
+    said = str(results.get("error") or "branches that cannot be joined")[:_SAID_LENGTH]
     place = f"; both sides are in {worker.folder}/artifacts/conflicts.md" if worker.folder else ""
     return f"{said} in {named}{more}{place}" if files else f"{said}{place}"

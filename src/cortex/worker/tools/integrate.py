@@ -40,30 +40,37 @@ def integrate(worker: Worker) -> None:
             ["a step in `needs` that ends with a branch", *clone.notes],
         )
     work = Work(f"Integrate {len(branches)} branch{'es' if len(branches) > 1 else ''}")
-    merged = _persons_merge(worker, clone, branches)
+    merged, lacks = _persons_merge(worker, clone, branches)
     if merged is not None:
         clone.git.text("checkout", "--quiet", "--detach", merged)
         work.done.append(f"Took the merge that {branch_name(worker)} of {clone.source} holds")
     else:
-        _merge_all(worker, clone, branches)
+        _merge_all(worker, clone, branches, lacks)
     work.done += [f"Merged {branch.name} of {branch.worker}" for branch in branches]
     deliver(worker, clone, clone.base, work)
 
 
-def _persons_merge(worker: Worker, clone: Clone, branches: Sequence[Incoming]) -> str | None:
-    """The commit of this step's own branch in the source, if every incoming one is part of it."""
+def _persons_merge(
+    worker: Worker, clone: Clone, branches: Sequence[Incoming]
+) -> tuple[str | None, str]:
+    """The commit of this step's own branch in the source, if every incoming one is part of it.
+
+    Else None and what it lacks, in words for who said yes to it; "" where nobody was asked yet.
+    """
     found = resolve(clone, branch_name(worker), kept=False)
     if found is None:
-        return None
+        lacks = f"there is no branch {branch_name(worker)} in {clone.source} yet; "
+        return None, lacks if worker.spec.get("retry_of") else ""
     for branch in branches:
         inside = clone.git.run("merge-base", "--is-ancestor", branch.head, found)
         if inside.returncode != 0:
-            clone.notes.append(f"{branch_name(worker)} of the source lacks {branch.name}: not used")
-            return None
-    return found
+            lacks = f"{branch_name(worker)} lacks {branch.name}"
+            clone.notes.append(f"{lacks}: not used")
+            return None, f"{lacks}; "
+    return found, ""
 
 
-def _merge_all(worker: Worker, clone: Clone, branches: Sequence[Incoming]) -> None:
+def _merge_all(worker: Worker, clone: Clone, branches: Sequence[Incoming], lacks: str) -> None:
     clone.git.text("checkout", "--quiet", "--detach", branches[0].head)
     for number, branch in enumerate(branches[1:], 1):
         outcome = clone.git.run(
@@ -76,7 +83,7 @@ def _merge_all(worker: Worker, clone: Clone, branches: Sequence[Incoming]) -> No
         worker.write_artifact(_REPORT, _report(worker, clone, branches, number, files))
         clone.git.run("merge", "--abort")
         earlier = ", ".join(other.name for other in branches[:number])
-        raise ConflictError(f"{branch.name} and {earlier} change the same lines", files)
+        raise ConflictError(f"{lacks}{branch.name} and {earlier} change the same lines", files)
 
 
 def _report(
