@@ -7,8 +7,10 @@ last of all what an earlier one was at when it ended. Standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -21,6 +23,8 @@ from cortex.worker.contract import ContractError, Worker, read_worker
 from cortex.worker.draining import drain
 
 _RESULTS_LIMIT_BYTES = 1024 * 1024
+#: Of each item; the worker's log has a limit of its own.
+_OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024
 _NAMED = 5
 Record = dict[str, Any]
 
@@ -151,14 +155,18 @@ def _start(argv: list[str], env: dict[str, str], output: Path) -> int:
         stderr=subprocess.STDOUT,
         process_group=0,
     )
-    kept = None
-    for chunk in drain(process):
-        kept = kept or output.open("wb")
-        kept.write(chunk)
-        sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
-    if kept is not None:
-        kept.close()
+    room = _OUTPUT_LIMIT_BYTES
+    with contextlib.ExitStack() as stack:
+        kept = None
+        for chunk in drain(process):
+            kept = kept or stack.enter_context(output.open("wb"))
+            if len(chunk) <= room:
+                kept.write(chunk)
+            elif room >= 0:
+                kept.write(chunk[:room] + b"\n... the rest is left out ...\n")
+            room = room - len(chunk) if len(chunk) <= room else -1
+            sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
     return process.returncode
 
 
@@ -181,13 +189,26 @@ def _outcome(code: int, results: Path) -> Record:
 
 
 def _said(results: Path) -> Mapping[str, Any]:
+    """What an item's results.json says; of one that cannot be read, that it failed, and why."""
     try:
-        if results.is_symlink() or results.stat().st_size > _RESULTS_LIMIT_BYTES:
-            return {}
-        said = json.loads(results.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        handle = os.open(results, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            about = os.fstat(handle)
+            if not stat.S_ISREG(about.st_mode) or about.st_size > _RESULTS_LIMIT_BYTES:
+                raise ValueError(f"is no plain file of at most {_RESULTS_LIMIT_BYTES} bytes")
+            said = json.load(file)
+    except FileNotFoundError:
         return {}
-    return said if isinstance(said, dict) else {}
+    except json.JSONDecodeError as problem:
+        return _unread(f"is no JSON: {problem}")
+    except (OSError, ValueError, RecursionError) as problem:
+        is_link = isinstance(problem, OSError)
+        return _unread("is no plain file" if is_link else str(problem))
+    return said if isinstance(said, dict) else _unread("holds no object")
+
+
+def _unread(why: str) -> Mapping[str, Any]:
+    return {"status": "failed", "error": f"its results.json {why}"}
 
 
 def _conclude(worker: Worker, records: list[Record]) -> None:

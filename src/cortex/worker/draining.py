@@ -11,7 +11,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 __all__ = ["drain"]
 
@@ -23,9 +23,10 @@ _CHUNK_BYTES = 65536
 _REST_BYTES_AT_MOST = 1024 * 1024
 
 
-def drain(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """What a program prints, piece by piece; it is reaped when the last piece has been taken. The
-    program must have been started as the first of its group (`process_group=0`), with a pipe.
+def drain(process: subprocess.Popen[bytes]) -> Generator[bytes, None, None]:
+    """What a program prints, piece by piece; it is reaped when the last piece has been taken, and
+    ended when this is closed before. The program must have been started as the first of its group
+    (`process_group=0`), with a pipe.
     """
     assert process.stdout is not None
     end_s: float | None = None
@@ -51,6 +52,9 @@ def drain(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
                 yield from _rest(pipe)
     finally:
         os.close(handle)
+        if process.poll() is None:  # nobody takes the rest
+            _end_group(process.pid, 0.0)
+            process.wait()
 
 
 def _end_group(group: int, end_s: float) -> None:

@@ -39,21 +39,29 @@ class ProgramModel:
         except OSError as error:
             said = f"{self._argv[0]} cannot be started: {error.strerror}"
             raise ModelError(said, permanent=True) from None
-        answer = _exchange(process, question.encode())
+        answer = _exchange(process, question.encode("utf-8", "replace"))
+        if len(answer) > _OUTPUT_BYTES_AT_MOST:
+            raise ModelError(f"{self._argv[0]} printed more than {_OUTPUT_BYTES_AT_MOST} bytes")
         if process.returncode != 0:
             how = f"exit {process.returncode}"
             if process.returncode < 0:
                 how = f"signal {-process.returncode}"
             raise ModelError(f"{self._argv[0]} ended with {how}; its log says more")
-        if len(answer) > _OUTPUT_BYTES_AT_MOST:
-            raise ModelError(f"{self._argv[0]} printed more than {_OUTPUT_BYTES_AT_MOST} bytes")
         return Completion(answer.decode("utf-8", "replace"))
 
 
 def _exchange(process: subprocess.Popen[bytes], question: bytes) -> bytes:
-    """The program's output; one that reads nothing of the question is no error."""
+    """The program's output, which is ended where that is too much; one that reads nothing of the
+    question is no error.
+    """
     threading.Thread(target=_ask, args=(process, question), daemon=True).start()
-    return b"".join(drain(process))
+    answer = bytearray()
+    with contextlib.closing(drain(process)) as pieces:
+        for piece in pieces:
+            answer += piece
+            if len(answer) > _OUTPUT_BYTES_AT_MOST:
+                break
+    return bytes(answer)
 
 
 def _ask(process: subprocess.Popen[bytes], question: bytes) -> None:

@@ -207,3 +207,30 @@ def test_all_that_an_item_printed_before_its_end_is_kept(tmp_path: Path) -> None
     batch.attempt()
     kept = batch.folders[0] / "artifacts" / "items" / "0001" / "output.txt"
     assert kept.stat().st_size == 3_000_000
+
+
+def test_what_an_item_prints_without_end_does_not_fill_the_disk(tmp_path: Path) -> None:
+    batch = Batch(tmp_path, command="head -c 40000000 /dev/zero", items=["a"])
+    batch.attempt()
+    (kept,) = batch.folders[0].rglob("output.txt")
+    assert kept.stat().st_size < 20_000_000
+    assert kept.read_bytes().endswith(b"left out ...\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ('echo "{" > "$CORTEX_RESULTS"', "no JSON"),
+        ('echo "[]" > "$CORTEX_RESULTS"', "no object"),
+        ('head -c 1100000 /dev/zero > "$CORTEX_RESULTS"', "plain file"),
+        ('ln -s /etc/passwd "$CORTEX_RESULTS"', "plain file"),
+        ('mkfifo "$CORTEX_RESULTS"', "plain file"),
+        ('mkdir "$CORTEX_RESULTS"', "plain file"),
+    ],
+)
+def test_an_item_whose_results_cannot_be_read_has_failed(
+    tmp_path: Path, line: str, word: str
+) -> None:
+    results = Batch(tmp_path, command=line, items=["a"]).attempt()
+    assert results["status"] == "failed", results
+    assert "results.json" in results["error"] and word in results["error"]

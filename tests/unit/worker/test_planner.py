@@ -207,3 +207,33 @@ def test_a_program_that_leaves_something_running_has_answered_when_it_ends() -> 
     answer = model.complete(ModelRequest("S", "P" * 500_000, {}, 3000))
     assert time.monotonic() - started_s < 20
     assert answer.text == "S\n\n" + "P" * 500_000 + "\n"
+
+
+def test_a_name_of_another_encoding_in_the_repository_does_not_end_the_question(
+    tmp_path: Path,
+) -> None:
+    answer = tmp_path / "answer.json"
+    answer.write_text(json.dumps(PLAN))
+    env = environment(tmp_path)
+    (tmp_path / "shop" / "caf\udce9.txt").write_text("x")
+    done = subprocess.run(
+        [sys.executable, "-m", "cortex.worker.planner", "cat", str(answer)],
+        env={**env, "PATH": "/usr/bin:/bin"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert results(tmp_path)["plan"] == PLAN
+
+
+def test_a_program_that_prints_without_end_is_ended_once_it_is_too_much() -> None:
+    program = "import resource as r; r.setrlimit(r.RLIMIT_AS, (1 << 30, 1 << 30))\n"
+    program += "from cortex.worker.program_model import ProgramModel\n"
+    program += "from cortex.model.seams import ModelRequest\n"
+    program += "ProgramModel(['yes']).complete(ModelRequest('', 'a plan', None, 9))\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert "yes printed more than 1048576 bytes" in done.stderr, done.stderr[-500:]
