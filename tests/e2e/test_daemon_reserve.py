@@ -57,8 +57,15 @@ def test_the_reserve_opens_after_a_yes_and_is_shown_until_it_is_closed(
     assert f"`cortex approve {asked['approval_id']}`: the reserve pays" in cortex(
         live, "why", "audit"
     )
+    live.until(lambda: "reserve_asked" in conditions(live), "the question stands in the status")
+    told = cortex(live, "status")
+    assert f"audit waits for a yes to {asked['approval_id']}" in told
+    assert "answers  1 approval: cortex get approvals" in told
+    price = "1 worker, 8,000 tokens, 32% of what the reserve had left"
+    assert price in cortex(live, "get", "approvals", "-o", "wide")
     cortex(live, "approve", asked["approval_id"])
     live.until_running("audit")
+    live.until(lambda: "reserve_asked" not in conditions(live), "it stands no more")
     (opening,) = live.until(lambda: openings(live), "the opening is published")
     assert (opening["task_id"], opening["tokens"]) == ("audit", 8_000)
     assert opening["approval_id"] == asked["approval_id"]

@@ -17,11 +17,14 @@ Row = dict[str, Any]
 def price(row: Row) -> str:
     """The workers and tokens of an approval's offer, and their share of what is left; "" of none.
 
-    The share is that of the p90, as it was when the question was asked.
+    The share is that of the p90, as it was when the question was asked. Of the reserve they are
+    the workers that it pays, with all that is reserved for them.
     """
     offer = row.get("would_start")
     if not isinstance(offer, dict):
         return ""
+    if "share_of_reserve" in offer:
+        return _of_reserve(offer)
     workers = counted(offer.get("workers") or 0, "worker")
     low, high = offer.get("p50") or 0, offer.get("p90") or 0
     if not high:
@@ -30,6 +33,15 @@ def price(row: Row) -> str:
     share = offer.get("share_of_left")
     of_left = f", {share:.0%} of what was left" if isinstance(share, int | float) else ""
     return f"{workers}, {span} tokens{of_left}"
+
+
+def _of_reserve(offer: Row) -> str:
+    paid, waiting = offer.get("workers") or 0, offer.get("waiting") or 0
+    workers = (
+        f"{paid} of {counted(waiting, 'worker')}" if paid < waiting else counted(paid, "worker")
+    )
+    share = f"{offer.get('share_of_reserve') or 0:.0%} of what the reserve had left"
+    return f"{workers}, {offer.get('tokens') or 0:,} tokens, {share}"
 
 
 def offered_steps(row: Row) -> list[Row]:

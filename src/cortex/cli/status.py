@@ -12,6 +12,7 @@ from cortex.cli.budget import budget_rows
 from cortex.cli.options import HomeOption, Output, OutputOption, fail_usage, open_home
 from cortex.cli.printing import print_json, print_yaml
 from cortex.cli.terminal import colours, one_line, paint
+from cortex.model.words import counted
 
 if TYPE_CHECKING:
     from cortex.home import Home, Row
@@ -80,6 +81,10 @@ def _facts(home: Home, health: Health) -> Row:
                 row.get("status") == "awaiting_approval" for row in open_tasks
             ),
         },
+        "unanswered": {
+            "approvals": sum(row.get("status") == "pending" for row in home.approvals()),
+            "escalations": sum(row.get("status") == "open" for row in home.escalations()),
+        },
         "budget": {name: total.get(name, 0) for name in ("total", "used", "reserved", "free")},
         "resets_at": home.budget().get("resets_at"),
     }
@@ -122,6 +127,13 @@ def _show(health: Health, facts: Row) -> None:
         since = age(row.get("at"))
         print(f"learned  {one_line(lane)}: {one_line(row.get('reason'))} ({since} ago)")
     print(f"tasks    {tasks['open']} open, {waiting}")
+    asked = [
+        f"{counted(count, name[:-1])}: cortex get {name}"
+        for name, count in facts["unanswered"].items()
+        if count
+    ]
+    if asked:
+        print(f"answers  {', '.join(asked)}")
     if facts["resets_at"] is None:
         print("budget   none yet; the first daemon writes it")
     else:

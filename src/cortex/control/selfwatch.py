@@ -18,7 +18,7 @@ from cortex.control.effects import LANE_IDLE, LANE_THREAD
 from cortex.control.notifying import Notifier
 from cortex.decide.entry import Entry, Now
 from cortex.decide.health import Change, Health, Sign
-from cortex.decide.reserve import opened
+from cortex.decide.reserve import opened, questions
 
 __all__ = ["SelfWatch"]
 
@@ -112,6 +112,9 @@ class SelfWatch:
                 yield Sign("clock_jumped", "clock", self._jump[1])
             else:
                 self._jump = None
+        for asked in questions(self._context.state):
+            cause = f"{asked.task_id} waits for a yes to {asked.id}: {asked.reason}"
+            yield Sign("reserve_asked", asked.id, cause)
         for opening in opened(self._context.state):
             cause = f"the emergency reserve is open for {opening.task_id}: {opening.why}"
             yield Sign("reserve_open", opening.task_id, cause)

@@ -13,26 +13,32 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from cortex.decide import preempt, reserve
 from cortex.decide.claims import WHOLE, in_the_way, overlap
 from cortex.decide.entry import Entry, Now, due_at
-from cortex.decide.escalate import close_escalations, is_escalated, raise_escalation
 from cortex.decide.grant import grant, grant_in_place_of, grant_nothing, needed_tokens
 from cortex.decide.pace import next_count
 from cortex.decide.queue import AdmissionQueue, Source, paying_fund
 from cortex.decide.refused import REFUSED_AGAIN_S
+from cortex.decide.shortage import (
+    AND_A_SLOT,
+    SUBJECT,
+    is_short,
+    relief,
+    tell,
+    tell_without_slot,
+    tokens_short,
+)
 from cortex.decide.slots import Slots, wanted_slot
 from cortex.model.ids import PRIORITIES, master_key
 from cortex.model.settings import Settings
 from cortex.model.state import PLANNER, State, Worker
 
-__all__ = ["next_admission", "pool_short", "waiting_reason"]
+__all__ = ["next_admission", "waiting_reason"]
 
 #: How many workers behind one that does not fit are tried in its stead.
 _BACKFILL = 16
-_SHORT = "critical work is short of tokens"
 _CRITICAL = PRIORITIES.index("critical")
 
 
@@ -85,7 +91,14 @@ def next_admission(
             if moved:
                 break
         if not moved:
-            return None
+            closed = (
+                [ident, *queue.following(ident, _BACKFILL)]
+                for _, heads in queue.in_order(
+                    lambda source: source.level == _CRITICAL and not open_to(source)
+                )
+                for ident in heads
+            )
+            return tell_without_slot(state, closed, settings, now)
 
 
 def _is_lane_full(slots: Slots, lane: str, depth: Counter[str]) -> bool:
@@ -101,7 +114,7 @@ def _take_a_slot(
             worker = state.workers[ident]
             taken = _in_place_of_others(state, worker, slots, depth)
             if taken is not None:
-                return Entry(taken.by, taken.why, [*taken.events, *_relief(state, worker)])
+                return Entry(taken.by, taken.why, [*taken.events, *relief(state, worker)])
     return None
 
 
@@ -176,20 +189,12 @@ def _grant_or_pass(
     for worker in tried:
         granted = grant(state, worker, slots.settings)
         if granted is not None:
-            return Entry(granted.by, granted.why, [*granted.events, *_relief(state, worker)])
+            return Entry(granted.by, granted.why, [*granted.events, *relief(state, worker)])
     if first.step == PLANNER and not _could_free(state, first):
         return _refuse_planner(state, first)
     if first.priority == "low" and first.step != PLANNER:
         return _refuse(state, first, now)
-    reason = pool_short(state, first)
-    asks = (
-        reserve.ask_to_open(state, one, needed_tokens(one), slots.settings, now) for one in tried
-    )
-    asked = next(filter(None, asks), [])
-    if asked or first.status == "requested" or first.reason != reason:
-        events = [*_queue_events(state, first, reason, now), *asked]
-        return Entry("coordinator-master", reason, events)
-    return None
+    return tell(state, tried, slots.settings, now)
 
 
 def _without_tokens(state: State, queue: AdmissionQueue, slots: Slots, ident: str) -> Entry | None:
@@ -224,11 +229,11 @@ def waiting_reason(state: State, worker: Worker) -> str:
     other = in_the_way(worker, writers)
     if other is not None:
         return _claimed(worker, other)
-    direct = worker.fund.startswith("master:")
-    if direct or needed_tokens(worker) > state.budget.pool_available:
+    if is_short(state, worker):
         asking = reserve.asking(state, worker.task_id)
         until = "" if asking is None else f"; the reserve pays after a yes to {asking.id}"
-        return pool_short(state, worker) + until
+        slot = AND_A_SLOT if (worker.reason or "").endswith(AND_A_SLOT) else ""
+        return tokens_short(state, worker) + slot + until
     if worker.reason and not worker.reason.startswith("needs "):
         return worker.reason
     kept_for = _kept_for(state, worker)
@@ -242,11 +247,13 @@ def _kept_for(state: State, worker: Worker) -> str | None:
     if worker.priority == "critical" or not worker.uses_tokens:
         return None
     for told in state.escalations.values():
-        if told.status != "open" or told.subject != _SHORT or told.task_id not in state.tasks:
+        if told.status != "open" or told.subject != SUBJECT or told.task_id not in state.tasks:
             continue
         for ident in state.tasks[told.task_id].workers:
             urgent = state.workers.get(ident)
             if urgent is None or ident not in state.waiting or not _could_free(state, urgent):
+                continue
+            if (urgent.reason or "").endswith(AND_A_SLOT):
                 continue
             return (
                 f"{state.budget.pool_available} tokens of the pool are kept for {ident} of "
@@ -261,48 +268,9 @@ def _claimed(worker: Worker, other: Worker) -> str:
     return f"{other.id} of {other.task_id}, which works on {what} of {worker.repository}"
 
 
-def pool_short(state: State, worker: Worker) -> str:
-    """In words: how many tokens a waiting worker lacks, and when that may change."""
-    tokens = needed_tokens(worker)
-    if worker.fund.startswith("master:"):
-        name = worker.fund.removeprefix("master:")
-        fund = state.budget.masters.get(name)
-        free = fund.allocated - fund.used - fund.reserved if fund else 0
-        return f"needs {tokens} tokens of {name}'s own, {free} are free"
-    free = state.budget.pool_available
-    return f"needs {tokens} tokens, the pool has {free} available (short by {tokens - free})"
-
-
-def _queue_events(state: State, worker: Worker, reason: str, now: Now) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = [
-        {"event": "worker_queued", "worker_id": worker.id, "reason": reason}
-    ]
-    if worker.priority != "critical" or is_escalated(state, worker.task_id):
-        return events
-    waiting = [
-        state.workers[ident]
-        for ident in state.tasks[worker.task_id].workers
-        if ident in state.waiting
-    ]
-    short = sum(needed_tokens(other) for other in waiting) - state.budget.pool_available
-    reason = f"short by {short:,}: {len(waiting)} workers of {worker.task_id} wait"
-    return [*events, raise_escalation(state, _SHORT, reason, worker.task_id, now)]
-
-
-def _relief(state: State, worker: Worker) -> list[dict[str, Any]]:
-    """Closes the word that critical work is short, once the last of it is granted."""
-    if worker.priority != "critical":
-        return []
-    others = set(state.tasks[worker.task_id].workers) - {worker.id}
-    if others & state.waiting.keys():
-        return []
-    over = reserve.withdraw_asking(state, worker.task_id)
-    return [*over, *close_escalations(state, worker.task_id)]
-
-
 def _refuse_planner(state: State, worker: Worker) -> Entry:
     """A plan that its master cannot pay for is not waited for: the task goes on without one."""
-    reason = pool_short(state, worker)
+    reason = tokens_short(state, worker)
     ended = {
         "event": "worker_ended",
         "worker_id": worker.id,
@@ -322,7 +290,7 @@ def _refuse_planner(state: State, worker: Worker) -> Entry:
 def _refuse(state: State, worker: Worker, now: Now) -> Entry:
     """B1: low priority is refused first; its step tries again once that makes sense
     (`decide.refused`), after the reset at the latest."""
-    reason = f"low priority, and {pool_short(state, worker)}; "
+    reason = f"low priority, and {tokens_short(state, worker)}; "
     reason += "tried again once there are enough, after the reset at the latest"
     # A clock that was just set back shows a reset far off; none is farther than a period.
     budget = state.budget

@@ -115,7 +115,7 @@ def _open_tasks(state: State) -> Iterator[Task]:
 
 def _broken_glass(state: State, worker: Worker, settings: Settings) -> Entry | None:
     tokens = needed_tokens(worker)
-    if worker.fund.startswith("master:") or not reserve.may_open(state, worker, tokens, settings):
+    if not reserve.may_open(state, worker, tokens, settings):
         return None
     why = f"critical, and the pool has {state.budget.pool_available} of the {tokens} needed"
     why += evidence.words(state, worker)

@@ -78,6 +78,13 @@ CONDITIONS = {
         "A file lies in the inbox and is not taken up.",
         "Close it in whatever still has it open, or correct what the cause names.",
     ),
+    "reserve_asked": Condition(
+        False,
+        False,
+        "Critical work waits for a person's yes before the emergency reserve pays for it.",
+        "`cortex get approvals -o wide` shows the price; answer with `cortex approve ID` or "
+        "`cortex deny ID`.",
+    ),
     "reserve_open": Condition(
         False,
         False,

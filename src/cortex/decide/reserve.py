@@ -7,7 +7,7 @@ whatever the pool can pay. What the books hold of it is `ledger`'s.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cortex.decide.entry import Entry, Now
@@ -17,7 +17,19 @@ from cortex.model.settings import Settings
 from cortex.model.state import Approval, State, Worker
 from cortex.model.times import parse_time
 
-__all__ = ["GATE", "ask_to_open", "closing", "may_open", "open_for", "opened", "withdraw_asking"]
+__all__ = [
+    "GATE",
+    "ask_to_open",
+    "asking",
+    "closing",
+    "is_to_be_asked",
+    "may_open",
+    "open_for",
+    "opened",
+    "questions",
+    "withdraw_asking",
+    "would_pay",
+]
 
 Event = dict[str, Any]
 #: How an approval, and `Task.approved`, name the reserve; no step is called so.
@@ -29,12 +41,26 @@ def opened(state: State) -> Iterator[Opening]:
     return (opening for opening in state.budget.openings if opening.closed_at is None)
 
 
+def _is_enough(state: State, worker: Worker, tokens: int) -> bool:
+    """Whether the reserve has so many tokens left for a worker that it may pay at all."""
+    is_of_pool = not worker.fund.startswith("master:")
+    return is_of_pool and worker.priority == "critical" and tokens <= state.budget.reserve_available
+
+
 def may_open(state: State, worker: Worker, tokens: int, settings: Settings) -> bool:
-    """Whether the reserve pays so many tokens for a worker, as far as rules go."""
-    if worker.priority != "critical" or tokens > state.budget.reserve_available:
+    """Whether the reserve pays so many tokens for a worker."""
+    if not _is_enough(state, worker, tokens):
         return False
-    if not settings.budget.reserve_needs_approval:
-        return True
+    return not settings.budget.reserve_needs_approval or _is_agreed(state, worker)
+
+
+def would_pay(state: State, worker: Worker, tokens: int) -> bool:
+    """Whether the reserve pays for a worker once it has a slot: nobody is asked, or said yes."""
+    answered = _asked(state, worker.task_id, "pending", "denied")
+    return _is_enough(state, worker, tokens) and (answered is None or _is_agreed(state, worker))
+
+
+def _is_agreed(state: State, worker: Worker) -> bool:
     return GATE in state.tasks[worker.task_id].approved
 
 
@@ -52,28 +78,48 @@ def open_for(state: State, worker: Worker, tokens: int, why: str) -> Event:
     return event if consent is None else {**event, "approval_id": consent.id}
 
 
-def ask_to_open(
-    state: State, worker: Worker, tokens: int, settings: Settings, now: Now
-) -> list[Event]:
-    """Events that ask a person to open the reserve for a task, once a period; [] where nobody
-    has to be asked, or the reserve could not pay anyway. The task is not held up by it.
+def is_to_be_asked(state: State, worker: Worker, tokens: int, settings: Settings) -> bool:
+    """Whether a person has to say yes before the reserve pays for a worker, and was not asked in
+    this period; never where the reserve could not pay anyway."""
+    if not settings.budget.reserve_needs_approval or not _is_enough(state, worker, tokens):
+        return False
+    answered = _asked(state, worker.task_id, "pending", "denied")
+    return answered is None and not _is_agreed(state, worker)
+
+
+def ask_to_open(state: State, worker: Worker, needs: Sequence[int], now: Now) -> Approval:
+    """The question whether the reserve may be opened for a task, which is not held up by it.
+
+    `needs` are the tokens of the worker, and then of each other of its task that waits.
     """
-    if not settings.budget.reserve_needs_approval or worker.priority != "critical":
-        return []
-    task = state.tasks[worker.task_id]
     left = state.budget.reserve_available
-    if GATE in task.approved or tokens > left or _asked(state, task.id, "pending", "denied"):
-        return []
-    approval = Approval(
+    return Approval(
         id=f"approval-{state.counters.get('approval', 0) + 1:03d}",
-        task_id=task.id,
-        reason=f"it would open the emergency reserve: {worker.id} needs {tokens:,} tokens, the "
+        task_id=worker.task_id,
+        reason=f"it would open the emergency reserve: {worker.id} needs {needs[0]:,} tokens, the "
         f"pool has {state.budget.pool_available:,}, the reserve {left:,}",
         created_at=now.at,
         resume_to="",
         gate=GATE,
+        offer=_price(needs, left),
     )
-    return [{"event": "approval_asked", "approval": approval.to_json()}]
+
+
+def _price(needs: Sequence[int], left: int) -> dict[str, Any]:
+    """What a yes starts as far as the reserve goes: `workers` of so many `waiting`, `tokens` that
+    are reserved for them, and `share_of_reserve`, the part of what that has left."""
+    workers = paid = 0
+    for tokens in needs:
+        if paid + tokens <= left:
+            workers, paid = workers + 1, paid + tokens
+    share = round(paid / left, 3)
+    return {"workers": workers, "waiting": len(needs), "tokens": paid, "share_of_reserve": share}
+
+
+def questions(state: State) -> Iterator[Approval]:
+    """The approvals that a person is asked for now."""
+    found = state.approvals.values()
+    return (one for one in found if one.gate == GATE and one.status == "pending")
 
 
 def asking(state: State, task_id: str) -> Approval | None:
@@ -114,13 +160,12 @@ def closing(state: State) -> Entry | None:
         }
         why = f"nothing of {opening.task_id} holds it any more; {opening.spent:,} tokens were used"
         return Entry("coordinator-master", why, [event])
-    for approval in state.approvals.values():
-        if approval.gate == GATE and approval.status == "pending":
-            if _waits_critically(state, approval.task_id):
-                continue
-            why = f"nothing critical of {approval.task_id} waits for tokens any more"
-            over = withdraw_asking(state, approval.task_id)
-            return Entry("coordinator-master", why, [*over, *close_overdue(state, approval)])
+    for approval in questions(state):
+        if _waits_critically(state, approval.task_id):
+            continue
+        why = f"nothing critical of {approval.task_id} waits for tokens any more"
+        over = withdraw_asking(state, approval.task_id)
+        return Entry("coordinator-master", why, [*over, *close_overdue(state, approval)])
     return None
 
 

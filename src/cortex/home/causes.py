@@ -17,14 +17,14 @@ from cortex.home.freeing import (
     answer_ways,
     backoff_of,
     backoff_ways,
-    beyond_the_pool,
+    beyond_the_fund,
     claim_ways,
     slot_ways,
     token_ways,
     until,
 )
 from cortex.home.journal import ids_of
-from cortex.home.limits import full_limit
+from cortex.home.limits import Limit, full_limit
 from cortex.home.waiting import has_ended
 from cortex.model.errors import HomeError
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["Explanation", "Wait", "explain"]
 
 _MAX_ANCESTORS = 20
+#: How the daemon's reason ends where it knows that both lack.
+_AND_A_SLOT = ", and a free slot"
 #: Of no consequence to anybody who asks why.
 _TIDYING = ("worker_cleaned", "branches_kept", "archived")
 
@@ -220,16 +222,30 @@ def _worker_wait(home: Home, row: Row, since: str | None, history: list[Line]) -
     if status == "blocked":
         task = home.task(str(row.get("task_id"))) or {"id": row.get("task_id")}
         return Wait(reason, since, blocked_ways(home, task, reason, history))
-    if "tokens" in reason:
-        return Wait(f"{reason}{beyond_the_pool(home, row)}", since, token_ways(home, row))
+    if "tokens" in reason and not reason.startswith("a free slot"):
+        return _token_wait(home, row, since, reason)
     claimed = claim_ways(home, reason)
     if claimed:
         return Wait(reason, since, claimed)
     limit = full_limit(home, row) if reason.startswith("a free slot") else None
-    if limit is not None:
-        many = len(limit.holders)
-        reason = f"a free slot: {limit.key} allows {limit.size}, and {many} run"
-    return Wait(reason, since, slot_ways(limit))
+    return Wait(_slot(limit) or reason, since, slot_ways(limit))
+
+
+def _slot(limit: Limit | None) -> str:
+    if limit is None:
+        return ""
+    return f"a free slot: {limit.key} allows {limit.size}, and {len(limit.holders)} run"
+
+
+def _token_wait(home: Home, row: Row, since: str | None, reason: str) -> Wait:
+    """A worker that waits for tokens, and often for a slot too: then it needs both."""
+    limit = full_limit(home, row)
+    told = f"{reason.replace(_AND_A_SLOT, '')}{beyond_the_fund(home, row, reason)}"
+    ways = token_ways(home, row, reason)
+    if limit is None and _AND_A_SLOT not in reason:
+        return Wait(told, since, ways)
+    both = f"{told}; and {_slot(limit) or 'a free slot'}"
+    return Wait(both, since, (*ways, *(f"and for the slot: {way}" for way in slot_ways(limit))))
 
 
 def _task_wait(

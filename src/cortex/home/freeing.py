@@ -23,7 +23,7 @@ __all__ = [
     "answer_ways",
     "backoff_of",
     "backoff_ways",
-    "beyond_the_pool",
+    "beyond_the_fund",
     "claim_ways",
     "slot_ways",
     "token_ways",
@@ -32,6 +32,8 @@ __all__ = [
 
 _NAMED = 3
 _CLAIMED_BY = re.compile(r"(\S+) of \S+, which works on ")
+_OWN = re.compile(r"tokens of (\S+)'s own")
+_KEPT = re.compile(r"which is critical and needs (\d+)")
 _APPROVAL = re.compile(r"\bapproval-\d+\b")
 
 
@@ -80,36 +82,51 @@ def _need(row: Row) -> int:
     return int(row.get("estimated_tokens") or row.get("token_budget") or 0)
 
 
-def _pool(home: Home) -> tuple[int, int]:
-    """Tokens of the worker pool: in all, and to be had now."""
-    pool = home.budget().get("worker_pool") or {}
-    return int(pool.get("total") or 0), int(pool.get("available") or 0)
-
-
-def beyond_the_pool(home: Home, row: Row) -> str:
-    """In words that no reset helps a worker which asks for more than there ever is; "" else."""
-    total, _ = _pool(home)
-    if _need(row) <= total:
-        return ""
-    return f": more than the whole pool of {total:,}, which no reset makes larger"
-
-
-def token_ways(home: Home, row: Row) -> tuple[str, ...]:
-    """What would give a waiting worker its tokens."""
+def _fund(home: Home, reason: str) -> tuple[str, int, int]:
+    """The fund that a reason speaks of: its name, its tokens in all, and those to be had now."""
     budget = home.budget()
-    size, available = _pool(home)
-    total = int(budget.get("total_budget") or 0)
-    short = max(0, _need(row) - available)
-    more = f"`cortex budget --set-total {total + short}`, {short:,} more (or any larger N)"
+    own = _OWN.search(reason)
+    if own is None:
+        pool = budget.get("worker_pool") or {}
+        return "pool", int(pool.get("total") or 0), int(pool.get("available") or 0)
+    fund = (budget.get("masters") or {}).get(own[1]) or {}
+    size = int(fund.get("allocated") or 0)
+    free = size - int(fund.get("used") or 0) - int(fund.get("reserved") or 0)
+    return f"master:{own[1]}", size, free
+
+
+def beyond_the_fund(home: Home, row: Row, reason: str) -> str:
+    """In words that no reset helps a worker which asks for more than there ever is; "" else."""
+    fund, size, _ = _fund(home, reason)
+    if _need(row) <= size:
+        return ""
+    whole = "the whole pool" if fund == "pool" else "all its own"
+    return f": more than {whole} of {size:,}, which no reset makes larger"
+
+
+def token_ways(home: Home, row: Row, reason: str) -> tuple[str, ...]:
+    """What would give a waiting worker its tokens."""
+    fund, size, available = _fund(home, reason)
+    kept = _KEPT.search(reason)
+    short = max(0, _need(row) + (int(kept[1]) if kept else 0) - available)
+    larger = _larger(home, fund, size, short)
     if _need(row) > size:
         less = f"`cortex edit {row.get('task_id')}`: a `token_budget` of {size} or less"
-        return (*_reserve_ways(home, row), more, less)
-    holders = [one for one in _running(home) if one.get("fund") == "pool" and _left(one)]
+        return (*_reserve_ways(home, row), larger, less)
+    holders = [one for one in _running(home) if one.get("fund") == fund and _left(one)]
     ways = _ends(holders, ", which may give back {tokens:,} tokens")
     if sum(map(_left, holders)) < short:
         ways = ["more than all running workers can give back"] if holders else []
-    reset = f"the reset at {until(budget.get('resets_at'))}"
-    return (*_reserve_ways(home, row), *ways, reset, more)
+    reset = f"the reset at {until(home.budget().get('resets_at'))}"
+    return (*_reserve_ways(home, row), *ways, reset, larger)
+
+
+def _larger(home: Home, fund: str, size: int, short: int) -> str:
+    if fund != "pool":
+        name = fund.removeprefix("master:")
+        return f"`allocated` of {size + short} in the file of the {name} master, or more"
+    total = int(home.budget().get("total_budget") or 0)
+    return f"`cortex budget --set-total {total + short}`, {short:,} more (or any larger N)"
 
 
 def _reserve_ways(home: Home, row: Row) -> list[str]:

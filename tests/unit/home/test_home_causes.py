@@ -111,6 +111,35 @@ def test_a_full_limit_is_named_with_its_key_and_who_fills_it(
     assert "limits.per_type scan-worker in cortex.toml" in wait.freed_by[-1]
 
 
+@pytest.mark.parametrize("told", ["", ", and a free slot"])
+def test_a_worker_that_lacks_tokens_and_a_slot_names_both(
+    home: Home, sample: SampleHome, told: str
+) -> None:
+    (sample.root / "cortex.toml").write_text("[limits.per_type]\nscan = 1\n")
+    sample.waiting["worker-scan-003"] = f"needs 60000 tokens, the pool has 10 available{told}"
+    sample.publish()
+    wait = explain(home, "worker-scan-003").wait
+    assert wait is not None
+    assert wait.reason == (
+        "needs 60000 tokens, the pool has 10 available; "
+        "and a free slot: limits.per_type scan-worker allows 1, and 1 run"
+    )
+    assert any("--set-total" in way for way in wait.freed_by)
+    assert any(way.startswith("and for the slot: the end of worker-") for way in wait.freed_by)
+
+
+def test_a_worker_short_of_its_masters_own_tokens_is_told_of_those(
+    home: Home, sample: SampleHome
+) -> None:
+    sample.waiting["worker-scan-003"] = "needs 8000 tokens of security's own, 0 are free"
+    sample.state.budget.masters["security"].used = 30_000
+    sample.publish()
+    wait = explain(home, "worker-scan-003").wait
+    assert wait is not None
+    assert "`allocated` of 38000 in the file of the security master, or more" in wait.freed_by
+    assert not any("--set-total" in way for way in wait.freed_by)
+
+
 def test_a_need_that_failed_is_to_be_tried_again(home: Home, sample: SampleHome) -> None:
     task = sample.state.tasks["task-002"]
     task.status, task.needs, task.blocked_on = "pending", ["task-001"], None
