@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -179,6 +180,27 @@ def test_findings_of_a_needed_step_are_taken_and_those_of_other_repositories_lef
             "remediation-worker", repository.root, needs=(given,), python=sys.executable
         ).results
         assert results["status"] == expected, results
+
+
+@pytest.mark.parametrize(
+    ("scope", "words"),
+    [
+        ({"version": "2.11\nevil==1.0"}, "scope.version"),
+        ({"version": "bad version;"}, "scope.version"),
+        ({"version": "latest"}, "scope.version"),
+        ({"version": "latest", "ecosystem": "npm"}, "scope.version"),
+        ({"package": "jinja2 @ file:///x", "version": "2.11"}, "scope.package"),
+        ({"version": "2.11", "ecosystem": "Maven"}, "choose from PyPI, npm"),
+    ],
+)
+def test_what_no_manifest_may_say_is_refused_with_its_field(
+    run: Run, repository: Repository, scope: dict[str, Any], words: str
+) -> None:
+    repository.commit({"requirements.txt": "jinja2==2.10\n"})
+    answer = run("fix-worker", repository.root, **{"package": "jinja2", **scope})
+    assert answer.results["status"] == "failed"
+    assert answer.results["permanent"] is True
+    assert words in answer.results["error"]
 
 
 @pytest.mark.parametrize("name", ["package-lock.json", "hashed"])

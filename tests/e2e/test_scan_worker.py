@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tool_worker import Answer, ToolWorker
+from tool_worker import Answer, Repository, ToolWorker
 
 ADVISORIES = Path(__file__).parent.parent / "data" / "advisories"
 # Put together here, so that this file does not itself look like a leak.
@@ -286,6 +286,22 @@ def test_an_analysis_tells_languages_imports_complexity_and_history(
     assert "src/click/core.py" in analysis["dependencies"]["edges"]["src/click/decorators.py"]
     assert analysis["complexity"]["top_functions"][0]["complexity"] > 10
     assert "## Hot spots" in answer.artifact("analysis_report.md")
+
+
+@pytest.mark.parametrize("worker_type", ["scan-worker", "analysis-worker", "documentation-worker"])
+def test_a_bare_repository_is_read_at_its_head_and_never_counts_as_clean(
+    run: Run, tmp_path: Path, worker_type: str
+) -> None:
+    repository = Repository(tmp_path / "repository")
+    repository.commit({"run_it.py": "import os\n\n\ndef go(cmd):\n    os.system(cmd + 'x')\n"})
+    repository.git("clone", "--quiet", "--bare", ".", str(tmp_path / "ünï bare.git"))
+    answer = run(tmp_path / "ünï bare.git", worker_type)
+    assert answer.results["status"] == "completed"
+    if worker_type == "analysis-worker":
+        languages = json.loads(answer.artifact("analysis.json"))["inventory"]["languages"]
+        assert languages[0]["language"] == "python"
+    else:
+        assert answer.found(file="run_it.py"), answer.results
 
 
 def test_an_analysis_without_a_history_says_so(run: Run, package: Path) -> None:

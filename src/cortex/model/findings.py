@@ -24,6 +24,7 @@ __all__ = [
     "ecosystem_of",
     "family_of_cwe",
     "fingerprint",
+    "may_be_pinned",
     "merge",
     "names_an_upgrade",
     "normalise",
@@ -132,12 +133,13 @@ def family_of_cwe(cwe: str | None) -> str | None:
 
 
 def names_an_upgrade(finding: Finding) -> bool:
-    """Whether it names a package and a fixed version that may be written into a manifest.
+    """Whether it names a package and a fixed version that may be written into a manifest."""
+    return may_be_pinned(_text(finding.get("package")), _text(finding.get("fixed_version")))
 
-    Findings are a stranger's words: a version with a line break in it would add a dependency.
-    """
-    package, version = finding.get("package"), finding.get("fixed_version")
-    return bool(_PACKAGE.match(_text(package)) and _VERSION.match(_text(version)))
+
+def may_be_pinned(package: str, version: str) -> bool:
+    """Whether a manifest may say this: a version with a line break would add a dependency."""
+    return bool(_PACKAGE.match(package) and _VERSION.match(version))
 
 
 def ecosystem_of(finding: Finding) -> str:

@@ -17,6 +17,7 @@ from cortex.model.findings import (
     SECRET_FAMILY,
     Finding,
     ecosystem_of,
+    may_be_pinned,
     names_an_upgrade,
     normalise,
 )
@@ -33,6 +34,7 @@ from cortex.worker.tools.source_files import read_tree
 __all__ = ["Wanted", "read_wanted"]
 
 _RUFF_RULE = re.compile(r"[A-Z]{1,4}\d{3,4}\Z")
+_ECOSYSTEMS = ("PyPI", "npm")
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}\Z")
 
 
@@ -63,7 +65,7 @@ def read_wanted(worker: Worker, clone: Clone) -> Wanted:
     if prints and not told:
         given += _looked_up(worker, clone, prints, wanted)
     if version and package:
-        wanted.packages.append(Package(text(worker, "ecosystem") or "PyPI", package, version))
+        wanted.packages.append(_asked_for(worker, package, version))
     if rules:
         paths = [str(path) for path in worker.scope.get("paths") or []]
         for file in read_tree(str(clone.root), paths).of(
@@ -80,6 +82,20 @@ def read_wanted(worker: Worker, clone: Clone) -> Wanted:
              "scope.rules (rules of ruff)"],
         )  # fmt: skip
     return wanted
+
+
+def _asked_for(worker: Worker, package: str, version: str) -> Package:
+    """The upgrade that the task names. Raises ValueError for what no manifest may say."""
+    named = text(worker, "ecosystem") or "PyPI"
+    ecosystem = next((name for name in _ECOSYSTEMS if name.lower() == named.lower()), None)
+    if ecosystem is None:
+        raise ValueError(f"scope.ecosystem is {named!r}; choose from {', '.join(_ECOSYSTEMS)}")
+    if not may_be_pinned(package, "1"):
+        raise ValueError(f"scope.package is {package!r}; write the name of one package")
+    comparable = may_be_pinned(package, version) and is_at_least(ecosystem, version, version)
+    if not (comparable and any(map(str.isdigit, version))):
+        raise ValueError(f"scope.version is {version!r}; write one version, such as 2.31.0")
+    return Package(ecosystem, package, version)
 
 
 def _named(worker: Worker, clone: Clone) -> tuple[list[Finding], list[str]]:
