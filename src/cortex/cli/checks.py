@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,11 +42,18 @@ def check_home(paths: HomePaths) -> tuple[list[Problem], int]:
     files += [path for path in paths.documents if path.exists()]
     files += sorted(paths.worker_specs.glob("*.json"))
     files += sorted(path for path in paths.inbox.glob("[!.]*") if path.is_file())
-    files = [path for path in files if path.exists()]
+    files = [path for path in files if os.path.lexists(path)]
     # A daemon may take a drop or a spec away meanwhile; that is no problem.
-    found = [(path, check_file(path)) for path in files]
-    problems = [problem for path, wrong in found if path.exists() for problem in wrong]
+    found = [(path, _check_found(path)) for path in files]
+    problems = [problem for path, wrong in found if os.path.lexists(path) for problem in wrong]
     return [*problems, *between_definitions(paths)], len(files)
+
+
+def _check_found(path: Path) -> list[Problem]:
+    """What is there without that somebody named it may be a pipe, whose reader would wait."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        return [Problem(str(path), "is no regular file, so that nobody reads it; remove it")]
+    return check_file(path)
 
 
 def _settings(path: Path) -> list[Problem]:

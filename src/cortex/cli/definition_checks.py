@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortex.cli.problem import Problem
+from cortex.home.documents import definition_files
 from cortex.model.errors import DefinitionError
 from cortex.model.paths import HomePaths
 
@@ -92,7 +93,7 @@ def between_definitions(paths: HomePaths) -> Iterator[Problem]:
 
 
 def _readable(folder: Path) -> Iterator[tuple[Path, bytes, Any]]:
-    for path in sorted(folder.glob("*.md")):
+    for path in definition_files(folder):
         try:
             data = path.read_bytes()
             yield path, data, _read(path, data)

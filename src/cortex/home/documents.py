@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from cortex.model.errors import HomeError
 from cortex.model.formats import DOCUMENT, FormatTooNew
 
-__all__ = ["Row", "open_plain", "read_document", "read_json", "rows_of"]
+__all__ = ["Row", "definition_files", "open_plain", "read_document", "read_json", "rows_of"]
 
 Row = dict[str, Any]
 
@@ -84,6 +84,13 @@ def open_plain(path: Path, limit_bytes: int | None = None) -> BinaryIO:
         file.close()
         raise OSError(f"{path} is no plain file of bearable size")
     return file
+
+
+def definition_files(folder: Path) -> list[Path]:
+    """The definitions in a folder by name, as the daemon reads them: a link may lead to one, and
+    what is no file at all (a pipe would let its reader wait) is none.
+    """
+    return [path for path in sorted(folder.glob("*.md")) if path.is_file()]
 
 
 def rows_of(document: Row | None, *lists: str) -> list[Row]:

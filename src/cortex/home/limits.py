@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cortex.home.documents import Row
+from cortex.home.documents import Row, definition_files
 from cortex.model.errors import CortexError
 from cortex.model.ids import master_key
 from cortex.model.settings import Settings, load_settings
@@ -101,7 +101,7 @@ def _of_master(home: Home, running: list[Row], row: Row) -> Iterator[Limit]:
     from cortex.model.definitions import read_master
 
     name = str(row.get("master_agent"))
-    for path in sorted(home.paths.masters.glob("*.md")):
+    for path in definition_files(home.paths.masters):
         try:
             master = read_master(path.read_text(encoding="utf-8"), path)
         except (OSError, ValueError, CortexError):

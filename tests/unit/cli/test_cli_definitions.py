@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 MASTER = """---
@@ -54,6 +55,16 @@ def test_validate_tells_what_definitions_name_that_is_not_there(cortex: Any, sam
     ):
         assert said in ran.out.replace(f"{sample.root}/", ""), said
     assert ran.out.count("no worker type 'greeting-worker'") == 1
+
+
+def test_a_pipe_among_the_definitions_makes_no_command_wait(cortex: Any, sample: Any) -> None:
+    os.mkfifo(sample.paths.masters / "pipe.md")
+    (sample.paths.masters / "away.md").symlink_to("nowhere.md")
+    ran = cortex("validate")
+    assert "agents/masters/pipe.md: is no regular file" in ran.out
+    assert "agents/masters/away.md: cannot be read: No such file" in ran.out
+    assert cortex("describe", "master", "nobody").code == 1
+    assert cortex("describe", "persona", "pipe").code == 1
 
 
 def test_validate_tells_of_two_files_with_one_name(cortex: Any, sample: Any) -> None:
