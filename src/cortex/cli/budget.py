@@ -9,7 +9,7 @@ import typer
 
 from cortex.cli import exits
 from cortex.cli.ages import clock, elapsed_s, short
-from cortex.cli.narrate import alert_text
+from cortex.cli.narrate import alert_parts
 from cortex.cli.options import HomeOption, Output, OutputOption, note_without_daemon, open_home
 from cortex.cli.printing import print_json, print_json_line, print_yaml
 from cortex.cli.table import Column, Row, Table
@@ -19,7 +19,10 @@ from cortex.model.times import format_time
 if TYPE_CHECKING:
     from cortex.home import Home
 
-__all__ = ["EXAMPLES", "budget", "budget_rows", "show_budget"]
+__all__ = ["EXAMPLES", "alert_lines", "budget", "budget_rows", "show_budget"]
+
+#: From this share on a fund is shown as one that fills up.
+_FULL = 0.75
 
 EXAMPLES = """
   cortex budget                       the ledger of this period
@@ -103,8 +106,24 @@ def _show(document: Row, output: Output | None) -> None:
     print(f"{document.get('budget_period')}, resets {document.get('resets_at')} (in {short(left)})")
     for opening in (document.get("emergency_reserve") or {}).get("openings") or []:
         print(_opening_text(opening))
-    for alert in document.get("alerts") or []:
-        print(paint(f"alert: {alert_text(alert)}", "yellow", on=colours()))
+    for text, colour in alert_lines(document):
+        print(paint(text, colour, on=colours()))
+
+
+def alert_lines(document: Row) -> list[tuple[str, str]]:
+    """(text, colour) of each fund that people were alerted of in this period: what it was then,
+    and how full it is now."""
+    shares = {row["fund"]: _taken(row) for row in budget_rows(document)}
+    told: dict[str, list[str]] = {}
+    for fund, level in filter(None, map(alert_parts, document.get("alerts") or [])):
+        told.setdefault(fund, []).append(level)
+    lines = []
+    for fund, levels in told.items():
+        share = shares.get(fund.removeprefix("the "), 0.0)
+        was = f"alert in this period: {fund} was {', then '.join(levels)}"
+        colour = "yellow" if share >= _FULL else "dim"
+        lines.append((one_line(f"{was}; {share:.0%} of it is in use now"), colour))
+    return lines
 
 
 def _opening_text(opening: Row) -> str:
@@ -153,8 +172,13 @@ def _fund(name: str, total: int, reserved: int, used: int) -> Row:
 
 
 def _share_colour(row: Row) -> tuple[str, ...]:
-    taken = 1 - row["free"] / row["total"] if row["total"] else 0
-    return ("red",) if taken >= 0.9 else ("yellow",) if taken >= 0.75 else ()
+    taken = _taken(row)
+    return ("red",) if taken >= 0.9 else ("yellow",) if taken >= _FULL else ()
+
+
+def _taken(row: Row) -> float:
+    """The share of a fund that is held or spent."""
+    return 1 - row["free"] / row["total"] if row["total"] else 0.0
 
 
 _COLUMNS = (

@@ -10,9 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cortex.cli.ages import age, elapsed_s, short
-from cortex.cli.budget import budget_rows
+from cortex.cli.budget import alert_lines, budget_rows
 from cortex.cli.kinds import waits_for, worker_time, worker_tokens
-from cortex.cli.narrate import alert_text
 from cortex.cli.table import Row, status_colour
 from cortex.cli.terminal import one_line
 from cortex.home.health import health_of
@@ -125,8 +124,8 @@ def _metrics(document: Row) -> Text:
         f"efficiency {metrics.get('efficiency_score', 1.0):.0%}, reset in {short(left)}",
         style="dim",
     )
-    for alert in document.get("alerts") or []:
-        text.append(f"\nalert: {alert_text(alert)}", style="yellow")
+    for told, style in alert_lines(document):
+        text.append(f"\n{told}", style=style)
     return text
 
 

@@ -9,7 +9,7 @@ from cortex.cli.ages import clock
 from cortex.cli.terminal import one_line
 from cortex.model.journal_line import Line
 
-__all__ = ["alert_text", "line_text", "phrase"]
+__all__ = ["alert_parts", "line_text", "phrase"]
 
 Event = dict[str, Any]
 
@@ -165,7 +165,7 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
         f"the emergency reserve is closed again for {event.get('task_id')}, "
         f"{_tokens(event, 'tokens')} tokens used"
     ),
-    "alert_raised": lambda event: f"alert: {alert_text(event.get('alert'))}",
+    "alert_raised": lambda event: f"alert: {_alert_text(event.get('alert'))}",
     "condition_began": lambda event: str(event.get("condition")).replace("_", " "),
     "condition_ended": lambda event: (
         f"{str(event.get('condition')).replace('_', ' ')} over after {event.get('lasted_s')} s"
@@ -182,11 +182,17 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
 }
 
 
-def alert_text(alert: object) -> str:
-    """An alert of token-budget.json in words: `pool:alert` is `the worker pool is filling up`."""
+def alert_parts(alert: object) -> tuple[str, str] | None:
+    """The fund and the level of an alert of token-budget.json in words; None of an odd one."""
     fund, _, level = str(alert).rpartition(":")
     named = _FUNDS.get(fund) or f"the {fund.removeprefix('master:')} master"
-    return f"{named} is {_LEVELS[level]}" if fund and level in _LEVELS else one_line(alert)
+    return (named, _LEVELS[level]) if fund and level in _LEVELS else None
+
+
+def _alert_text(alert: object) -> str:
+    """As it was when it was raised: `pool:alert` is `the worker pool is filling up`."""
+    parts = alert_parts(alert)
+    return one_line(alert) if parts is None else " is ".join(parts)
 
 
 def phrase(event: Event) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cortex.cli.narrate import alert_text, phrase
+from cortex.cli.narrate import phrase
 from cortex.cli.verbs import what_is_cancelled
 from cortex.home import Home
 from cortex.model.errors import RequestError
@@ -75,7 +75,6 @@ def test_a_link_says_that_nothing_new_was_made() -> None:
     ],
 )
 def test_an_alert_is_told_in_words(alert: str, words: str) -> None:
-    assert alert_text(alert) == words
     assert phrase({"event": "alert_raised", "alert": alert}) == f"alert: {words}"
 
 
