@@ -144,6 +144,8 @@ def test_hooks_filters_and_links_of_the_repository_do_nothing(
     evil = f"touch {trace}; cat"
     for key in ("filter.evil.clean", "filter.evil.smudge", "diff.evil.textconv"):
         repository.git("config", key, evil)
+    (repository.root / ".git" / "info").mkdir(exist_ok=True)
+    (repository.root / ".git" / "info" / "attributes").write_text("b.py filter=e=vil\n")
     for key in ("core.fsmonitor", "core.sshCommand", "diff.external", "core.pager"):
         repository.git("config", key, f"touch {trace}")
     trace.unlink(missing_ok=True)
@@ -161,6 +163,9 @@ def test_hooks_filters_and_links_of_the_repository_do_nothing(
     repository.git(
         "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "commit", "-qm", "links"
     )
+    config = repository.root / ".git" / "config"
+    config.write_text(f'{config.read_text()}[filter "e=vil"]\n\tclean = "{evil}"\n')
+    (repository.root / "b.py").write_text("y = 3\n")  # git asks the filter what it would be
     trace.unlink(missing_ok=True)
     results = run("review-worker", repository.root, base="HEAD~1", head="HEAD").results
     assert results["verdict"] == "approve", results

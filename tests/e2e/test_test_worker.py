@@ -294,3 +294,24 @@ def test_paths_choose_tests_and_paths_of_other_code_run_the_whole_suite(
     assert chosen.results["tests"]["failed"] == 0
     whole = run("test-worker", repository.root, python=sys.executable, paths=["src/shop"])
     assert whole.results["tests"]["failed"] == 1
+
+
+def test_every_test_is_counted_however_much_was_printed_after_it(
+    run: Run, repository: Repository, tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    go = r"""echo '{"Action":"fail","Package":"shop","Test":"TestA","Elapsed":0.1}'
+awk 'BEGIN { for (n = 0; n < 20000; n++)
+    printf "{\"Action\":\"pass\",\"Package\":\"shop\",\"Test\":\"Test%d\",\"Elapsed\":0}\n", n }'
+exit 1"""
+    path = tmp_path / "bin" / "go"
+    path.write_text(f"#!/bin/sh\n{go}\n")
+    path.chmod(0o755)
+    repository.commit({"go.mod": "module shop\n"})
+    answer = run(
+        "test-worker", repository.root, path=f"{path.parent}:{os.environ['PATH']}"
+    )  # fmt: skip
+    (row,) = answer.results["tests"]["suites"]
+    assert row["counts"] == {"passed": 20_000, "failed": 1, "errors": 0, "skipped": 0}
+    assert answer.results["verdict"] == "failed"
+    assert len(answer.artifact("go.log")) <= 400_000

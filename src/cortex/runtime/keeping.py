@@ -9,11 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from cortex.runtime.processes import all_pids, signal_exactly, stat_or_none
@@ -34,6 +37,7 @@ def keep_branches(order: Mapping[str, Any]) -> dict[str, Any]:
     takes, at most `limit_s` and a margin. Raises OSError where it gave no answer.
     """
     env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    home = Path(order["mirrors"]) / f".keeping-{secrets.token_hex(4)}.new"
     child = subprocess.Popen(
         [sys.executable, "-m", _PROGRAM],
         stdin=subprocess.PIPE,
@@ -44,7 +48,9 @@ def keep_branches(order: Mapping[str, Any]) -> dict[str, Any]:
     )
     try:
         limit_s = float(order["limit_s"]) + MARGIN_S
-        said, problems = child.communicate(json.dumps(order).encode(), timeout=limit_s)
+        said, problems = child.communicate(
+            json.dumps({**order, "home": str(home)}).encode(), timeout=limit_s
+        )
     except subprocess.TimeoutExpired:
         raise OSError(f"{_PROGRAM} was ended after {limit_s:g} s") from None
     finally:
@@ -52,6 +58,7 @@ def keep_branches(order: Mapping[str, Any]) -> dict[str, Any]:
             os.killpg(child.pid, signal.SIGKILL)
         _end_session(child.pid)
         child.wait()
+        shutil.rmtree(home, ignore_errors=True)
     try:
         answers = json.loads(said)
     except ValueError:

@@ -86,10 +86,20 @@ def _remove(name: str, folder: int) -> bool:
         try:
             os.unlink(name, dir_fd=folder)
         except (IsADirectoryError, PermissionError):
-            shutil.rmtree(name, dir_fd=folder)
+            _remove_tree(name, folder)
     except OSError:
         return False
     return True
+
+
+def _remove_tree(name: str, folder: int) -> None:
+    try:
+        shutil.rmtree(name, dir_fd=folder)
+    except PermissionError:
+        # Go's modules lie in folders that not even their owner may write to, and others may too.
+        for _, _, _, handle in os.fwalk(name, dir_fd=folder):
+            os.fchmod(handle, 0o700)
+        shutil.rmtree(name, dir_fd=folder)
 
 
 def remove_rejected(disk: Disk, folder: Path, before_ns: int, limit: int) -> Removed:

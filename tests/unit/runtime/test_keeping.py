@@ -38,6 +38,8 @@ def order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     git.chmod(0o755)
     (tmp_path / "shop").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     row = {"ref": "refs/cortex/work/main", "name": "main"}
     worker = {"repository": str(tmp_path / "shop"), "artifacts": "/", "branches": [row]}
     return {"mirrors": str(tmp_path / "mirrors"), "limit_s": 60.0, "workers": {"w1": worker}}
@@ -54,6 +56,9 @@ def test_the_end_of_the_program_is_the_end_of_its_git_too(
     while lives(f"{tmp_path}/bin:") and time.monotonic() < end_s:
         time.sleep(0.01)
     assert lives(f"{tmp_path}/bin:") == []
+    left = [path.name for path in (tmp_path / "mirrors").iterdir() if path.is_dir()]
+    assert [name for name in left if name.startswith(".keeping")] == []
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_a_git_that_does_not_come_back_is_cut_at_the_limit_of_the_whole_order(

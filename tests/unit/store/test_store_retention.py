@@ -7,6 +7,7 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import structlog
 
 from cortex.control.context import Context
@@ -20,6 +21,7 @@ from cortex.model.settings import Settings
 from cortex.store.disk import RealDisk
 from cortex.store.retention import remove_days, remove_mirrors, remove_rejected
 from cortex.testing import FakeClock, FakeExecutor, FakeMachine
+from privileges import passes_without
 from tests.unit.inline_effects import InlineEffects
 
 
@@ -42,6 +44,20 @@ def test_entries_go_by_the_day_they_lie_in_up_to_the_limit(tmp_path: Path) -> No
     kept = ["2025-10-01/b", "2025-10-03/d", "notes/x"]
     assert {str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("*.md")} == set(kept)
     assert not (tmp_path / "2025-10-02").exists()
+
+
+def test_folders_that_nobody_may_write_to_go_too(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """As those of Go's modules, which `go clean` alone removes."""
+    if not passes_without(request.node.nodeid, "dac_override", "dac_read_search"):
+        return
+    make(tmp_path, "2025-10-01/worker/home/go/pkg/mod")
+    for folder in sorted((tmp_path / "2025-10-01").rglob("*/"), reverse=True):
+        if folder.is_dir():
+            folder.chmod(0o555)
+    assert remove_days(tmp_path, "2025-10-03", (), 5).count == 1
+    assert not (tmp_path / "2025-10-01").exists()
 
 
 def test_mirrors_go_that_nobody_used_for_long_and_none_that_somebody_uses(tmp_path: Path) -> None:

@@ -296,12 +296,17 @@ def _uncommitted(clone: Clone) -> int:
     if clone.source_path is None:
         return 0
     source = clone.git.at(clone.source_path)
-    off: list[str] = []
-    listed = source.run("config", "--name-only", "--get-regexp", r"^filter\.")
-    for key in set(listed.stdout.decode("utf-8", "replace").splitlines()):
-        off += ["-c", f"{key}={'false' if key.endswith('.required') else ''}"]
-    status = [*off, "-c", "core.fsmonitor=false", "status", "--porcelain=v1", "-z"]
-    outcome = source.run(*status, "--ignore-submodules=all", "--untracked-files=normal")
+    listed = source.run("config", "--null", "--name-only", "--get-regexp", r"^filter\.")
+    keys = {key for key in os.fsdecode(listed.stdout).split("\0") if key}
+    off = {key: "false" if key.endswith(".required") else "" for key in keys}
+    off["core.fsmonitor"] = "false"
+    # Not by `-c`, which takes what follows the first `=` of a filter's name for its value.
+    settings = {"GIT_CONFIG_COUNT": str(len(off))}
+    for number, (key, value) in enumerate(off.items()):
+        settings |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    outcome = source.with_environment(**settings).run(
+        "status", "--porcelain=v1", "-z", "--ignore-submodules=all", "--untracked-files=normal"
+    )
     if outcome.problem or outcome.returncode != 0:
         return 0  # bare
     return sum(1 for entry in outcome.stdout.split(b"\0") if entry[2:3] == b" ")

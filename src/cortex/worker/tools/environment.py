@@ -102,6 +102,7 @@ def _variables(worker: Worker) -> dict[str, str]:
         NO_UPDATE_NOTIFIER="1",
         npm_config_update_notifier="false",
         GOTOOLCHAIN="local",
+        GOFLAGS="-modcacherw",  # else its cache of modules cannot be cleared away
         CARGO_TERM_COLOR="never",
     )
     named = worker.spec.get("env")

@@ -2,15 +2,16 @@
 
 The daemon starts it for a few workers at a time, because git that reads what a stranger wrote has
 no place in the daemon: it has limits of its own here, and may be killed at any moment. One JSON
-object comes in on standard input and one goes out; doing the same again changes nothing.
+object comes in on standard input and one goes out; doing the same again changes nothing. Its `home`
+is a folder that it makes, and that whoever starts it removes where this program was ended.
 """
 
 from __future__ import annotations
 
 import json
 import resource
+import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,8 +43,12 @@ def main() -> int:
         most = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(limit, (most, most))
     order = json.load(sys.stdin)
-    with tempfile.TemporaryDirectory(prefix="cortex-branches-") as home:
-        json.dump(keep(order, Path(home)), sys.stdout)
+    home = Path(order["home"])
+    home.mkdir(parents=True)
+    try:
+        json.dump(keep(order, home), sys.stdout)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
     return 0
 
 

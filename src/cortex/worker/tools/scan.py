@@ -83,7 +83,7 @@ def analyze_tree(
     worker: Worker, tree: SourceTree, scan_types: Sequence[str], depth: str = "full"
 ) -> Analysis:
     """Run the analyzers of these scan types on the tree's files; their raw findings."""
-    with TemporaryDirectory(prefix="cortex-scan-") as home:
+    with TemporaryDirectory(prefix="scan-", dir=worker.dir) as home:
         runs, tool_runs, audit = _analyze(worker, tree, scan_types, depth, Path(home))
     raw = [finding for run in runs for finding in run.raw]
     if audit:

@@ -23,6 +23,8 @@ from cortex.worker.tools.suites import Suite
 
 __all__ = ["SuiteRun", "run_suites"]
 
+#: So much of the output is read for its tests, and so much is kept as a log.
+_READ_BYTES = 64 * 1024 * 1024
 _TAIL_BYTES = 400_000
 _NO_TESTS = 5  # pytest's exit status
 _MODULES = "installed node modules: scope.setup, such as `npm ci`"
@@ -85,10 +87,10 @@ def run_suites(
 def _run(worker: Worker, clone: Clone, run: SuiteRun, job: _Job) -> None:
     limit_s = time_left_s(worker)
     outcome = processes.run(
-        job.argv, cwd=clone.root, env=job.variables, limit_s=limit_s, tail_bytes=_TAIL_BYTES
+        job.argv, cwd=clone.root, env=job.variables, limit_s=limit_s, tail_bytes=_READ_BYTES
     )
     run.argv, run.returncode, run.seconds = job.argv, outcome.returncode, outcome.seconds
-    run.output = outcome.stdout.decode("utf-8", "replace")
+    run.output = outcome.stdout[-_TAIL_BYTES:].decode("utf-8", "replace")
     if outcome.problem:
         run.state, run.reason = "error", outcome.problem
         return
@@ -110,7 +112,7 @@ def _read(run: SuiteRun, job: _Job, root: Path, stdout: bytes) -> None:
         run.cases = read_go_events(stdout, root)
         run.counts = count(run.cases)
     else:
-        run.counts = counts_in(run.output)
+        run.counts = counts_in(stdout.decode("utf-8", "replace"))
 
 
 def _judge(run: SuiteRun) -> None:
