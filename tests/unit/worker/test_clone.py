@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -302,3 +303,20 @@ def test_no_two_steps_have_a_branch_together() -> None:
     for ref in refs:
         subprocess.run(["git", "check-ref-format", ref], check=True)
     assert (refs[0], refs[1]) == ("refs/cortex/task-001/fix", "refs/cortex/task-001/fix+2")
+
+
+def test_a_command_in_a_clone_that_a_signal_ended_has_the_status_that_a_shell_gives_it(
+    tmp_path: Path, repository: Repository
+) -> None:
+    repository.commit({"a": "x"})
+    folder = worker(tmp_path / "worker", repository=str(repository.root)).dir
+    done = subprocess.run(
+        [sys.executable, "-m", "cortex.worker.tools.workspace", "/bin/sh", "-c", "kill -9 $$"],
+        env={
+            "PATH": os.environ["PATH"],
+            "CORTEX_SPEC": str(folder / "spec.json"),
+            "CORTEX_RESULTS": str(folder / "results.json"),
+        },
+        timeout=60,
+    )
+    assert done.returncode == 137

@@ -52,7 +52,8 @@ def _run(argv: list[str], clone: Clone) -> int:
     """The command in the clone, with this process's own output; its status as a shell has it."""
     sys.stdout.flush()
     try:
-        return subprocess.run(argv, cwd=clone.root, check=False).returncode
+        status = subprocess.run(argv, cwd=clone.root, check=False).returncode
+        return status if status >= 0 else 128 - status
     except OSError as problem:
         sys.stderr.write(f"{argv[0]}: {problem.strerror}\n")
         missing = isinstance(problem, FileNotFoundError)
