@@ -158,7 +158,13 @@ def validate(model: type[_Model], data: dict[str, Any], body: str, text: str, pa
 
     `body` is the prompt below it, `text` the whole file.
     """
-    if "prompt" in data and model.model_config.get("extra") == "forbid":
+    is_ours = model.model_config.get("extra") == "forbid"
+    doubled = _doubled(_composed(text, path))
+    told = [one for one in doubled if is_ours or not _SUBAGENT_KEYS.fullmatch(str(one.field))]
+    if told:
+        first = _split(text, path)[0]
+        raise _refusal(path, *(replace(one, line=first + (one.line or 0)) for one in told))
+    if "prompt" in data and is_ours:
         hint = "the prompt is the text below the front matter"
         line = line_of(("prompt",), text, path)
         raise _refusal(path, WrongField("no such key", ("prompt",), hint, line))
@@ -180,21 +186,53 @@ def _refusal(path: Path, *wrong: WrongField) -> DefinitionError:
 
 def line_of(place: Place, text: str, path: Path) -> int:
     """The line of the file where a place of its front matter stands, or else what is around it."""
-    import yaml
-
-    first, lines, _ = _split(text, path)
-    try:
-        node: Any = yaml.compose("\n".join(lines), Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError):
-        readable = _readable(lines)
-        node = yaml.compose("\n".join(readable), Loader=yaml.SafeLoader) if readable else None
-    line = 0
+    node, line = _composed(text, path), 0
     for part in place:
         found = _within(node, part)
         if found is None:
             break
         line, node = found
-    return first + line
+    return _split(text, path)[0] + line
+
+
+def _composed(text: str, path: Path) -> Any:
+    """The front matter as YAML's nodes, which know their lines; None where it cannot be read."""
+    import yaml
+
+    _, lines, _ = _split(text, path)
+    try:
+        return yaml.compose("\n".join(lines), Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError):
+        readable = _readable(lines)
+        return yaml.compose("\n".join(readable), Loader=yaml.SafeLoader) if readable else None
+
+
+def _doubled(top: Any) -> list[WrongField]:
+    """The keys that stand twice in one mapping: YAML would keep the last and tell nobody. Their
+    lines count from the first of the front matter.
+    """
+    import yaml
+
+    found: list[WrongField] = []
+    todo: list[tuple[Any, Place]] = [(top, ())]
+    seen: set[int] = set()
+    while todo:
+        node, place = todo.pop()
+        if id(node) in seen:
+            continue  # an alias
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            todo += [(item, (*place, number)) for number, item in enumerate(node.value)]
+        if isinstance(node, yaml.MappingNode):
+            keys: set[str] = set()
+            for key, value in node.value:
+                name = str(key.value)
+                if name in keys:
+                    said = "stands twice; keep one of them"
+                    found.append(WrongField(said, (*place, name), line=key.start_mark.line))
+                keys.add(name)
+                todo.append((value, (*place, name)))
+    return sorted(found, key=lambda one: one.line or 0)
 
 
 def _within(node: Any, part: int | str) -> tuple[int, Any] | None:

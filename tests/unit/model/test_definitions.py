@@ -192,6 +192,12 @@ def test_a_file_without_a_usable_front_matter_says_where(text: str, says: str) -
             "'s/t' is no name",
         ),
         ("name: a/b", "m.md:2: name: 'a/b"),
+        ("name: a\nroutes: [x]\nname: b", "m.md:4: name: stands twice; keep one of them"),
+        (
+            "name: a\nplans: [{types: [x], steps: [{name: s, worker_type: w, name: t}]}]",
+            "m.md:3: plans.0.steps.0.name: stands twice",
+        ),
+        ("description: a: b\nroutes: [x]\nroutes: [y]", "m.md:4: routes: stands twice"),
         ("name: 5", "m.md:2: name: "),
         ("name: a\nfollow_ups: [{types: [x]}]", "m.md:3: follow_ups.0.to: is missing"),
         (
@@ -217,6 +223,7 @@ def test_a_wrong_master_is_named_by_file_line_and_field(front: str, says: str) -
         ("name: a\ndeliverables: [../x]", "w.md:3: deliverables"),
         ("name: a\ndeliverables: [/etc/x]", "w.md:3: deliverables"),
         ("name: a\nresults_schema: 5", "w.md:3: results_schema: "),
+        ("name: a\ntimeout: 5m\ntimeout: 6m", "w.md:4: timeout: stands twice"),
     ],
 )
 def test_a_wrong_worker_type_is_named_by_file_line_and_field(front: str, says: str) -> None:

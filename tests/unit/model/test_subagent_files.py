@@ -121,6 +121,10 @@ SHAPES = {
         "name: m\ndescription: 2024\nmodel: 4.1\nversion: 1.0.0\nupdated: 2025-01-02",
         {"description": "2024", "model": "4.1"},
     ),
+    "a key that stands twice": (
+        "name: m\ndescription: d\ntools: Read\ntools: Read, Grep",
+        {"tools": ["Read", "Grep"]},
+    ),
     "a list of models": (
         "name: m\ndescription: [one, two]\nmodel: [a, b]",
         {"description": "one\ntwo", "model": "a\nb"},
