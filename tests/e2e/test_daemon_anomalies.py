@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+
+import pytest
 
 from live_home import LiveHome, Row
 
@@ -68,3 +71,28 @@ def test_what_was_learned_survives_a_restart_and_unusual_usage_is_told(live: Liv
         "; of 5 such, nine in ten took 1000 or less, and 100% stayed within 6000"
     )
     live.assert_books()
+
+
+@pytest.mark.parametrize("command", [None, "true"])
+def test_the_folder_of_a_user_whom_nobody_knows_fails_its_task_and_not_the_daemon(
+    live: LiveHome, command: str | None
+) -> None:
+    asked = {"id": "lost", "title": "Lost", "type": "scan", "retries": 0, "command": command}
+    live.drop({**asked, "scope": {"repository": "~nobody-is-called-so/shop"}}, "lost.json")
+    (row,) = live.until_ended("lost")
+    assert row["status"] == "failed"
+    assert "~nobody-is-called-so/shop" in json.dumps(row)
+    live.stop()  # asserts that it ran until now
+
+
+def test_a_number_that_is_too_large_for_a_float_is_a_heartbeat_like_another(
+    live: LiveHome, tmp_path: Path
+) -> None:
+    beat, seen = "1" + 399 * "0", tmp_path / "seen"
+    command = f"echo '{{\"progress\": {beat}}}' > $CORTEX_HEARTBEAT; "
+    command += f"until [ -e {seen} ]; do sleep 0.05; done"
+    live.drop({"id": "beats", "title": "Beats", "command": command}, "beats.json")
+    live.until(lambda: [row.get("progress") for row in live.running()] == [1.0], "it is heard")
+    seen.touch()
+    (row,) = live.until_ended("beats")
+    assert row["status"] == "completed"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cortex.cli.options import Output
 from cortex.cli.terminal import note
+from cortex.model.paths import expanded
 
 #: A URL, or the HOST:PATH of ssh.
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[^/]+:")
@@ -92,7 +92,7 @@ def local_paths(repositories: list[str]) -> list[str]:
 
 
 def _full_path(text: str) -> str:
-    path = Path(text).expanduser().resolve()
+    path = expanded(text).resolve()
     if not path.exists():
         note(f"--repository: there is no folder {path}; handed in as it is")
     return str(path)

@@ -70,7 +70,8 @@ class Heartbeats:
             vitals.tokens_used = min(tokens, worker.reserved)
         progress = said.get("progress")
         if isinstance(progress, int | float) and not isinstance(progress, bool):
-            vitals.progress = round(min(1.0, max(0.0, float(progress))), 3)
+            # Bounded first: a whole number may be too large for a float.
+            vitals.progress = round(float(min(1.0, max(0.0, progress))), 3)
         message = said.get("message")
         if isinstance(message, str):
             vitals.message = "".join(c for c in message if c.isprintable())[:200]

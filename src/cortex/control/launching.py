@@ -14,6 +14,7 @@ from cortex.control.context import Context
 from cortex.decide.planning import plan_context
 from cortex.decide.spec import worker_spec
 from cortex.model.branches import is_url
+from cortex.model.paths import expanded
 from cortex.model.state import PLANNER, Task, Worker
 from cortex.runtime.environment import worker_environment
 from cortex.runtime.executor import Launch, Limits
@@ -132,14 +133,14 @@ def repository_from(root: Path, repository: str) -> str:
     """A repository as workers get it: a relative path is meant from the home."""
     if is_url(repository) or "://" in repository:
         return repository
-    return os.path.normpath(root / Path(repository).expanduser())
+    return os.path.normpath(root / expanded(repository))
 
 
 def _scan_context(context: Context) -> dict[str, Any]:
     scan = context.settings.scan
     extra: dict[str, Any] = {}
     if scan.advisories_dir:
-        folder = Path(scan.advisories_dir).expanduser()
+        folder = expanded(scan.advisories_dir)
         extra["advisories_dir"] = os.path.normpath(context.paths.root / folder)
     if scan.audit_online:
         extra["audit_online"] = True

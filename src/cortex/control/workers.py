@@ -169,8 +169,10 @@ class WorkersController:
         context.engine.apply(line)
         try:
             launch = make_launch(context, task, worker)
-        except (ValueError, KeyError) as error:
-            observed = Observed(worker.id, spawn_error=str(error))
+        except Exception as error:
+            # Also a fault of ours: it fails this one attempt, and not the daemon again and again.
+            why = str(error) if isinstance(error, ValueError | KeyError) else repr(error)
+            observed = Observed(worker.id, spawn_error=why)
             context.engine.apply(review(context.state, observed, context.settings, now))
             return None
         self._spawned_at[worker.id] = context.engine.clock.monotonic()

@@ -16,7 +16,7 @@ from pathlib import Path
 from cortex.home.documents import read_json
 from cortex.home.templates import templates
 from cortex.model.errors import HomeError
-from cortex.model.paths import HomePaths
+from cortex.model.paths import HomePaths, expanded
 
 __all__ = ["Created", "create_home"]
 
@@ -41,7 +41,7 @@ def create_home(path: Path, *, restore: bool = False) -> Created:
     changed is kept; one that was removed stays away unless `restore`. Raises HomeError naming the
     path that cannot be made.
     """
-    root = path.expanduser().absolute()
+    root = expanded(path).absolute()
     paths = HomePaths(root)
     created = Created(root, was_home=paths.settings.is_file())
     if os.pathsep in str(root) and not created.was_home:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cortex.model.errors import HomeError
+from cortex.model.paths import expanded
 
 __all__ = ["find_home"]
 
@@ -42,7 +43,7 @@ def find_home(
 
 
 def _named(path: Path, origin: str) -> Path:
-    root = path.expanduser().absolute()
+    root = expanded(path).absolute()
     if root.name == _MARKER and root.is_file():
         raise HomeError(f"{origin}: {root} is a file of a home; name its folder: {path.parent}")
     if not root.is_dir():

@@ -1,10 +1,11 @@
 """Where everything lies inside a home folder. Names only: nothing here touches the disk."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-__all__ = ["DOCUMENT_NAMES", "HomePaths"]
+__all__ = ["DOCUMENT_NAMES", "HomePaths", "expanded"]
 
 # The published documents, which a person may edit in place; never taken for drops.
 DOCUMENT_NAMES = (
@@ -14,6 +15,13 @@ DOCUMENT_NAMES = (
     "handoffs.json",
     "schedules.json",
 )
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with its `~` or `~user` replaced; that of a user whom nobody knows stays as it is,
+    where `Path.expanduser` raises RuntimeError.
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,8 @@ def test_a_definition_of_another_encoding_hinders_no_other(sample: Any, name: st
 def test_lists_name_the_file_that_is_of_another_encoding(sample: Any) -> None:
     sample.paths.masters.mkdir(parents=True, exist_ok=True)
     (sample.paths.masters / "latin.md").write_bytes(b"---\nname: caf\xe9\n---\n")
-    assert b"latin.md" in called(sample.root, "get", "masters").stderr
+    ran = called(sample.root, "get", "masters")
+    assert b"latin.md" in ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
@@ -124,3 +125,15 @@ def test_a_log_that_is_no_file_any_more_is_neither_waited_for_nor_followed(
     ran = called(sample.root, "logs", worker["worker_id"])
     assert b"somebody else" not in ran.stdout
     assert b"Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["--home ~nobody-is-called-so get tasks", "submit --command true -r ~nobody-is-called-so/shop"],
+)
+def test_the_folder_of_a_user_whom_nobody_knows_is_one_that_is_not_there(
+    sample: Any, words: str
+) -> None:
+    ran = called(sample.root, *words.split())
+    assert b"Traceback" not in ran.stderr, ran.stderr.decode()
+    assert b"~nobody-is-called-so" in ran.stderr

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cortex.model.findings import DEPENDENCY_FAMILY
+from cortex.model.paths import expanded
 from cortex.model.report import ToolRun
 from cortex.worker.contract import Worker
 from cortex.worker.tools.advisories import Advisories, Advisory, read_advisories
@@ -134,7 +135,7 @@ def _advisories_dir(worker: Worker) -> Path | None:
         os.environ.get("CORTEX_ADVISORIES_DIR"),
     ):
         if value:
-            return Path(str(value)).expanduser()
+            return expanded(str(value))
     return None
 
 

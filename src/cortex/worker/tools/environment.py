@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cortex.model.paths import expanded
 from cortex.worker.contract import Worker
 from cortex.worker.tools import processes
 from cortex.worker.tools.clone import Clone
@@ -137,7 +138,7 @@ def _set_up(worker: Worker, clone: Clone, made: Environment) -> None:
         last = output.strip().splitlines()[-1:] or ["it printed nothing"]
         raise NotRunError(
             f"the setup command {made.setup!r} {why}: {last[0][:200]}",
-            ["a setup command that succeeds; setup.log has its output"],
+            [f"a setup command that succeeds ({why}: {last[0][:80]}; setup.log has its output)"],
         )
 
 
@@ -150,12 +151,12 @@ def _named_python(worker: Worker, clone: Clone, made: Environment) -> tuple[Path
         candidates = [Path(on_path)] if on_path else []
     else:
         roots = [clone.root, *([clone.source_path] if clone.source_path else [])]
-        candidates = [root / Path(named).expanduser() for root in roots]
+        candidates = [root / expanded(named) for root in roots]
     for candidate in candidates:
         path = candidate / "bin" / "python" if candidate.is_dir() else candidate
         if path.is_file() and os.access(path, os.X_OK):
             return path, "scope.python"
-    raise NotRunError(f"scope.python {named!r} is not there", [HOW_TO_PYTHON])
+    raise NotRunError(f"scope.python {named!r} is not there", [f"{named!r}, as scope.python"])
 
 
 def _own_python(clone: Clone) -> tuple[Path, str] | None:
@@ -182,4 +183,5 @@ def _asked(made: Environment, clone: Clone, path: Path, origin: str) -> Python:
         )
     except (ValueError, KeyError, TypeError):
         why = outcome.problem or f"ended with status {outcome.returncode}"
-        raise NotRunError(f"{path} ({origin}) does not run: {why}", [HOW_TO_PYTHON]) from None
+        missing = f"a Python that runs: {path} ({origin}) {why}"
+        raise NotRunError(f"{path} ({origin}) does not run: {why}", [missing]) from None
