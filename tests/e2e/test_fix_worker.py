@@ -137,6 +137,11 @@ def test_what_needs_thought_is_not_run_and_beside_a_fix_it_is_left(
 ) -> None:
     repository.commit(SHOP)
     is_not_run(run("fix-worker", repository.root, findings=[SHELL]), "thought", "shop.py:6")
+    unknown = run("fix-worker", repository.root, package="nosuch", version="1")
+    is_not_run(unknown, "no manifest names nosuch")
+    assert unknown.results["missing"] == [
+        "an agent or a person, for: Upgrade nosuch to 1: no manifest names nosuch"
+    ]
     results = run(
         "fix-worker", repository.root, findings=[SHELL, UNUSED], python=sys.executable
     ).results

@@ -119,6 +119,27 @@ def test_a_setup_command_runs_first_and_one_that_fails_is_the_missing_part(
     assert made.results["status"] in ("completed", "failed")
     answer = run("test-worker", repository.root, setup="echo no wheels here; exit 3")
     is_not_run(answer, "status 3", "no wheels here", "setup.log")
+    assert answer.results["missing"] == [
+        "a setup command that succeeds (ended with status 3: no wheels here; setup.log has its "
+        "output)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("python", "missing"),
+    [
+        ("/nowhere/python", "'/nowhere/python', as scope.python"),
+        ("python0.9", "'python0.9', as scope.python"),
+        ("/bin/false", "a Python that runs: /bin/false (scope.python) ended with status 1"),
+    ],
+)
+def test_a_named_python_that_cannot_be_used_is_itself_the_missing_part(
+    run: Run, repository: Repository, python: str, missing: str
+) -> None:
+    repository.commit(PYTEST_PROJECT)
+    answer = run("test-worker", repository.root, python=python)
+    is_not_run(answer, python)
+    assert answer.results["missing"] == [missing]
 
 
 def test_uncommitted_changes_are_not_tested_and_it_says_so(

@@ -27,6 +27,8 @@ from cortex.worker.tools.wanted_fixes import Wanted, read_wanted
 
 __all__ = ["fix_findings"]
 
+_THOUGHT = " needs thought"
+
 
 def fix_findings(worker: Worker) -> None:
     """Fix what the task names in a clone, prove it and hand over a branch.
@@ -43,7 +45,7 @@ def fix_findings(worker: Worker) -> None:
         _upgrade(worker, clone, package, work)
     if wanted.rules:
         _autofix(worker, clone, wanted, work)
-    work.left += [f"{_place(row)}: {row['title']} needs thought" for row in wanted.by_hand]
+    work.left += [f"{_place(row)}: {row['title']}{_THOUGHT}" for row in wanted.by_hand]
     work.left += [f"{words} could not be looked up" for words in wanted.unknown]
     work.extra["gone"] = wanted.gone
     if clone.head() == start:
@@ -59,7 +61,7 @@ def _nothing_changed(worker: Worker, clone: Clone, wanted: Wanted, work: Work) -
     if work.left:
         raise NotRunError(
             f"no tool can fix this: {'; '.join(work.left[:5])}",
-            ["thought: an agent runtime, or a person, for this fix"],
+            [f"an agent or a person, for: {words.removesuffix(_THOUGHT)}" for words in work.left],
         )
     summary = f"Nothing to fix: {'; '.join(work.done) or 'the findings are gone'}."
     name = report_name(worker)
