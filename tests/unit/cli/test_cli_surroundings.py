@@ -103,7 +103,7 @@ def test_lists_name_the_file_that_is_of_another_encoding(sample: Any) -> None:
     sample.paths.masters.mkdir(parents=True, exist_ok=True)
     (sample.paths.masters / "latin.md").write_bytes(b"---\nname: caf\xe9\n---\n")
     ran = called(sample.root, "get", "masters")
-    assert b"latin.md" in ran.stdout + ran.stderr
+    assert b"latin" in ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
