@@ -87,8 +87,8 @@ def entry_of(
     """The line of a drop's requests, without its receipt, or why it is refused."""
     try:
         if read.edit is None:
-            name, retries = quoted(read.drop.name), settings.workers.retries
-            return accept_all(state, read.requests, name, now, read.archived, catalog, retries)
+            name = quoted(read.drop.name)
+            return accept_all(state, read.requests, name, now, read.archived, catalog, settings)
         merged = merge(state, read.edit, now)
     except RequestError as error:
         return _problem(error, read.drop)

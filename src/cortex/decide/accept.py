@@ -14,6 +14,7 @@ from typing import Any
 
 from cortex.decide import budget
 from cortex.decide.answers import answer
+from cortex.decide.beyond import beyond_budget
 from cortex.decide.catalog import Catalog
 from cortex.decide.ending import cancel_task, reopen_task
 from cortex.decide.entry import Entry, Now
@@ -40,6 +41,7 @@ from cortex.model.requests import (
     VerbRequest,
     WorkerRequest,
 )
+from cortex.model.settings import Settings
 from cortex.model.state import TERMINAL_TASK, State, Task
 from cortex.model.words import counted
 
@@ -47,6 +49,7 @@ __all__ = ["accept_all", "accept_each"]
 
 Event = dict[str, Any]
 BY = "inbox"
+_DEFAULTS = Settings()
 #: A person's `task-N` moves the count behind N; more digits would leave no room to count on.
 _DIGITS = 9
 _USES_UP_NUMBERS = re.compile(rf"task-0*[1-9][0-9]{{{_DIGITS},}}")
@@ -63,7 +66,7 @@ class _File:
     archived: Mapping[str, str]
     ids: dict[str, str] = field(default_factory=dict)
     catalog: Catalog = field(default_factory=Catalog)
-    retries: int = 2
+    settings: Settings = _DEFAULTS
     keys: dict[str, str] = field(default_factory=dict)
     named: frozenset[str] = frozenset()
     made: int = 0
@@ -79,17 +82,18 @@ def accept_all(
     now: Now,
     archived: Mapping[str, str],
     catalog: Catalog | None = None,
-    retries: int = 2,
+    settings: Settings | None = None,
 ) -> Entry:
     """The one journal line of a file's requests, without its receipt.
 
     A file is taken whole or not at all: RequestError names the request that is refused.
     `archived` maps ids (and `key:…`) of archived tasks that the requests name to their status or,
     for a key, to the task's id. `catalog` says which masters may ask for which workers,
-    `retries` how often their steps are tried again unless somebody says.
+    `settings` how often their steps are tried again unless somebody says.
     """
     named = frozenset(ident for request in requests if (ident := _names_task(request)))
-    file = _File(source, archived, catalog=catalog or Catalog(), retries=retries, named=named)
+    catalog, settings = catalog or Catalog(), settings or _DEFAULTS
+    file = _File(source, archived, catalog=catalog, settings=settings, named=named)
     entries = []
     for position, request in enumerate(requests):
         try:
@@ -181,10 +185,11 @@ def _task(state: State, request: TaskRequest, file: _File, now: Now) -> Entry:
 def _worker(state: State, request: WorkerRequest, file: _File, now: Now) -> Entry:
     """A further step of a task, or a task of one step; one that is refused has ended already."""
     check_asker(request, file.catalog)
+    retries = file.settings.workers.retries
     if request.task_id is not None:
         task = _open(state, request.task_id, request.kind)
         names = file.steps.setdefault(task.id, set())
-        step = further_step(task, request, names, file.catalog, file.retries)
+        step = further_step(task, request, names, file.catalog, retries)
         names.add(step.name)
         events: list[Event] = [{"event": "step_added", "task_id": task.id, "step": step.to_json()}]
     else:
@@ -194,9 +199,10 @@ def _worker(state: State, request: WorkerRequest, file: _File, now: Now) -> Entr
         task.assigned_to = request.master_agent
         task.plan[0]["justification"] = request.justification
         file.ids[task.id] = task.status
-        step = step_of(request, asked.workers[0].name, task, file.retries)
+        step = step_of(request, asked.workers[0].name, task, retries)
         events = [{"event": "task_accepted", "task": task.to_json()}]
     problem = refusal(request, file.catalog)
+    problem = problem or beyond_budget(state, task, step, file.catalog, file.settings)
     if problem is None:
         why = request.justification or f"{file.source} asks for a {request.worker_type}"
         return Entry(request.master_agent, why, events)

@@ -12,7 +12,7 @@ from typing import Any
 
 from cortex.model.funds import Budget, MasterFund, Opening
 from cortex.model.ids import master_key
-from cortex.model.state import State, Worker
+from cortex.model.state import OPEN_TASK, State, Worker
 
 __all__ = ["EVENTS", "violations"]
 
@@ -140,6 +140,7 @@ def _budget_configured(state: State, event: Event, _at: str) -> None:
             del budget.masters[name]
     budget.settings = event["settings"]
     state.touch("budget", "")
+    _look_again(state)
 
 
 def _budget_changed(state: State, event: Event, _at: str) -> None:
@@ -150,6 +151,17 @@ def _budget_changed(state: State, event: Event, _at: str) -> None:
     for name, shares in event["shares"].items():
         budget.masters[name].share, budget.masters[name].configured_share = shares
     state.touch("budget", "")
+    _look_again(state)
+
+
+def _look_again(state: State) -> None:
+    """A budget of another size may pay for what was refused, or blocked, for want of tokens."""
+    for task in state.tasks.values():
+        if task.status not in OPEN_TASK:
+            continue
+        waits = task.status == "blocked" or task.waiting_for is not None
+        if waits or any(step.short_of_tokens for step in task.steps):
+            state.touch("task", task.id)
 
 
 def _tokens_reallocated(state: State, event: Event, _at: str) -> None:

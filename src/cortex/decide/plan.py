@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from cortex.decide.batching import batch_steps
+from cortex.decide.beyond import step_tokens
 from cortex.decide.catalog import Catalog, Missing, RuntimeInfo
 from cortex.decide.claims import claims_of
 from cortex.decide.entry import Now
@@ -93,7 +94,7 @@ def fallback(
         return None, ""
     if draft.plan or draft.command:
         return None, "fallback cannot help: it is for plans of a master, and this task has its own"
-    dear = min((_tokens_of(step, catalog) for step in draft.steps), default=0)
+    dear = min((step_tokens(step, catalog) for step in draft.steps), default=0)
     if missing is None and dear <= state.budget.pool_available + state.budget.pool_allocated:
         return None, ""
     direct = copy(draft)
@@ -101,7 +102,7 @@ def fallback(
     direct.steps = make_steps(direct, catalog, settings)
     fund = state.budget.masters.get(master_key(draft.assigned_to or ""))
     free = fund.allocated - fund.used - fund.reserved if fund else 0
-    lacks, price = missing_for(direct.steps, catalog), _tokens_of(direct.steps[0], catalog)
+    lacks, price = missing_for(direct.steps, catalog), step_tokens(direct.steps[0], catalog)
     if lacks is not None:
         same = "the same" if lacks == missing else f"something too: {lacks}"
         return None, f"fallback cannot help: direct mode lacks {same}"
@@ -111,14 +112,6 @@ def fallback(
     left_out = counted(len(draft.steps), "step")
     cause = missing or "the pool can pay for none of it this period"
     return direct, f"its plan of {left_out} was dropped for direct mode: {cause}"
-
-
-def _tokens_of(step: Step, catalog: Catalog) -> int:
-    kind, runtime = catalog.types.get(step.worker_type), catalog.runtime_for(step)
-    if isinstance(runtime, Missing) or not runtime.uses_tokens or kind is None:
-        return 0
-    own = kind.token_budget if step.token_budget is None else step.token_budget
-    return own + runtime.overhead_tokens
 
 
 def _at_once(task: Task, plan: MasterPlan | None) -> int | None:
@@ -205,17 +198,19 @@ def ready_steps(state: State, task: Task, now: Now) -> tuple[list[Step], float |
     }
     ready: list[Step] = []
     soonest: float | None = None
+    asked = 0
     for step in task.steps:
         if step.missing:
             continue
         if step.status == "waiting" and over.issuperset(step.needs):
             ready.append(step)
         elif step.status == "ready" and over.issuperset(step.needs):
-            left, look = seconds_until_asked(state, task, step, now)
+            left, look = seconds_until_asked(state, task, step, now, asked)
             if left > 0:
                 soonest = look if soonest is None else min(soonest, look)
             else:
                 ready.append(step)
+                asked += step.short_of_tokens
     return ready, soonest
 
 

@@ -1,8 +1,8 @@
 """When a step whose worker was refused for want of tokens may ask again.
 
 Its wait ends with the reset. It ends sooner once its priority is above low, or once the fund that
-it is paid from has what it needs beside all that waits already; then at the earliest a minute after
-the refusal, so that the same step is not refused at every turn. It changes nothing itself.
+it is paid from has what it needs beside all that waits already. It is looked at again each minute,
+and at once when its task changes or a person gives a fund more. It changes nothing itself.
 """
 
 from __future__ import annotations
@@ -14,25 +14,23 @@ from cortex.model.state import State, Step, Task
 
 __all__ = ["REFUSED_AGAIN_S", "seconds_until_asked"]
 
-#: A refused worker's step is not tried again before this, and looked at again as often.
+#: How often a refused worker's step is looked at again; a reset is never nearer than this.
 REFUSED_AGAIN_S = 60.0
 
 
-def seconds_until_asked(state: State, task: Task, step: Step, now: Now) -> tuple[float, float]:
+def seconds_until_asked(
+    state: State, task: Task, step: Step, now: Now, asked: int = 0
+) -> tuple[float, float]:
     """(seconds until the step may ask for a worker, seconds until this is to be looked at again).
 
-    Both are 0 for a step that may ask now.
+    Both are 0 for a step that may ask now. `asked` are tokens that steps of the task ask for now.
     """
     left_s = seconds_left(step.not_before, now) if step.not_before else 0.0
-    if left_s <= 0 or step.not_before is None or not step.short_of_tokens:
+    if left_s <= 0 or not step.short_of_tokens:
         return left_s, left_s
     if (step.priority or task.priority) != "low":
         return 0.0, 0.0
-    waited_s = step.not_before.length_s - left_s
-    soonest_s = min(left_s, max(0.0, REFUSED_AGAIN_S - waited_s))
-    if soonest_s > 0:
-        return left_s, soonest_s
-    if _are_free(state, task, step.short_of_tokens):
+    if _are_free(state, task, step.short_of_tokens + asked):
         return 0.0, 0.0
     return left_s, min(left_s, REFUSED_AGAIN_S)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from cortex.home.freeing import larger_fund
 from cortex.home.waiting import has_ended
 from cortex.model.ids import worker_type_name
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from cortex.home.documents import Row
     from cortex.model.journal_line import Line
 
-__all__ = ["blocked_ways"]
+__all__ = ["asks_too_much", "blocked_ways"]
 
 _NAMED = 3
 _GOES_ON = "; it goes on by itself then"
@@ -26,17 +27,25 @@ _NO_MASTER = re.compile(r"its master (\S+) has no file")
 _SWITCHED_OFF = re.compile(r"is switched off: (\S+) in cortex\.toml")
 _NO_ROUTE = re.compile(r"no master takes tasks of type")
 _LACKS = re.compile(r"step \S+ lacks ")
+_TOO_MUCH = re.compile(
+    r"needs ([\d,]+) tokens for one worker; (?:the worker pool is|(\S+) has) ([\d,]+) "
+)
 _NO_COMMAND = re.compile(r"is to run a command, and names none")
 #: No model can be asked in this version, and so nothing can be configured that would think.
 _NO_MODEL = re.compile(r"runtime 'agent' is not configured|needs thought")
 _OTHER_RUNTIME = re.compile(r"runtime \S+ is not configured|has no tools runtime")
 
 
+def asks_too_much(reason: str) -> bool:
+    """Whether a task waits because a worker of it asks for more than a budget ever has."""
+    return _TOO_MUCH.search(reason) is not None
+
+
 def blocked_ways(home: Home, task: Row, reason: str, history: list[Line]) -> tuple[str, ...]:
     """What would free a blocked task, the best first; an end to waiting is the last."""
     ident = str(task.get("id"))
     ways = _of_children(home, task) or [
-        *_provided(ident, reason),
+        *_provided(home, ident, reason),
         *(
             _dropped_again(reason)
             if _brought_steps(ident, history)
@@ -56,8 +65,12 @@ def _of_children(home: Home, task: Row) -> list[str]:
     return ways
 
 
-def _provided(ident: str, reason: str) -> list[str]:
+def _provided(home: Home, ident: str, reason: str) -> list[str]:
     """What somebody could put there."""
+    if found := _TOO_MUCH.search(reason):
+        tokens, size = (int(found[number].replace(",", "")) for number in (1, 3))
+        fund = f"master:{found[2]}" if found[2] else "pool"
+        return [larger_fund(home, fund, size, tokens - size)]
     if found := _NO_FILE.search(reason):
         return [f"a file for it, agents/prompts/workers/{found[1]}.md{_GOES_ON}"]
     if found := _NO_MASTER.search(reason):
@@ -79,6 +92,9 @@ def _edited(home: Home, task: Row, reason: str) -> list[str]:
     edit = f"`cortex edit {task.get('id')}`"
     if _NO_COMMAND.search(reason):
         return [f"{edit}: the `command` that it is to run"]
+    if found := _TOO_MUCH.search(reason):
+        where = "or of its plan's step or worker type where these say one"
+        return [f"{edit}: a `token_budget` of {found[3]} or less, {where}"]
     if not (_NO_MODEL.search(reason) or _OTHER_RUNTIME.search(reason)):
         return [f"{edit}, if it asks for the wrong thing"]
     ways = []
@@ -96,6 +112,8 @@ def _dropped_again(reason: str) -> list[str]:
         return ["or dropping it again with a worker type that is there"]
     if _LACKS.search(reason):
         return []
+    if found := _TOO_MUCH.search(reason):
+        return [f"or dropping it again with a `token_budget` of {found[3]} or less"]
     return ["dropping it again with steps that run a `command`, or whose type has a tools program"]
 
 

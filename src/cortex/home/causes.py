@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cortex.home.blocked import blocked_ways
+from cortex.home.blocked import asks_too_much, blocked_ways
 from cortex.home.concerning import ids_about
 from cortex.home.documents import Row
 from cortex.home.fleet_holds import fleet_hold
@@ -261,7 +261,7 @@ def _task_wait(
             freed = (f"`cortex handoff accept {handoff}`", f"`cortex handoff reject {handoff}`")
             return Wait(str(reason or f"{handoff} to be accepted"), held_at, freed)
         return Wait(str(reason or held), held_at, (f"`cortex resume {ident}`",))
-    if status == "blocked":
+    if status == "blocked" or asks_too_much(str(reason)):
         reason = str(reason or "something to be configured")
         return Wait(reason, since, blocked_ways(home, row, reason, history))
     if status == "awaiting_approval":

@@ -25,6 +25,7 @@ __all__ = [
     "backoff_ways",
     "beyond_the_fund",
     "claim_ways",
+    "larger_fund",
     "slot_ways",
     "token_ways",
     "until",
@@ -98,10 +99,18 @@ def _fund(home: Home, reason: str) -> tuple[str, int, int]:
 def beyond_the_fund(home: Home, row: Row, reason: str) -> str:
     """In words that no reset helps a worker which asks for more than there ever is; "" else."""
     fund, size, _ = _fund(home, reason)
-    if _need(row) <= size:
+    if not _is_beyond(home, row, fund, size):
         return ""
     whole = "the whole pool" if fund == "pool" else "all its own"
     return f": more than {whole} of {size:,}, which no reset makes larger"
+
+
+def _is_beyond(home: Home, row: Row, fund: str, size: int) -> bool:
+    """Whether neither the fund nor, for critical work of the pool, the reserve ever has enough."""
+    reserve = home.budget().get("emergency_reserve") or {}
+    if fund == "pool" and row.get("priority") == "critical":
+        size = max(size, int(reserve.get("total") or 0))
+    return _need(row) > size
 
 
 def token_ways(home: Home, row: Row, reason: str) -> tuple[str, ...]:
@@ -109,8 +118,8 @@ def token_ways(home: Home, row: Row, reason: str) -> tuple[str, ...]:
     fund, size, available = _fund(home, reason)
     kept = _KEPT.search(reason)
     short = max(0, _need(row) + (int(kept[1]) if kept else 0) - available)
-    larger = _larger(home, fund, size, short)
-    if _need(row) > size:
+    larger = larger_fund(home, fund, size, short)
+    if _is_beyond(home, row, fund, size):
         less = f"`cortex edit {row.get('task_id')}`: a `token_budget` of {size} or less"
         return (*_reserve_ways(home, row), larger, less)
     holders = [one for one in _running(home) if one.get("fund") == fund and _left(one)]
@@ -121,7 +130,8 @@ def token_ways(home: Home, row: Row, reason: str) -> tuple[str, ...]:
     return (*_reserve_ways(home, row), *ways, reset, larger)
 
 
-def _larger(home: Home, fund: str, size: int, short: int) -> str:
+def larger_fund(home: Home, fund: str, size: int, short: int) -> str:
+    """How a person gives a fund so many tokens more: `pool` or `master:NAME`, of this size."""
     if fund != "pool":
         name = fund.removeprefix("master:")
         return f"`allocated` of {size + short} in the file of the {name} master, or more"
@@ -198,6 +208,6 @@ def backoff_ways(backoff: Backoff) -> tuple[str, ...]:
     """When the next attempt comes, and how it comes sooner."""
     when = f"time: the next attempt comes at {until(format_time(backoff.until_s))}"
     if "low priority" in backoff.reason:
-        sooner = "tokens that become free, or a larger total: it is looked at again each minute"
+        sooner = "a larger total, or tokens that become free: it is looked at again each minute"
         return (when, sooner, "a higher priority: edit it in coordination/task-queue.json")
     return (when,)

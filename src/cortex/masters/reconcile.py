@@ -12,6 +12,7 @@ from typing import Any
 
 from cortex.decide.aggregate import conclude_parent, dead_steps, open_children, settled
 from cortex.decide.approvals import step_waits, too_many_wait
+from cortex.decide.beyond import beyond_budget
 from cortex.decide.bounds import barred_steps, out_of_bounds
 from cortex.decide.catalog import Catalog
 from cortex.decide.entry import Entry, Now, seconds_left
@@ -202,7 +203,7 @@ def _or_direct(
     state: State, draft: Task, catalog: Catalog, settings: Settings
 ) -> tuple[Task, str | None, str]:
     """(the draft, or the same in direct mode; what it lacks; why its plan was dropped for that)."""
-    missing = _missing(draft, catalog)
+    missing = _missing(draft, catalog) or _beyond(state, draft, catalog, settings)
     instead, told = fallback(state, draft, missing, catalog, settings)
     if instead is not None and out_of_bounds(instead, catalog) is None:
         return instead, None, told
@@ -221,6 +222,13 @@ def _missing(draft: Task, catalog: Catalog) -> str | None:
         return f"{missing}; {draft.context['by_tools']}"
     unknown = catalog.nobody_takes(draft.type) if missing and not draft.plan else None
     return f"{unknown} ({missing})" if unknown else missing
+
+
+def _beyond(state: State, draft: Task, catalog: Catalog, settings: Settings) -> str | None:
+    """What the first step asks for that no budget can ever pay for."""
+    left = (step for step in draft.steps if step.status in ("waiting", "ready"))
+    told = (beyond_budget(state, draft, step, catalog, settings) for step in left)
+    return next(filter(None, told), None)
 
 
 def _blocked_with(task: Task, reason: str, master: str, events: list[Event]) -> Decision:
@@ -280,7 +288,7 @@ def _unblock(state: State, task: Task, catalog: Catalog, settings: Settings) -> 
         reason = _not_done(task, left) if left else ""
     elif name is not None:
         if task.steps:
-            return _unblock_steps(task, name, catalog, settings)
+            return _unblock_steps(state, task, name, catalog, settings)
         planner = _planner(state, _of_master(task, name, settings), catalog, settings)
         draft = _draft(task, name, catalog, settings)
         missing = None if planner else _or_direct(state, draft, catalog, settings)[1]
@@ -311,11 +319,14 @@ def _routed_anew(state: State, task: Task, catalog: Catalog) -> Decision | None:
     return Decision(Entry(own.name, why, [unblocked, routed]))
 
 
-def _unblock_steps(task: Task, master: str, catalog: Catalog, settings: Settings) -> Decision:
+def _unblock_steps(
+    state: State, task: Task, master: str, catalog: Catalog, settings: Settings
+) -> Decision:
     """A task that had a plan waits for what its steps lack: to be configured, or to run at all."""
     draft = _draft(task, master, catalog, settings)
     found = [step.name for step in provided(draft.steps, catalog)]
-    reason = _missing(draft, catalog) or ("" if found else lacks(draft.steps))
+    reason = _missing(draft, catalog) or _beyond(state, draft, catalog, settings)
+    reason = reason or ("" if found else lacks(draft.steps))
     if reason:
         return NOTHING if reason == task.blocked_on else _block(task, reason, task.assigned_to)
     event = {"event": "task_unblocked", "task_id": task.id, "steps": found}
@@ -336,7 +347,7 @@ def _advance(state: State, task: Task, catalog: Catalog, settings: Settings, now
     question = before_more(state, task, catalog, settings, now) if free else None
     if question is not None:
         return Decision(question)
-    started = _start(state, task, free, catalog, now) if free else None
+    started = _start(state, task, free, catalog, settings, now) if free else None
     if started is not None:
         return Decision(started)
     if unasked:
@@ -356,15 +367,19 @@ def _advance(state: State, task: Task, catalog: Catalog, settings: Settings, now
     return Decision(again_in_s=soonest)
 
 
-def _start(state: State, task: Task, ready: list[Step], catalog: Catalog, now: Now) -> Entry | None:
-    """Asks for workers; steps whose type or runtime has gone wait, and the task says for what.
-
-    None: they wait, and the task says so already.
+def _start(
+    state: State, task: Task, ready: list[Step], catalog: Catalog, settings: Settings, now: Now
+) -> Entry | None:
+    """Asks for workers; steps whose type or runtime has gone, or that no budget can pay, wait, and
+    the task says for what. None: they wait, and the task says so already.
     """
     barred = barred_steps(task, ready, catalog)
     allowed = [step for step in ready if step not in barred]
-    events = request_workers(state, task, allowed, catalog, now)
+    beyond = [beyond_budget(state, task, step, catalog, settings) for step in allowed]
+    paid = [step for step, why in zip(allowed, beyond, strict=True) if why is None]
+    events = request_workers(state, task, paid, catalog, now)
     missing = missing_for(allowed, catalog) or (out_of_bounds(task, catalog) if barred else None)
+    missing = missing or next(filter(None, beyond), None)
     if task.waiting_for != missing:
         events.append({"event": "task_waiting", "task_id": task.id, "waiting_for": missing})
     if not events:

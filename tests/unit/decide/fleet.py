@@ -65,7 +65,7 @@ class Fleet(World):
         self.names += 1
         requests = [parse_request(payload) for payload in payloads or (fields,)]
         name = f"drop-{self.names}.json"
-        entry = accept_all(self.state, requests, name, self.now, {}, self.catalog)
+        entry = accept_all(self.state, requests, name, self.now, {}, self.catalog, self.settings)
         if entry.events:
             self.apply(entry)
         self.reconcile()

@@ -276,14 +276,16 @@ def test_a_paused_tasks_workers_wait_and_say_so() -> None:
 
 
 def test_a_worker_that_does_not_fit_lets_smaller_ones_of_its_level_pass() -> None:
-    fleet = Fleet()
-    big = command(fleet, token_budget=80_000)
+    fleet = Fleet(settings(budget={"reallocate_steps": 0}))
+    command(fleet, token_budget=10_000)
+    fleet.admit()
+    big = command(fleet, token_budget=60_000)
     small = command(fleet, token_budget=1_000)
     fleet.admit()
     assert fleet.workers_of(big, "queued")
     assert fleet.workers_of(small, "approved")
     reason = fleet.state.workers[big.workers[0]].reason
-    assert reason == "needs 80000 tokens, the pool has 64000 available (short by 16000)"
+    assert reason == "needs 60000 tokens, the pool has 54000 available (short by 6000)"
 
 
 @pytest.mark.parametrize("kind", ["command", "fix"], ids=["its own master's", "another's"])
@@ -304,8 +306,11 @@ def test_a_large_worker_is_not_passed_for_ever_by_a_stream_of_small_ones(kind: s
 
 
 def test_what_can_never_fit_is_passed_however_long_it_has_waited() -> None:
-    fleet = Fleet(settings(spawn={"aging": "30m"}))
-    command(fleet, priority="high", token_budget=90_000)
+    fleet = Fleet(settings(spawn={"aging": "30m"}, budget={"reallocate_steps": 0}))
+    command(fleet, token_budget=10_000)
+    fleet.admit()
+    command(fleet, priority="high", token_budget=60_000)
+    fleet.drop(kind="budget", total_budget=190_000)
     fleet.at(20)
     small = command(fleet, priority="high", token_budget=8_000)
     fleet.admit()
@@ -328,7 +333,9 @@ def test_less_urgent_work_waits_while_running_work_could_free_enough() -> None:
 
 def test_low_priority_is_refused_when_the_pool_is_short_and_tried_after_the_reset() -> None:
     fleet = Fleet()
-    task = command(fleet, priority="low", token_budget=66_000)
+    command(fleet, token_budget=60_000)
+    fleet.admit()
+    task = command(fleet, priority="low", token_budget=6_000)
     fleet.admit()
     fleet.reconcile()
     (worker,) = (fleet.state.workers[ident] for ident in task.workers)
@@ -487,11 +494,13 @@ def test_ten_thousand_workers_behind_one_limit_cost_little() -> None:
 
 def test_a_task_row_says_in_words_what_it_waits_for() -> None:
     fleet = Fleet()
-    task = command(fleet, token_budget=80_000)
+    command(fleet, token_budget=60_000)
+    fleet.admit()
+    task = command(fleet, token_budget=61_000)
     fleet.admit()
     worker = fleet.state.workers[task.workers[0]]
     row = task_row(task, fleet.state, waiting_reason(fleet.state, worker))
-    assert row["waiting_for"].startswith("needs 80000 tokens, the pool has 65000")
+    assert row["waiting_for"].startswith("needs 61000 tokens, the pool has 5000")
 
 
 def test_workers_that_started_leave_nothing_in_the_queue() -> None:

@@ -34,14 +34,16 @@ def the_daemon_is_killed_while_it_runs(home: Home) -> Task:
 
 
 def the_pool_is_short(home: Home) -> Task:
-    task = home.dropped(command="true", token_budget=90_000)
+    home.spend(30_000)
+    task = home.dropped(command="true", token_budget=60_000)
     assert home.worker(task).status == "queued"
     home.drop(kind="budget", total_budget=1_000_000)
     return task
 
 
 def low_priority_is_refused(home: Home) -> Task:
-    task = home.dropped(command="true", token_budget=90_000, priority="low")
+    home.spend(30_000)
+    task = home.dropped(command="true", token_budget=60_000, priority="low")
     assert home.worker(task).status == "rejected"
     home.drop(kind="budget", total_budget=1_000_000)
     home.pass_time(86_400.0)

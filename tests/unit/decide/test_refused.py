@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from cortex.decide.budget import change_total
+from cortex.decide.entry import Entry
+from cortex.masters.reconcile import reconcile_task
 from cortex.model.state import Task
-from tests.unit.decide.fleet import Fleet
+from tests.unit.decide.fleet import Fleet, settings
 
 
 def refused(fleet: Fleet) -> Task:
@@ -25,14 +28,14 @@ def later(fleet: Fleet, seconds: float) -> None:
     fleet.admit()
 
 
-def test_it_starts_a_minute_later_once_tokens_are_free_and_no_sooner() -> None:
+def test_it_starts_once_tokens_are_free_and_is_looked_at_each_minute() -> None:
     fleet = Fleet()
     task = refused(fleet)
+    found = reconcile_task(fleet.state, task, fleet.catalog, fleet.settings, fleet.now)
+    assert (found.entry, found.again_in_s) == (None, 60.0)
     (holder,) = fleet.workers("approved")
     fleet.finish(holder)
-    later(fleet, 50)
-    assert len(task.workers) == 1
-    later(fleet, 10)
+    later(fleet, 1)
     assert len(fleet.workers_of(task, "approved")) == 1
 
 
@@ -53,12 +56,28 @@ def test_it_asks_again_at_once_when_its_priority_is_raised() -> None:
     assert len(task.workers) == 2
 
 
-def test_a_larger_total_lets_it_go_on() -> None:
+def test_a_larger_total_lets_it_go_on_at_once() -> None:
     fleet = Fleet()
     task = refused(fleet)
-    fleet.drop(kind="budget", total_budget=1_000_000)
-    later(fleet, 60)
+    fleet.state.touched.clear()
+    fleet.apply(Entry("person", "", change_total(fleet.state, 1_000_000)))
+    assert ("task", task.id) in fleet.state.touched, "nobody waits for the next look"
+    later(fleet, 0)
     assert len(fleet.workers_of(task, "approved")) == 1
+
+
+def test_of_many_steps_of_a_task_only_as_many_ask_as_can_be_paid() -> None:
+    fleet = Fleet(settings(limits={"tools": 20}))
+    fleet.dropped(command="true", token_budget=fleet.state.budget.pool_available)
+    fleet.admit()
+    rows = [{"name": f"s{n}", "command": "true", "token_budget": 100} for n in range(6)]
+    task = fleet.dropped(workers=rows, priority="low")
+    fleet.admit()
+    assert len(fleet.workers_of(task, "rejected")) == 6
+    total = fleet.state.budget.total
+    fleet.drop(kind="budget", total_budget=total + 250)
+    fleet.admit()
+    assert (len(fleet.workers_of(task, "approved")), len(task.workers)) == (2, 8)
 
 
 def test_of_many_only_as_many_ask_as_can_be_paid() -> None:

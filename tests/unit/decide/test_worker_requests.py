@@ -36,9 +36,10 @@ def a_scan(fleet: Fleet, **fields: Any) -> Task:
 
 
 def short_of_tokens() -> Fleet:
-    """A fleet whose pool has 2,000 tokens, and nobody to move others from."""
+    """A fleet whose pool has 2,000 of its tokens left, and nobody to move others from."""
     fleet = Fleet(settings(budget={"reallocate_steps": 0}))
-    fleet.drop({"kind": "budget", "total_budget": 137_000})
+    fleet.dropped(command="true", token_budget=63_000)
+    fleet.admit()
     assert fleet.state.budget.pool_available == 2000
     return fleet
 

@@ -68,6 +68,27 @@ def test_a_worker_short_of_tokens_is_told_the_three_ways_out(
     assert any("reset" in way for way in wait.freed_by)
 
 
+@pytest.mark.parametrize(
+    ("has", "larger", "size"),
+    [
+        ("the worker pool is 65,000 in all", "--set-total {}`, 35,000 more", "65,000"),
+        ("security has 30,000 of its own in all", "`allocated` of 100000", "30,000"),
+    ],
+)
+def test_a_task_beyond_the_budget_is_told_what_would_pay_for_it(
+    home: Home, sample: SampleHome, has: str, larger: str, size: str
+) -> None:
+    task = sample.state.tasks["task-002"]
+    task.status = "blocked"
+    task.blocked_on = f"step main needs 100,000 tokens for one worker; {has}"
+    sample.publish()
+    wait = explain(home, "task-002").wait
+    assert wait is not None and wait.reason == task.blocked_on
+    more, less, _ = wait.freed_by
+    assert larger.format(sample.state.budget.total + 35_000) in more
+    assert f"`cortex edit task-002`: a `token_budget` of {size} or less" in less
+
+
 def test_a_paused_fleet_is_the_reason_that_is_told(home: Home, sample: SampleHome) -> None:
     sample.paused = True
     sample.publish()

@@ -233,6 +233,14 @@ class Home:
         (ident,) = self.drop(**fields)
         return self.state.tasks[ident]
 
+    def spend(self, tokens: int) -> None:
+        """A task comes and goes whose worker uses so many tokens of the pool."""
+        before, self.default = self.default, Behaviour(tokens=tokens)
+        task = self.dropped(command="true", token_budget=tokens)
+        self.wait(lambda: self.state.budget.pool_spent >= tokens)
+        self.wait(lambda: self.state.tasks[task.id].status == "completed")
+        self.default = before
+
     def edit(self, name: str, change: Callable[[dict[str, Any]], None]) -> None:
         """Somebody changes a published document in an editor and saves it."""
         self.wait(lambda: self.disk.content(self.paths.coordination / name) is not None, 60.0)

@@ -30,7 +30,8 @@ def a_failed_attempt_is_made_again(stage: Stage) -> None:
 
 @edge("step", "active", "ready")
 def low_priority_waits_for_the_reset(stage: Stage) -> None:
-    home = stage.home(budget={"total": 136_000})
+    home = stage.home()
+    home.spend(64_000)
     task = home.dropped(command="true", token_budget=5000, priority="low")
     (step,) = task.steps
     assert (step.attempt, step.status) == (0, "ready"), "no retry is spent"

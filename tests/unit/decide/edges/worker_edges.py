@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from cortex.model.state import Task
 from cortex.testing import Behaviour
@@ -11,8 +10,12 @@ from tests.unit.decide.edges.registry import edge
 from tests.unit.decide.edges.stage import Home, Stage, shipped
 from tests.unit.decide.edges.task_edges import change
 
-#: What the masters have of their own, and 1,000 tokens for the pool.
-SHORT: dict[str, Any] = {"total": 136_000}
+
+def short(stage: Stage) -> Home:
+    """A home whose pool has 1,000 of its 5,000 tokens left, and nobody lends it any."""
+    home = stage.home(budget={"total": 140_000, "reallocate_steps": 0})
+    home.spend(4000)
+    return home
 
 
 def dear(home: Home, **fields: object) -> Task:
@@ -44,7 +47,7 @@ def a_worker_runs_through(stage: Stage) -> None:
 @edge("worker", "requested", "queued")
 @edge("worker", "queued", "approved")
 def the_pool_is_short_until_a_person_adds_to_it(stage: Stage) -> None:
-    home = stage.home(budget=SHORT)
+    home = short(stage)
     task = dear(home)
     assert home.worker(task).status == "queued"
     home.drop(kind="budget", total_budget=1_000_000)
@@ -53,7 +56,7 @@ def the_pool_is_short_until_a_person_adds_to_it(stage: Stage) -> None:
 
 @edge("worker", "requested", "rejected")
 def low_priority_is_refused_while_the_pool_is_short(stage: Stage) -> None:
-    home = stage.home(budget=SHORT)
+    home = short(stage)
     assert home.worker(dear(home, priority="low")).status == "rejected"
 
 
@@ -68,7 +71,7 @@ def low_priority_waits_where_no_budget_is_taken_up(stage: Stage) -> None:
 
 @edge("worker", "queued", "rejected")
 def a_queued_worker_gets_low_priority(stage: Stage) -> None:
-    home = stage.home(budget=SHORT)
+    home = short(stage)
     task = dear(home)
     change(home, task, priority="low")
     assert home.worker(task).status == "rejected"
@@ -84,7 +87,7 @@ def a_task_is_cancelled_before_its_worker_was_looked_at(stage: Stage) -> None:
 
 @edge("worker", "queued", "cancelled")
 def a_task_is_cancelled_while_its_worker_waits_for_tokens(stage: Stage) -> None:
-    home = stage.home(budget=SHORT)
+    home = short(stage)
     home.drop(kind="cancel", task_id=dear(home).id)
 
 
@@ -141,7 +144,7 @@ def its_runtime_goes_and_comes_back(stage: Stage) -> None:
 @edge("worker", "queued", "blocked")
 @edge("worker", "blocked", "cancelled")
 def the_runtime_of_a_queued_worker_goes_and_its_task_is_cancelled(stage: Stage) -> None:
-    home = stage.home(budget=SHORT)
+    home = short(stage)
     task = dear(home)
     home.configure(shipped("command"))
     assert home.worker(task).status == "blocked"
