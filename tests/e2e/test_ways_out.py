@@ -98,12 +98,18 @@ def test_a_misspelt_worker_type_is_refused_with_what_was_meant(live: LiveHome) -
 
 def test_more_tokens_than_the_whole_pool_wait_for_no_reset(live: LiveHome) -> None:
     live.run("huge", "true", token_budget=70_000)
-    live.until(lambda: live.task("huge").get("waiting_for"), "it waits")
+    live.run("urgent", "true", token_budget=70_000, priority="critical")
+    live.until(lambda: live.task("huge").get("blocked_on"), "it is blocked")
     reason, ways = waits(live, "huge")
-    assert "more than the whole pool of 65,000" in reason
+    assert "needs 70,000 tokens for one worker; the worker pool is 65,000 in all" in reason
     assert "the reset" not in ways
     assert "`cortex budget --set-total 205000`" in ways
-    assert "`cortex edit huge`: a `token_budget` of 65000 or less" in ways
+    assert "`cortex edit huge`: a `token_budget` of 65,000 or less" in ways
+    live.until(lambda: live.task("urgent").get("waiting_for"), "it waits, and people are told")
+    reason, ways = waits(live, "urgent")
+    assert "more than the whole pool of 65,000" in reason
+    assert "the reset" not in ways
+    assert "`cortex edit urgent`: a `token_budget` of 65000 or less" in ways
     edited(live, "huge", "s/^token_budget:.*/token_budget: 65000/")
     live.until_ended("huge")
 
