@@ -265,6 +265,16 @@ class Daemon:
         return self._selfwatch.degraded
 
     @property
+    def is_leaving(self) -> bool:
+        """Whether it was told to stop, or has drained; whoever brings the loop calls `end` then."""
+        return self._loop.stopping
+
+    @property
+    def starts_nothing(self) -> bool:
+        """Whether new work waits for now, whatever slots and tokens there are."""
+        return self._context.starts_nothing
+
+    @property
     def has_post(self) -> bool:
         """Whether results wait for the next turn."""
         return self._mailbox.waiting
@@ -413,6 +423,7 @@ class Daemon:
         self._publishing.look()
         self._reload()
         now = self._engine.now()
+        self._configure_budget(now.wall)  # what there was no room for may have it by now
         self._masters.calendar(now)
         self._housekeeping.turn(now)
 
@@ -424,8 +435,7 @@ class Daemon:
 
     def _decide(self) -> None:
         """Nothing starts before all that was dropped is planned and asked for: who was granted a
-        place may have to give way to critical work.
-        """
+        place may have to give way to critical work."""
         now = self._engine.now()
         changed: dict[str, None] = {}
         for left in reversed(range(ROUNDS_A_TURN)):
@@ -472,8 +482,7 @@ class Daemon:
 
     def _recover(self) -> None:
         """The journal takes lines again. New work starts once there is space for the ballast too:
-        until then it is the ballast's space that ends and returned tokens are written into.
-        """
+        until then it is the ballast's space that ends and returned tokens are written into."""
         if self._lives_on_ballast and not self._journal.ensure_ballast():
             self._full_until = self._clock.monotonic() + FULL_AGAIN_S
             return

@@ -9,6 +9,7 @@ import errno
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.decide.editing import Desk
@@ -17,6 +18,8 @@ from tests.unit.decide.fleet import Fleet, settings
 from cortex.decide import budget
 from cortex.decide.refusals import problem_parts
 from cortex.model.paths import HomePaths
+from cortex.model.settings import Settings
+from cortex.model.state import State
 from cortex.store.disk import RealDisk
 from cortex.store.inbox import leftovers, scan
 from cortex.store.journal import recover
@@ -49,7 +52,9 @@ def test_a_clock_set_back_by_a_year_begins_a_period_of_its_own() -> None:
 def test_work_refused_under_a_clock_set_back_waits_no_longer_than_a_period() -> None:
     fleet = Fleet(settings())
     fleet.wall = datetime(2024, 11, 1, tzinfo=UTC).timestamp()
-    task = fleet.dropped(command="true", priority="low", token_budget=66_000)
+    fleet.dropped(command="true", token_budget=60_000)
+    fleet.admit()
+    task = fleet.dropped(command="true", priority="low", token_budget=6000)
     fleet.admit()
     due = task.step("main").not_before
     assert due is not None and due.length_s <= DAY_S
@@ -79,6 +84,19 @@ def test_a_new_daemon_deletes_no_old_version_that_an_editor_has_open(tmp_path: P
     assert late.kept.read_bytes() == b"an edit"
 
 
+def test_an_edit_that_an_exchange_took_out_which_reports_an_error_is_not_deleted() -> None:
+    """As if nothing had been exchanged, what lay there was deleted as the daemon's own."""
+    disk, out, path = FakeDisk(), Path("/home/out"), Path("/home/task-queue.json")
+    publisher = Publisher(disk, out)
+    publisher.publish(path, [b"one"], 1)
+    disk.put(path, b"an edit")
+    disk.arm(Fault(1, errno.EIO, "after", calls=frozenset({"exchange"})))
+    with pytest.raises(OSError, match="Input/output"):
+        publisher.publish(path, [b"two"], 2)
+    (found,) = publisher.leftovers([path])
+    assert disk.content(found.kept) == b"an edit"
+
+
 def test_a_segment_that_a_crash_left_empty_has_its_name_synced_with_its_first_line() -> None:
     """A power cut lost the whole journal, whose lines counted as durable."""
     disk, folder = FakeDisk(), Path("/home/journal")
@@ -99,8 +117,26 @@ class Script:
 
     def __init__(self) -> None:
         self.run = Simulation(1)
+        self.run.settings = Settings()
+        self.run.is_quiet = True
         self.disk, self.paths = self.run.disk, self.run.paths
         self.run.start()
+
+    def restart(self, **settings: Any) -> None:
+        """Another daemon, with other settings."""
+        self.run.stop_politely()
+        self.run.settings = Settings.model_validate(settings)
+        self.run.start()
+
+    def drop(self, **payload: Any) -> None:
+        """Drops a request, and lets the daemon do what it can at once."""
+        self.run.people.ask(**payload)
+        self.settle(1.0)
+
+    @property
+    def state(self) -> State:
+        assert self.run.life is not None
+        return self.run.life.daemon.state
 
     def settle(self, seconds: float = 4.0) -> None:
         """Turns and effects, until so much time has passed."""
@@ -190,3 +226,28 @@ def test_nothing_is_published_of_lines_that_came_between_a_commit_and_publishing
     assert script.run.checks.found == []
     script.settle()
     assert daemon.durable_seq == daemon.state.seq
+
+
+def test_workers_that_wait_for_a_slot_get_it_while_another_step_waits_for_a_yes(
+    script: Script,
+) -> None:
+    """They were granted or not, as it came: by whether the question was looked at before."""
+    script.restart(limits={"tools": 1})
+    names = ("one", "two", "asks")
+    steps = [{"name": name, "command": "true", "approval": name == "asks"} for name in names]
+    script.drop(id="job", title="a plan", workers=steps)
+    assert script.state.tasks["job"].status == "awaiting_approval"
+    script.settle(10.0)
+    assert [step.status for step in script.state.tasks["job"].steps] == ["done", "done", "waiting"]
+    assert script.run.checks.found == []
+
+
+def test_a_budget_that_there_was_no_room_for_is_taken_up_once_there_is(script: Script) -> None:
+    """It was only looked at again at a restart, or when a master's file changed."""
+    script.drop(command="true", token_budget=60_000)
+    script.restart(budget={"total": 150_000})
+    assert script.state.budget.total == 200_000, "60,000 of its pool are held"
+    script.settle(10.0)
+    script.run.machine.pass_time(DAY_S)
+    script.settle()
+    assert (script.state.budget.total, script.state.budget.pool_total) == (150_000, 15_000)

@@ -56,6 +56,12 @@ class Context:
         return self.told_to_drain or self.state.draining
 
     @property
+    def starts_nothing(self) -> bool:
+        """Whether new work waits for now, whatever slots and tokens there are."""
+        waits = self.engine.clock.monotonic() < self.held_until
+        return waits or self.draining or self.full is not None or not self.inbox_seen
+
+    @property
     def state(self) -> State:
         """The state; changed by `engine.apply` alone."""
         return self.engine.state

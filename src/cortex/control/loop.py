@@ -116,6 +116,11 @@ class Loop:
         self._stopping = True
         self._mailbox.wake()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopping
+
     def run(self) -> None:
         """Turns until `stop`; every exception is the caller's."""
         while not self._stopping:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from cortex.decide import project
 from cortex.decide.known import AGAIN_AFTER_S, remembered
-from cortex.model.state import OPEN_TASK, State, Task
+from cortex.model.state import TERMINAL_TASK, State, Task
 
 __all__ = ["Leaving", "leaving", "loose_ends", "may_leave"]
 
@@ -22,11 +22,16 @@ Leaving = tuple[list[tuple[Kind, str, Row]], Row]
 
 
 def may_leave(state: State, task: Task) -> bool:
-    """Whether nothing open needs an ended task any more, and its workers' files are cleared."""
-    dependents = state.dependents.get(task.id, ())
-    if any(ident in state.tasks and state.tasks[ident].status in OPEN_TASK for ident in dependents):
+    """Whether nothing needs an ended task any more, and its workers' files are cleared.
+
+    What its own retry would hold against it stays too: a parent looks at what became of its tasks,
+    and whoever needs a task at whether that was completed.
+    """
+    dependents = (state.tasks.get(ident) for ident in state.dependents.get(task.id, ()))
+    over = ("completed",) if task.status != "completed" else TERMINAL_TASK
+    if any(one is not None and one.status not in over for one in dependents):
         return False
-    if task.parent in state.tasks and state.tasks[task.parent].status in OPEN_TASK:
+    if task.parent in state.tasks:
         return False
     workers = [state.workers[ident] for ident in task.workers if ident in state.workers]
     return all(worker.cleaned_up_at is not None for worker in workers)

@@ -38,7 +38,6 @@ def conflict_events(
         "task_id": task.id,
         "step": step.name,
         "status": "ready",
-        "again": True,
         "reason": reason,
     }
     if step.worker_type != INTEGRATION and len(step.needs) > 1:

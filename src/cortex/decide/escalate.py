@@ -7,16 +7,16 @@ from typing import Any
 from cortex.decide.entry import Now
 from cortex.model.state import State
 
-__all__ = ["close_escalations", "is_escalated", "raise_escalation"]
+__all__ = ["close_escalations", "is_escalated", "number_in_order", "raise_escalation"]
 
 Event = dict[str, Any]
 
 
 def raise_escalation(
-    state: State, subject: str, reason: str, task_id: str | None, now: Now, *, ahead: int = 0
+    state: State, subject: str, reason: str, task_id: str | None, now: Now
 ) -> Event:
-    """The event of a new escalation; `ahead` counts others of the same line before it."""
-    number = state.counters.get("escalation", 0) + 1 + ahead
+    """The event of a new escalation, the first of its line; for more see `number_in_order`."""
+    number = state.counters.get("escalation", 0) + 1
     return {
         "event": "escalation_raised",
         "escalation": {
@@ -27,6 +27,13 @@ def raise_escalation(
             "task_id": task_id,
         },
     }
+
+
+def number_in_order(state: State, events: list[Event]) -> None:
+    """Gives the escalations of one line numbers of their own, where each was made by itself."""
+    raised = (event for event in events if event["event"] == "escalation_raised")
+    for number, event in enumerate(raised, state.counters.get("escalation", 0) + 1):
+        event["escalation"]["id"] = f"escalation-{number:03d}"
 
 
 def is_escalated(state: State, task_id: str) -> bool:

@@ -182,6 +182,7 @@ def _task_released(state: State, event: Event, _at: str) -> None:
     task = state.tasks[event["task_id"]]
     task.hold = False
     task.waiting_for = None
+    task.assigned_to = event.get("master", task.assigned_to)
     state.touch("task", task.id)
 
 

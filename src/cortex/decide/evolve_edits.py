@@ -38,6 +38,7 @@ def _task_replanned(state: State, event: Event, _at: str) -> None:
     task = state.tasks[event["task_id"]]
     task.steps, task.planning = [], None
     task.assigned_to = event["assigned_to"]
+    task.approved = event.get("approved", task.approved)
     task.blocked_on = task.waiting_for = None
     if task.status == "paused":
         task.resume_to = "pending"

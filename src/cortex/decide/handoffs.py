@@ -6,7 +6,7 @@ from typing import Any
 
 from cortex.decide.ending import cancel_work
 from cortex.decide.entry import Now
-from cortex.decide.escalate import raise_escalation
+from cortex.decide.escalate import number_in_order, raise_escalation
 from cortex.model.errors import RequestError
 from cortex.model.state import TERMINAL_TASK, Handoff, State, Task
 
@@ -60,10 +60,11 @@ def accept_handoff(state: State, handoff: Handoff) -> list[Event]:
         {"event": "handoff_changed", "handoff_id": handoff.id, "status": "accepted"}
     ]
     for task in linked_tasks(state, handoff):
-        if task.status in ("pending", "paused"):
-            events.append({"event": "task_released", "task_id": task.id})
-        if task.status == "pending":
-            events.append({"event": "task_routed", "task_id": task.id, "master": handoff.to_agent})
+        if "pending" in (task.status, task.resume_to):
+            of_receiver = {"task_id": task.id, "master": handoff.to_agent}
+            events.append({"event": "task_released", **of_receiver})
+            if task.status == "pending":
+                events.append({"event": "task_routed", **of_receiver})
     return events
 
 
@@ -96,19 +97,16 @@ def completed_handoffs(state: State, task: Task) -> list[Event]:
 
 def failed_handoffs(state: State, task: Task, reason: str, now: Now) -> list[Event]:
     """A handoff whose task failed stays accepted, and a person is told once each time."""
-    failed = [
-        handoff
-        for handoff in state.handoffs.values()
-        if handoff.task_id == task.id and handoff.status == "accepted"
-    ]
-    return [
+    events = [
         raise_escalation(
             state,
             f"{handoff.id} was accepted by {handoff.to_agent}, and its task failed",
             f"{task.id} failed: {reason}"[:500],
             task.id,
             now,
-            ahead=position,
         )
-        for position, handoff in enumerate(failed)
+        for handoff in state.handoffs.values()
+        if handoff.task_id == task.id and handoff.status == "accepted"
     ]
+    number_in_order(state, events)
+    return events

@@ -7,6 +7,7 @@ from typing import Any
 from cortex.decide.accept import accept_all
 from cortex.decide.edit import LISTS, Difference, Edit, Merged, is_same
 from cortex.decide.entry import Now
+from cortex.decide.escalate import number_in_order
 from cortex.decide.merge_rows import asked_of
 from cortex.decide.snapshot import row_of
 from cortex.model.errors import RequestError
@@ -58,6 +59,7 @@ def merge_answers(state: State, edit: Edit, now: Now) -> Merged:
                 _merge_row(state, edit, (name, ident), row, now, merged, done)
     if not edit.is_partial:
         _missing(state, edit, merged)
+    number_in_order(state, merged.events)
     return merged
 
 

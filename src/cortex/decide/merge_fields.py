@@ -13,8 +13,10 @@ from cortex.decide.approvals import withdraw_approvals
 from cortex.decide.edit import Difference, Merged, Refusal
 from cortex.decide.ending import cancel_worker
 from cortex.decide.handoffs import check_release
+from cortex.decide.lineage import GATE as LINEAGE_GATE
 from cortex.decide.not_run import changes_the_plan, waits_for_parts
 from cortex.decide.overdue import close_overdue
+from cortex.decide.reserve import GATE as RESERVE_GATE
 from cortex.model.errors import RequestError
 from cortex.model.owners import TASK_OWNERS
 from cortex.model.requests import TaskRequest, parse_request
@@ -163,8 +165,9 @@ def _plan_anew(state: State, task: Task, type_changed: bool) -> list[Event]:
             events += close_overdue(state, approval)
     events += withdraw_approvals(state, task.id)  # the new plan asks anew
     keeps = task.assigned_to if task.handoff_id or not type_changed else None
-    events.append({"event": "task_replanned", "task_id": task.id, "assigned_to": keeps})
-    return events
+    replanned: Event = {"event": "task_replanned", "task_id": task.id, "assigned_to": keeps}
+    of_no_plan = [said for said in task.approved if said in (LINEAGE_GATE, RESERVE_GATE)]
+    return [*events, {**replanned, "approved": of_no_plan}]
 
 
 def _edited(task: Task, fields: dict[str, Any]) -> Event:

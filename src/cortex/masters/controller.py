@@ -30,6 +30,8 @@ __all__ = ["MastersController"]
 #: Keys reconciled in one turn, so that a turn stays short however much was dropped at once.
 KEYS_A_TURN = 100
 ADMISSIONS_A_TURN = 100
+#: A question holds up what was not asked for yet, and not the workers that wait for a slot.
+_ADMITTED = ("in_progress", "planning", "awaiting_approval")
 FAULT_AGAIN_S = 30.0
 
 
@@ -51,8 +53,7 @@ class MastersController:
             if task.status in OPEN_TASK:
                 self._keys.add(("task", task.id))
                 self._deadlines.put(task)
-        for handoff in self._context.state.handoffs.values():
-            self._keys.add(("handoff", handoff.id))
+        self.look_at_blocked()
         self.changed(("worker", ident) for ident in self._context.state.waiting)
 
     def look_at_blocked(self) -> None:
@@ -62,11 +63,15 @@ class MastersController:
                 self._keys.add(("task", task.id))
         for ident in self._context.state.waiting:
             self._keys.add(("task", self._context.state.workers[ident].task_id))
+        for handoff in self._context.state.handoffs.values():
+            if handoff.status == "pending":
+                self._keys.add(("handoff", handoff.id))
         self._may_admit = True
 
     def changed(self, touched: Iterable[tuple[str, str]]) -> None:
         """Takes in which records changed."""
         state = self._context.state
+        answered = False
         for kind, ident in touched:
             if kind == "task":
                 self._keys.add((kind, ident))
@@ -78,11 +83,13 @@ class MastersController:
             elif kind == "handoff":
                 self._keys.add((kind, ident))
             elif kind == "approval":
-                self.look_at_blocked()
+                answered = True
             elif kind == "worker":
                 self._index(ident)
             else:
                 self._may_admit = True
+        if answered:
+            self.look_at_blocked()
 
     def _index(self, worker_id: str) -> None:
         state = self._context.state
@@ -90,7 +97,7 @@ class MastersController:
         worker = state.workers.get(worker_id)
         if worker is not None and worker.status in ("requested", "queued"):
             task = state.tasks.get(worker.task_id)
-            if task is not None and task.status in ("in_progress", "planning"):
+            if task is not None and task.status in _ADMITTED:
                 self._queue.push(worker, self._context.engine.clock.now().timestamp())
                 return
         self._queue.discard(worker_id)
@@ -173,11 +180,11 @@ class MastersController:
 
     def _admit(self, now: Now, clock: float) -> None:
         context = self._context
-        held = context.full is not None or context.draining or not context.inbox_seen
-        if held or not self._may_admit:
+        if not self._may_admit:
             return
-        if clock < context.held_until:
-            self._keys.add_at(("admit", ""), context.held_until)
+        if context.starts_nothing:
+            if clock < context.held_until:
+                self._keys.add_at(("admit", ""), context.held_until)
             return
         for _ in range(ADMISSIONS_A_TURN):
             entry = next_admission(context.state, self._queue, self._limits(), context.cores, now)

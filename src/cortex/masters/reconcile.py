@@ -68,6 +68,8 @@ def reconcile_task(
         return _advance(state, task, catalog, settings, now)
     if task.status == "aggregating":
         return Decision(gather=True)
+    if task.status == "awaiting_approval":
+        return Decision(means_changed(state, task, catalog))
     return NOTHING
 
 

@@ -81,6 +81,13 @@ class Step(Record):
     missing: list[str] = field(default_factory=list)
     made_of: str = ""
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Step:
+        """As `Record.from_json`, with its instant."""
+        step = cls(**data)
+        step.not_before = _due(data.get("not_before"))
+        return step
+
 
 #: How the step is called that asks a model for a plan; no step of a plan can have this name.
 PLANNER = "(plan)"
@@ -114,7 +121,7 @@ class Planning(Record):
     def from_json(cls, data: dict[str, Any]) -> Planning:
         """As `Record.from_json`, with the step."""
         planning = cls(**data)
-        planning.step = _step(data["step"])
+        planning.step = Step.from_json(data["step"])
         return planning
 
 
@@ -185,7 +192,7 @@ class Task(Record):
     def from_json(cls, data: dict[str, Any]) -> Task:
         """As `Record.from_json`, with nested steps and instants."""
         task = cls(**data)
-        task.steps = [_step(step) for step in data.get("steps", [])]
+        task.steps = [Step.from_json(step) for step in data.get("steps", [])]
         task.planning = Planning.from_json(data["planning"]) if data.get("planning") else None
         task.not_before = _due(data.get("not_before"))
         return task
@@ -204,12 +211,6 @@ class Task(Record):
 
 def _due(data: Any) -> Due | None:
     return Due(**data) if isinstance(data, dict) else data
-
-
-def _step(data: Any) -> Step:
-    step = Step(**data) if isinstance(data, dict) else data
-    step.not_before = _due(step.not_before)
-    return step
 
 
 @dataclass(slots=True)

@@ -74,7 +74,7 @@ class Publisher:
         kept = self._free_name(f"{path.name}.{journal_seq}")
         version = self._write(kept, chunks)
         failpoint("publish.before_exchange")
-        was_missing = self._swap(kept, path)
+        was_missing = self._swap(kept, path, version)
         failpoint("publish.after_exchange")
         last = self._last.get(path)
         self._last[path] = version
@@ -190,7 +190,7 @@ class Publisher:
             self._disk.mkdir(self._out)
             return self._disk.create(draft)
 
-    def _swap(self, kept: Path, path: Path) -> bool:
+    def _swap(self, kept: Path, path: Path, version: Version) -> bool:
         """Puts the document at `kept` in place, and the old file at `kept`; True when there was
         none."""
         while True:
@@ -205,7 +205,9 @@ class Publisher:
             except OSError as error:
                 if error.errno in _NO_EXCHANGE:
                     return self._compare_and_rename(kept, path)
-                self._disk.remove_all([kept])
+                # An exchange that reports an error may have been made: then an edit lies there.
+                if (stat := self._stat(kept)) is not None and stat.version == version:
+                    self._disk.remove_all([kept])
                 raise
             return False
 

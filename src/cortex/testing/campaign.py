@@ -9,6 +9,7 @@ import gc
 import multiprocessing
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count, takewhile
@@ -23,7 +24,8 @@ RUN_AT_MOST_S = 120.0
 
 @dataclass(slots=True)
 class Totals:
-    """What many runs add up to; `failed` are the seeds with a violation, each with its first."""
+    """What many runs add up to; `failed` are the seeds with a violation, each with its first, and
+    `reached` counts the runs that reached a feature."""
 
     runs: int = 0
     steps: int = 0
@@ -32,12 +34,14 @@ class Totals:
     workers: int = 0
     lines: int = 0
     failed: dict[int, str] = field(default_factory=dict)
+    reached: Counter[str] = field(default_factory=Counter)
 
     def add(self, outcome: Outcome) -> None:
         """Counts one run."""
         self.runs += 1
         for name in ("steps", "crashes", "tasks", "workers", "lines"):
             setattr(self, name, getattr(self, name) + getattr(outcome, name))
+        self.reached.update(outcome.reached)
         if outcome.violations:
             self.failed[outcome.seed] = outcome.violations[0]
 
@@ -91,7 +95,7 @@ def _lean(seed: int, steps: int | None) -> Outcome:
         return outcome
     fields = (outcome.seed, outcome.steps, outcome.crashes, outcome.lives, outcome.tasks,
               outcome.workers, outcome.lines)  # fmt: skip
-    return Outcome(*fields, (), outcome.trace_hash, ())
+    return Outcome(*fields, (), outcome.trace_hash, (), outcome.reached)
 
 
 def _result(seed: int, result: multiprocessing.pool.AsyncResult[Outcome]) -> Outcome:

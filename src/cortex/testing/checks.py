@@ -16,8 +16,10 @@ from cortex.model.paths import HomePaths
 from cortex.model.state import LIVE, OPEN_TASK, State
 from cortex.runtime.executor import Launch
 from cortex.store.drop import split_intake_name
+from cortex.testing.checks_promises import PromiseChecks
 from cortex.testing.disk import FakeDisk
 from cortex.testing.machine import FakeMachine
+from cortex.testing.reached import Reached
 
 __all__ = ["Checks"]
 
@@ -44,6 +46,8 @@ class Checks:
     tasks: int = 0
     #: Lines that take hand edits up, or refuse them.
     edited: list[Line] = field(default_factory=list)
+    promises: PromiseChecks = field(default_factory=PromiseChecks)
+    reached: Reached = field(default_factory=Reached)
     #: Records that changed since the daemon's state was last held against them.
     _changed: dict[tuple[str, str], None] = field(default_factory=dict)
     _segment: str = ""
@@ -96,6 +100,8 @@ class Checks:
         self.lines.append(line)
         for text in violations(self.state):
             self.found.append(f"books after line {line.seq}: {text}")
+        self.found += self.promises.take(line, self.state)
+        self.reached.take(line, self.state)
         for event in line.events:
             if event["event"] == "receipt_taken":
                 self._receipt(event["receipt"], event["file"])
@@ -181,3 +187,6 @@ class Checks:
             self.found.append(f"{held} tokens are held at the end")
         for launch in machine.alive():
             self.found.append(f"{launch.worker_id} still runs at the end")
+        for opening in budget.openings:
+            if opening.closed_at is None:
+                self.found.append(f"the reserve is open for {opening.task_id} at the end")

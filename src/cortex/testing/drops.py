@@ -65,10 +65,12 @@ def any_task(chance: random.Random, number: int, known: list[str]) -> dict[str, 
     }
     if chance.random() < 0.3:
         payload["type"] = "security-scan"
-        count = chance.randint(1, 3)
-        payload["scope"] = {"repositories": [f"/srv/git/{number}-{n}" for n in range(count)]}
+        names = _some_repositories(chance, number)
+        payload["scope"] = {"repositories": names}
     elif chance.random() < 0.05:
-        payload["type"] = "fix"
+        payload["type"] = chance.choice(("fix", "nightly"))
+    elif chance.random() < 0.2:
+        payload |= _work_on_code(chance)
     elif chance.random() < 0.15:
         payload["type"] = chance.choice(("general", "general", "feature"))  # a model plans it
     else:
@@ -79,17 +81,44 @@ def any_task(chance: random.Random, number: int, known: list[str]) -> dict[str, 
             payload |= {"items": [f"i{n}" for n in range(chance.randint(1, 9))], "batch": 3}
     if known and chance.random() < 0.15:
         payload["needs"] = [chance.choice(known)]
+    return payload | _conditions(chance)
+
+
+def _conditions(chance: random.Random) -> dict[str, Any]:
+    """How a task is to be done, whatever it is."""
+    payload: dict[str, Any] = {}
     if chance.random() < 0.1:
         payload["key"] = f"key-{chance.randint(1, 4)}"
     if chance.random() < 0.05:
         payload["hold"] = True
     if chance.random() < 0.1:
         payload["execution_mode"] = "direct"
+    if chance.random() < 0.2:
+        payload["fallback"] = True
     if chance.random() < 0.05:
         payload["approval"] = True
     if chance.random() < 0.05:
         payload["deadline"] = "2025-11-01T10:05:00Z"
     return payload
+
+
+def _some_repositories(chance: random.Random, number: int) -> list[str]:
+    """Mostly those that no other task has; else such that earlier findings are known of."""
+    if chance.random() < 0.3:
+        return ["/srv/git/shop"]
+    return [f"/srv/git/{number}-{n}" for n in range(chance.randint(1, 3))]
+
+
+def _work_on_code(chance: random.Random) -> dict[str, Any]:
+    """Work of types that write in a repository that others write in too."""
+    scope: dict[str, Any] = {"repository": f"/srv/git/shared-{chance.randint(1, 2)}"}
+    kind = chance.choice(("refactor", "refactor", "refactor", "studio", "studio", "feature"))
+    if kind == "feature":
+        parts = [{"name": "model", "command": "make model"}, {"name": "api", "command": "make api"}]
+        return {"type": "feature", "scope": {**scope, "parts": parts}}
+    if chance.random() < 0.7:
+        scope["paths"] = chance.sample(("src", "src/a", "docs"), chance.randint(1, 2))
+    return {"type": kind, "scope": scope}
 
 
 def any_plan(chance: random.Random) -> dict[str, Any]:

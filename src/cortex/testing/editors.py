@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cortex.model.paths import DOCUMENT_NAMES, HomePaths
+from cortex.testing.answers import change_something
 from cortex.testing.disk import FakeDisk
 from cortex.testing.disk_files import File
 
@@ -155,6 +156,8 @@ class Editors:
         rows = document.get("tasks")
         if name == "task-queue.json" and isinstance(rows, list):
             kind, wanted = self._change_queue(rows, marker)
+        elif change_something(self.random, name, document) is not None:
+            kind = "words"
         else:
             document["note"] = marker
         text = json.dumps(document, indent=self.random.choice((None, 2)), ensure_ascii=False)

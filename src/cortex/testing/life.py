@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import sys
 import tempfile
 import traceback
 import zlib
@@ -18,16 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from cortex.daemon import Daemon
-from cortex.decide.catalog import Catalog
-from cortex.masters.library import Library
 from cortex.model.errors import ModelError
 from cortex.model.journal_line import Line
-from cortex.model.paths import HomePaths
 from cortex.model.seams import ModelRequest
 from cortex.model.settings import Settings
 from cortex.model.state import OPEN_TASK, State
 from cortex.runtime.executor import Launch
-from cortex.runtime.table import runtime_infos
+from cortex.testing.definitions import KeptLibrary
 from cortex.testing.effects import ScheduledEffects
 from cortex.testing.machine import Behaviour
 from cortex.testing.model import FakeModel
@@ -36,10 +34,10 @@ from cortex.worker.planner import plan_in
 __all__ = [
     "ABSURD",
     "HOME",
-    "KeptLibrary",
     "Life",
     "Log",
     "any_behaviour",
+    "any_findings",
     "any_settings",
     "line_text",
     "made_up_plan",
@@ -49,7 +47,6 @@ __all__ = [
 
 #: A descriptor that nothing else in the process has.
 _HOME_HANDLE = 200
-_ABLE = ("planner-worker", "coordinator-worker")
 #: The simulated home. The same text in each process, so that one seed is one run to the letter
 #: wherever the real folder behind it lies.
 HOME = f"/proc/self/fd/{_HOME_HANDLE}"
@@ -64,6 +61,7 @@ class Log:
     """A logger that keeps what the daemon says."""
 
     lines: list[str] = field(default_factory=list)
+    exceptions: list[str] = field(default_factory=list)
 
     def info(self, event: str, **fields: Any) -> None:
         """Keeps one info line."""
@@ -80,43 +78,7 @@ class Log:
     def exception(self, event: str, **fields: Any) -> None:
         """Keeps one exception line."""
         self.lines.append(f"exception {event} {fields} {traceback.format_exc(limit=-4)}")
-
-
-class KeptLibrary(Library):
-    """The definitions that come with Cortex, read once for all lives of all runs.
-
-    Worker types of `_ABLE` run a program: a model is asked for plans, and one worker can do all.
-    `found` are other definitions, which the next refresh finds as if files had been changed.
-    """
-
-    _catalog_kept: Catalog | None = None
-    found: Catalog | None = None
-
-    def refresh(self) -> Catalog | None:
-        """These definitions once, then None: they never change by themselves."""
-        if self._known and self.found is not None:
-            changed, self.found = self.found, None
-            return changed
-        if self._known:
-            return None
-        self._known[Path()] = ((0, 0, 0), None)
-        if KeptLibrary._catalog_kept is None:
-            KeptLibrary._catalog_kept = _read_catalog()
-        return KeptLibrary._catalog_kept
-
-
-def _read_catalog() -> Catalog:
-    from cortex.home.templates import templates
-
-    with tempfile.TemporaryDirectory() as folder:
-        for name, data in templates().items():
-            if name.startswith("agents/"):
-                path = Path(folder) / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(data)
-        catalog = Library(HomePaths(Path(folder)), runtime_infos()).refresh() or Catalog()
-    able = {name: catalog.types[name].model_copy(update={"command": "think"}) for name in _ABLE}
-    return replace(catalog, types={**catalog.types, **able})
+        self.exceptions.append(f"{event}: {sys.exception()!r}")
 
 
 @dataclass(slots=True)
@@ -126,6 +88,7 @@ class Life:
     daemon: Daemon
     effects: ScheduledEffects
     log: Log
+    library: KeptLibrary
     faults_before: int
 
 
@@ -176,28 +139,55 @@ def _fast_folder() -> str | None:
 
 def any_settings(chance: random.Random) -> Settings:
     """Settings under which much happens soon."""
+
+    def rarely(*values: Any) -> Any:
+        """Mostly the first."""
+        return chance.choice((*(values[:1] * 4), *values[1:]))
+
     return Settings.model_validate(
         {
-            "limits": {"tools": chance.choice((1, 4, 8)), "per_type": {"scan": 2}},
+            "limits": {
+                "tools": chance.choice((1, 4, 8)),
+                "per_type": {"scan": 2},
+                "per_repository": rarely(0, 1),
+                "attempts_per_lineage": rarely(2000, 3),
+                "tokens_per_lineage": rarely(0, 9000),
+            },
             "workers": {"backoff": 1.0, "backoff_max": 20.0},
-            "spawn": {"policy": chance.choice(("on_demand", "on_demand", "adaptive", "learned"))},
+            "spawn": {
+                "policy": chance.choice(("on_demand", "on_demand", "adaptive", "learned")),
+                "aging": rarely(1800, 60),
+            },
             "retention": {
                 "archive_over": chance.choice((2, 5, 500)),
                 "archive_after": 900.0,
                 # What was refused must be found again, whatever the clock says.
                 "retention_days": 3650,
             },
-            "budget": {"resets_at": chance.choice(("00:00", "10:05"))},
+            "budget": {
+                "total": chance.choice((200_000, 200_000, 160_000, 140_000)),
+                "resets_at": chance.choice(("00:00", "10:05")),
+                "reserve_needs_approval": rarely(False, True, True),
+                "reallocate_steps": chance.choice((0, 1, 3)),
+            },
+            "approvals": {
+                "deadline": rarely(0, 20),
+                "waiting_at_most": rarely(0, 1),
+                "tokens_above": rarely(0, 15_000),
+                "workers_above": rarely(0, 3),
+            },
+            "masters": rarely({}, {"security": {"worker_mode": False}},
+                              {"development": {"enabled": False}},
+                              {"coordinator": {"allocated": 30_000, "worker_pool": 9000}}),
             "daemon": {"publish_interval": chance.choice((0.05, 0.5, 2.0))},
         }
-    )
+    )  # fmt: skip
 
 
 def any_behaviour(chance: random.Random) -> Behaviour:
     """How one worker lives and ends: mostly well, and in every other way now and then."""
     ends = ("ok",) * 9 + ("failed", "exit 1", "nonsense", "silent", "dies", "no program",
             "no space", "no folder")  # fmt: skip
-    finding = {"severity": "high", "title": "a finding", "path": "a.py", "rule": "r1"}
     tokens: tuple[Any, ...] = (0, 100, 100, 3000, 3000, 50_000)
     behaviour = Behaviour(
         claim_after_s=chance.choice((0.0, 0.01, 0.01, 0.01, 1.0, 9.9, 15.0, None)),
@@ -205,7 +195,7 @@ def any_behaviour(chance: random.Random) -> Behaviour:
         run_s=chance.choice((0.01, 0.5, 5.0, 60.0, 10_000.0)),
         end=chance.choice(ends),  # type: ignore[arg-type]
         tokens=chance.choice(ABSURD if chance.random() < 0.1 else tokens),
-        findings=(finding,) * chance.choice((0, 0, 1)),
+        findings=any_findings(chance),
         ends_on_term_s=chance.choice((0.1, 5.0, None)),
         frozen_s=chance.choice((0.0,) * 9 + (100.0,)),
         lingers_s=chance.choice((0.0, 0.0, 30.0)),
@@ -216,6 +206,12 @@ def any_behaviour(chance: random.Random) -> Behaviour:
     if chance.random() < 0.05:
         return replace(behaviour, end="failed", says=dict(NOT_RUN))
     return behaviour
+
+
+def any_findings(chance: random.Random) -> tuple[dict[str, Any], ...]:
+    """What a scan may find: mostly nothing."""
+    finding = {"severity": "high", "title": "a finding", "path": "a.py", "rule": "r1"}
+    return (finding,) * chance.choice((0, 0, 1))
 
 
 def made_up_plan(launch: Launch, chance: random.Random) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 from cortex.model.paths import HomePaths
 from cortex.store.drop import quoted, short_name
+from cortex.testing.answers import any_answer, change_something
 from cortex.testing.disk import FakeDisk
 from cortex.testing.disk_files import File
 from cortex.testing.drops import (
@@ -77,9 +78,10 @@ class People:
             (self._drop_verb, 12),
             (self._answer_handoff, 2),
             (self._drop_budget, 2),
-            (self._drop_schedule, 1),
+            (self._drop_drain, 1),
+            (self._drop_schedule, 2),
             (self._drop_worker_request, 4),
-            (self._answer_approval, 3),
+            (self._answer_approval, 5),
             (self._drop_edit, 4),
             (self._drop_slowly, 4),
             (self._drop_carelessly, 3),
@@ -141,7 +143,7 @@ class People:
             return self._drop_encoded({"kind": kind, "schedule_id": self.random.choice(schedules)})
         known = [*self.task_ids, *self.published(self.paths.task_queue, "tasks"), "task-001"]
         request: dict[str, Any] = {"kind": kind, "task_id": self.random.choice(known)}
-        if kind == "cancel" and self.random.random() < 0.3:
+        if kind == "cancel" and self.random.random() < 0.5:
             request["cascade"] = True
         return self._drop_encoded(request)
 
@@ -156,11 +158,14 @@ class People:
         total = self.random.choice((0, 1000, 150_000, 300_000))
         return self._drop_encoded({"kind": "budget", "total_budget": total})
 
+    def _drop_drain(self) -> str:
+        return self._drop_encoded({"kind": "drain"})
+
     def _drop_schedule(self) -> str:
         return self._drop_encoded(any_schedule(self.random, self._count))
 
     def _drop_worker_request(self) -> str:
-        known = [*self.task_ids, *self.published(self.paths.task_queue, "tasks")]
+        known = self.published(self.paths.task_queue, "tasks") or self.task_ids
         asked = [any_worker_request(self.random, self._count, known)]
         if self.random.random() < 0.2:
             asked.append(any_worker_request(self.random, self._count + 1_000_000, known))
@@ -169,24 +174,43 @@ class People:
         return self._drop_encoded(asked[0])
 
     def _answer_approval(self) -> str:
-        kind = self.random.choice(("approve", "approve", "deny"))
-        rows = self.random.choice(("approval", "escalation"))
-        known = self.published(self.paths.handoffs, f"{rows}s", f"{rows}_id")
-        ident = self.random.choice([*known, f"{rows}-001"])
-        return self._drop_encoded({"kind": kind, f"{rows}_id": ident})
+        """Mostly to what waits for it, as a drop or in an edit that is dropped."""
+        document = self._read(self.paths.handoffs)
+        found = any_answer(self.random, document)
+        if found is None or self.random.random() < 0.2:
+            rows = self.random.choice(("approval", "escalation"))
+            kind = self.random.choice(("approve", "deny"))
+            return self._drop_encoded({"kind": kind, f"{rows}_id": f"{rows}-001"})
+        name, ident, status = found
+        if name == "handoffs" or self.random.random() < 0.3:
+            return self._edit_something("handoffs.json")
+        kind = "deny" if status == "denied" else "approve"
+        return self._drop_encoded({"kind": kind, f"{name[:-1]}_id": ident})
+
+    def _edit_something(self, name: str) -> str:
+        """An edit of another document than the queue, of its rows alone."""
+        document = self._read(self.paths.coordination / name)
+        asked = change_something(self.random, name, document)
+        if asked is None:
+            return self._drop_task()
+        head = {"kind": "edit", "file": name, "journal_seq": document.get("journal_seq", 0)}
+        return self._drop_encoded({**head, **asked})
 
     def _drop_edit(self) -> str:
         """An edit as a program makes it: rows cut down to what changes, of an old version too."""
+        if self.random.random() < 0.2:
+            return self._edit_something(self.random.choice(("token-budget.json", "schedules.json")))
         try:
-            document = json.loads(self.disk.content(self.paths.task_queue) or b"")
+            document = self._read(self.paths.task_queue)
             known = [row["id"] for row in document["tasks"]]
             seq = document["journal_seq"] - self.random.choice((0, 0, 1, 7))
-        except (ValueError, KeyError, TypeError):
+        except (KeyError, TypeError):
             known, seq = [], 0
         changes: tuple[dict[str, Any], ...] = (
             {"title": f"changed {self._count}"},
             {"priority": self.random.choice(("low", "critical")), "hold": False},
             {"status": self.random.choice(("cancelled", "pending", "paused"))},
+            {"scope": {"repository": f"/srv/git/{self._count}-0"}},
             {"steps": []},
         )
         rows = [
@@ -235,10 +259,17 @@ class People:
     def published(self, path: Any, rows: str, key: str = "id") -> list[str]:
         """The ids that a published document shows."""
         try:
-            document = json.loads(self.disk.content(path) or b"{}")
-            return [row[key] for row in document[rows]]
-        except (ValueError, KeyError, TypeError):
+            return [row[key] for row in self._read(path)[rows]]
+        except (KeyError, TypeError):
             return []
+
+    def _read(self, path: Any) -> dict[str, Any]:
+        """A published document; empty where it cannot be read."""
+        try:
+            document = json.loads(self.disk.content(path) or b"{}")
+        except ValueError:
+            return {}
+        return document if isinstance(document, dict) else {}
 
     def _new_id(self) -> str:
         if self.task_ids and self.random.random() < 0.1:

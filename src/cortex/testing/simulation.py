@@ -23,7 +23,9 @@ from cortex.testing.checks import Checks
 from cortex.testing.checks_documents import DocumentChecks
 from cortex.testing.checks_drops import DropChecks
 from cortex.testing.checks_edits import EditChecks
+from cortex.testing.checks_standstill import standing_still
 from cortex.testing.clock import FakeClock
+from cortex.testing.definitions import Definitions, KeptLibrary
 from cortex.testing.disk import FakeDisk
 from cortex.testing.disk_faults import Crash
 from cortex.testing.editors import Editors
@@ -32,10 +34,10 @@ from cortex.testing.ending import Ending
 from cortex.testing.executor import FakeExecutor
 from cortex.testing.life import (
     HOME,
-    KeptLibrary,
     Life,
     Log,
     any_behaviour,
+    any_findings,
     any_settings,
     line_text,
     made_up_plan,
@@ -66,6 +68,7 @@ class Outcome:
     violations: tuple[str, ...]
     trace_hash: str
     trace: tuple[str, ...]
+    reached: frozenset[str] = frozenset()
 
 
 class Simulation:
@@ -93,6 +96,7 @@ class Simulation:
             self.clock, self.disk, seed=seed, behave=self._behave, before_run=self._may_run
         )
         self.mirrors = FakeMirrors(seed, harm=0.2)
+        self.definitions = Definitions.as_installed(random.Random(f"definitions {seed}"))
         self.checks = Checks(self.disk, paths)
         self.drops = DropChecks(self.disk, paths, self.people, self.checks)
         self.documents = DocumentChecks(self.disk, paths, self.checks)
@@ -103,16 +107,19 @@ class Simulation:
         self._wrap_disk = wrap_disk or (lambda disk: disk)
         self._wrap_executor = wrap_executor or (lambda executor: executor)
         self._mischief = Mischief(self, random.Random(f"mischief {seed}"))
-        self._quiet = False
+        self.is_quiet = False
         self._inside = ""
         self._crashes = self._lives = 0
         self._log_seen = 0
         self._runtime_dirs = 1
         # What kind of run it is.
+        self.is_thrifty = chance.random() < 0.3
         self._home_locks = chance.random() < 0.3
-        self._settings = any_settings(chance)
+        self.settings = any_settings(chance)
         self._harm = chance.choice((0.0, 0.02, 0.05, 0.1, 0.2))
         self._editing = chance.choice((0.0, 0.05, 0.6))
+        self._defining = chance.choice((0.0, 0.1, 0.4))
+        self._resettled = chance.choice((0.0, 0.0, 0.3))
         self._patience = 5.0 if self._editing > 0.5 else chance.choice((0.3, 1.0, 3.0))
         # How likely it is that a file event arrives; 0.0: a file system without any.
         self._events = chance.choice((0.0, 0.5, 1.0))
@@ -130,7 +137,7 @@ class Simulation:
             while self.steps < self._steps_wanted and not self.checks.found:
                 self.step(self._choose())
             if not self.checks.found:
-                self._quiet = True
+                self.is_quiet = True
                 Ending(self).come_to_rest()
         finally:
             if self.life is not None:
@@ -147,6 +154,7 @@ class Simulation:
             tuple(self.checks.found),
             hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest(),
             tuple(self.trace),
+            frozenset(self.checks.reached.features),
         )
 
     def _choose(self) -> Callable[[], str]:
@@ -189,6 +197,8 @@ class Simulation:
             for text in self.life.log.lines[self._log_seen :]:
                 self.say(f"  log: {text}")
             self._log_seen = len(self.life.log.lines)
+            self.checks.found += self.life.log.exceptions
+            self.life.log.exceptions.clear()
 
     # --- checks
 
@@ -210,6 +220,13 @@ class Simulation:
         for text in checks.found:
             self.say(f"VIOLATION {text}")
 
+    def _still(self, daemon: Daemon) -> None:
+        """After a turn that left nothing to do nothing stands still that could move."""
+        busy = self._alive().effects.lanes or daemon.has_post
+        rests = not busy and daemon.durable_seq == daemon.state.seq and self.next_event_s() > 0
+        if rests:
+            self.checks.found += standing_still(daemon, self._alive().library.known)
+
     def _may_run(self, launch: Launch) -> None:
         self.checks.may_run(self.machine, launch)
 
@@ -221,6 +238,11 @@ class Simulation:
         self._log_seen = 0
         self.disk.restart()
         log = Log()
+        chance = self.random
+        if self._lives > 1 and not self.is_quiet and chance.random() < self._resettled:
+            self.settings = any_settings(chance)
+            self.checks.reached.features.add("other settings after a restart")
+        drains = chance.random() < 0.3
         made: list[ScheduledEffects] = []
 
         def effects(post: Callable[[Callable[[], None]], None]) -> ScheduledEffects:
@@ -229,23 +251,25 @@ class Simulation:
 
         before = len(self.disk.fired)
         try:
-            seams = self._seams(effects)
+            library = KeptLibrary.of(self.paths, self.definitions)
+            seams = self._seams(effects, library)
             for folder in self.paths.own_folders:
                 seams.disk.mkdir(folder)
-            daemon = Daemon(self.paths, self._settings, log, seams)
-            self.life = Life(daemon, made[0], log, before)
+            daemon = Daemon(self.paths, self.settings, log, seams, drain=drains)
+            self.life = Life(daemon, made[0], log, library, before)
+            self.checks.promises.begins(self.settings)
             daemon.begin()
         except Exception as error:
             return self._died(error, before)
         return f"daemon {self._lives} starts"
 
-    def _seams(self, effects: Callable[..., ScheduledEffects]) -> Seams:
+    def _seams(self, effects: Callable[..., ScheduledEffects], library: KeptLibrary) -> Seams:
         return Seams(
             clock=self.clock,
             disk=self._wrap_disk(self.disk),
             make_executor=lambda: self._wrap_executor(FakeExecutor(self.machine)),
             make_effects=effects,
-            library=KeptLibrary(self.paths, {}),
+            library=library,
             runtime_dir=self._runtime_dir(),
             archive_index=None,
             pid=self._lives,
@@ -265,6 +289,11 @@ class Simulation:
             life.daemon.turn()
         except Exception as error:
             return self._died(error, life.faults_before)
+        if life.daemon.is_leaving:
+            life.daemon.end()
+            self._bury()
+            return "turn; the daemon has drained and leaves"
+        self._still(life.daemon)
         return "turn"
 
     def run_effect(self) -> str:
@@ -299,6 +328,11 @@ class Simulation:
     def people_act(self) -> str:
         """Somebody drops something or edits a file; the daemon may be told, and more than once."""
         edits = self.random.random() < self._editing
+        if self.random.random() < self._defining:
+            words = self.definitions.act()
+            if self.life is not None and self.random.random() < self._events:
+                self.life.daemon.defined()
+            return f"people: {words}"
         words = (self.editors if edits else self.people).act()
         if " is deleted" in words:
             self.documents.forgive(words.split()[0])
@@ -347,8 +381,14 @@ class Simulation:
         self._runtime_dirs += 1
 
     def stop_politely(self) -> str:
-        """SIGTERM."""
-        self._alive().daemon.end()
+        """SIGTERM. A daemon that drains first leaves by itself, or at the next one."""
+        daemon = self._alive().daemon
+        daemon.stop()
+        if not daemon.is_leaving:
+            if self.checks.promises.drains_after is None:
+                self.checks.promises.drains_after = daemon.state.seq
+            return "SIGTERM; it drains"
+        daemon.end()
         self._bury()
         return "SIGTERM"
 
@@ -373,11 +413,12 @@ class Simulation:
         return f"the daemon exits: {error}"
 
     def _behave(self, launch: Launch, chance: random.Random) -> Behaviour:
-        behaviour = Behaviour(run_s=0.5) if self._quiet else any_behaviour(chance)
+        behaviour = any_behaviour(chance)
+        if self.is_quiet:
+            tokens = min(100, launch.spec["token_budget"])
+            behaviour = Behaviour(run_s=0.5, findings=any_findings(chance), tokens=tokens)
         if "plan" in launch.spec["context"]:
             behaviour.says["plan"] = made_up_plan(launch, chance)
-        if self._quiet:
-            return behaviour
         if launch.spec["scope"].get("repository"):
             row = {"name": "b", "bundle": "b.bundle", "base": "0" * 40, "head": "1" * 40}
             behaviour.says["branches"] = [row, {"name": 7}]

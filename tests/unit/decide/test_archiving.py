@@ -7,6 +7,7 @@ from typing import Any
 from cortex.decide.archiving import leaving, loose_ends, may_leave
 from cortex.decide.entry import Entry
 from cortex.model.state import Task
+from tests.unit.decide.fleet import Fleet, finding
 from tests.unit.deciding import World
 
 
@@ -52,6 +53,44 @@ def test_a_task_stays_while_files_of_it_are_uncleared_or_something_open_needs_it
     assert may_leave(world.state, task)
     world.task(command="true", needs=[task.id])
     assert not may_leave(world.state, task)
+
+
+def archived(fleet: Fleet, task: Task) -> None:
+    """The task is archived, if it may leave once its files are cleared away."""
+    clear(fleet, task)
+    if may_leave(fleet.state, task):
+        fleet.apply(Entry("daemon", "", [leaving(fleet.state, [task])[1]]))
+
+
+def test_a_parent_that_is_retried_finds_what_became_of_its_tasks() -> None:
+    fleet = Fleet()
+    scan = fleet.dropped(type="scan", scope={"repository": "/srv/a"})
+    fleet.admit()
+    fleet.finish(scan.workers[0])
+    fleet.gather(scan, finding("sql", "a.py"))
+    parent, fix = (fleet.state.tasks[ident] for ident in ("task-002", "task-003"))
+    fleet.drop(kind="cancel", task_id=fix.id)
+    archived(fleet, fix)
+    fleet.drop(kind="retry", task_id=parent.id)
+    assert parent.status == "blocked", "the fix runs again, and it waits for that"
+    fleet.drop(kind="cancel", task_id=parent.id)
+    archived(fleet, parent)
+    archived(fleet, fix)
+    assert {parent.id, fix.id}.isdisjoint(fleet.state.tasks)
+
+
+def test_a_need_that_failed_is_still_known_when_who_needs_it_is_retried() -> None:
+    fleet = Fleet()
+    first = fleet.dropped(command="true", retries=0)
+    second = fleet.dropped(command="true", needs=[first.id])
+    fleet.admit()
+    fleet.fail(first.workers[0])
+    fleet.gather(first)
+    fleet.drop(kind="cancel", task_id=second.id)
+    archived(fleet, first)
+    fleet.drop(kind="retry", task_id=second.id)
+    assert (second.status, second.workers) == ("pending", [])
+    assert "which failed" in str(second.waiting_for)
 
 
 def test_a_task_takes_workers_escalations_and_answered_handoffs_along() -> None:

@@ -364,6 +364,36 @@ def test_a_paused_follow_up_becomes_the_receivers_when_it_is_resumed() -> None:
     assert (fix.assigned_to, fix.status) == ("development-master", "in_progress")
 
 
+def test_a_paused_follow_up_becomes_the_receivers_whatever_its_type_says() -> None:
+    catalog = asking_catalog(to="coordinator-master")
+    coordinator = catalog.masters["coordinator-master"].model_copy(
+        update={"accept_handoffs": False}
+    )
+    fleet = Fleet(
+        catalog=replace(catalog, masters={**catalog.masters, "coordinator-master": coordinator})
+    )
+    handoff, _, (fix,) = handed_over(fleet, scanned(fleet, SQL))
+    fleet.drop(kind="pause", task_id=fix.id)
+    fleet.drop(kind="handoff", handoff_id=handoff.id, status="accepted")
+    assert fix.status == "paused"
+    fleet.drop(kind="resume", task_id=fix.id)
+    assert fix.assigned_to == "coordinator-master"
+
+
+def test_handoffs_that_are_rejected_by_one_edit_are_told_of_each() -> None:
+    fleet = Fleet(catalog=asking_catalog())
+    handed = [handed_over(fleet, scanned(fleet, found))[0] for found in (SQL, XSS)]
+    desk = Desk(fleet, name="handoffs.json")
+    copy = desk.open()
+    for row in copy["handoffs"]:
+        row["status"] = "rejected"
+    assert desk.save(copy).refusals == []
+    told = list(fleet.state.escalations.values())
+    assert [one.id for one in told] == ["escalation-001", "escalation-002"]
+    for handoff, one in zip(handed, told, strict=True):
+        assert handoff.id in one.subject
+
+
 def test_a_handoff_to_a_master_that_is_switched_off_waits_in_its_tasks() -> None:
     fleet = Fleet(
         settings(masters={"development": {"enabled": False}}), catalog=asking_catalog(accept=True)

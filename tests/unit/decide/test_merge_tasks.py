@@ -13,7 +13,7 @@ from cortex.model.errors import RequestError
 from cortex.model.owners import TASK_OWNERS
 from cortex.model.state import Task
 from tests.unit.decide.editing import Desk, row_in
-from tests.unit.decide.fleet import Fleet
+from tests.unit.decide.fleet import Fleet, settings
 
 Row = dict[str, Any]
 
@@ -264,6 +264,19 @@ def test_scope_of_a_waiting_task_changes_and_it_is_planned_anew(desk: Desk) -> N
     assert desk.world.state.workers[before[0]].status == "cancelled"
     assert task.status == "in_progress"
     assert len(task.workers) == len(before) + 2
+
+
+def test_a_yes_is_for_the_plan_that_was_shown_and_not_for_one_of_another_scope() -> None:
+    world = Fleet(settings(approvals={"workers_above": 1}))
+    desk = Desk(world)
+    task = world.dropped(type="scan", scope={"repositories": ["/a", "/b"]})
+    world.drop(kind="approve", task_id=task.id)
+    assert (task.status, len(task.workers)) == ("in_progress", 2)
+    copy = desk.open()
+    row_in(copy, task.id)["scope"] = {"repositories": [f"/{number}" for number in range(9)]}
+    assert desk.save(copy).refusals == []
+    assert task.status == "awaiting_approval"
+    assert [one.offer["workers"] for one in world.state.approvals.values()] == [2, 9]
 
 
 def test_another_type_goes_to_another_master(desk: Desk) -> None:

@@ -84,3 +84,19 @@ def lines_run(steps: int) -> int:
 
 def test_what_many_waiting_workers_need_is_looked_at_in_time_proportional_to_them() -> None:
     assert lines_run(200) < 3 * lines_run(100)
+
+
+def test_a_worker_whose_type_is_gone_waits_for_it_while_another_step_waits_for_a_yes() -> None:
+    """It would be granted its place, and fail for want of a type."""
+    fleet = Fleet()
+    asks = {"name": "asks", "command": "true", "approval": True}
+    task = fleet.dropped(title="p", workers=[{**GONE, "needs": []}, asks])
+    assert task.status == "awaiting_approval"
+    kept = fleet.catalog
+    types = {name: kind for name, kind in kept.types.items() if name != "test-worker"}
+    fleet.catalog = replace(kept, types=types)
+    fleet.reconcile()
+    assert fleet.workers_of(task, "blocked")
+    fleet.catalog = kept
+    fleet.reconcile()
+    assert fleet.workers_of(task, "requested")
