@@ -148,7 +148,8 @@ def run_until_death(home: LiveHome, work: Work, mark: Path) -> None:
 
     def is_far_enough() -> bool:
         assert daemon.poll() in (None, -signal.SIGKILL), home.log()
-        return mark.exists() or work.is_over()
+        # The mark has its maker's pid in it a moment after it is there.
+        return (mark.exists() and mark.stat().st_size > 0) or work.is_over()
 
     home.until(is_far_enough, "somebody dies, or all is over")
     if not mark.exists():  # some points are reached on the way out only

@@ -141,7 +141,8 @@ def test_a_nursery_that_hangs_is_said_and_replaced(
         ran = subprocess.run(
             [BIN / "cortex", *command, "--home", home.root], capture_output=True, text=True
         )
-        assert "degraded for" in ran.stderr
+        # A busy machine may take longer for a command than the daemon for a new nursery.
+        assert "degraded for" in ran.stderr or "starts_failing" not in conditions(home)
     (row,) = home.until_ended("two")
     assert row["status"] == "completed"
     assert len(home.workers("completed", "failed")) == 2, "no retry was spent"
