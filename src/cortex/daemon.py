@@ -31,13 +31,12 @@ from cortex.control.selfwatch import SelfWatch
 from cortex.control.stalling import StallWatch
 from cortex.control.watching import Watching
 from cortex.control.workers import WorkersController
-from cortex.decide import budget
 from cortex.decide.catalog import Catalog
 from cortex.decide.entry import Entry
 from cortex.masters.controller import MastersController
+from cortex.masters.in_force import InForce
 from cortex.masters.library import Library
-from cortex.model.errors import CortexError, RequestError
-from cortex.model.ids import master_key
+from cortex.model.errors import CortexError
 from cortex.model.paths import HomePaths
 from cortex.model.seams import Clock, Disk
 from cortex.model.settings import Settings
@@ -100,8 +99,7 @@ class Daemon:
         self._effects = FollowedEffects(seams.make_effects(self._mailbox.post), {LANE: LONGEST_S})
         self._journal = opened.journal
         self._engine = Engine(opened.state, opened.journal, self._clock)
-        self._library = seams.library
-        catalog = self._library.refresh() or Catalog()
+        catalog = seams.library.refresh() or Catalog()
         self._context = Context(self._engine, self._effects, paths, settings, catalog, log)
         self._context.anothers_dirs = _anothers(opened.state, seams.is_anothers_dir)
         self._executor = seams.make_executor()
@@ -124,6 +122,7 @@ class Daemon:
         self._selfwatch = SelfWatch(
             self._context, self._publishing.daemon, self._publishing.refresh, seams.notifier
         )
+        self._in_force = InForce(self._context, seams.library, self._selfwatch)
         self._stall = StallWatch(settings.daemon.stall_after, log)
         self._loop = Loop(
             self._clock, self._mailbox, self._turn, self._dues, self._slow_turn, self._stall
@@ -132,7 +131,6 @@ class Daemon:
         self._next_resync = 0.0
         self._full_until = 0.0
         self._definitions_due = False
-        self._told: dict[Path, str] = {}
         self._lives_on_ballast = False
         self._greet(opened, seams.runtime_dir)
 
@@ -160,8 +158,7 @@ class Daemon:
     def begin(self) -> None:
         """Takes up what an earlier daemon left; to be called once, before the first turn."""
         self._mailbox.looked = self._intake.look
-        now = self._engine.now()
-        self._configure_budget(now.wall)
+        self._in_force.take_up()
         self._engine.apply(
             Entry(
                 "daemon",
@@ -303,51 +300,12 @@ class Daemon:
             self._log.warning(note)
         if self._context.anothers_dirs:
             self._log.warning("this home is a copy: what runs for the other one is let alone")
-        self._tell_problems()
-
-    def _tell_problems(self) -> None:
-        """Each problem once, in the log and as a condition for as long as it is there."""
-        told, problems = self._told, self._library.problems
-        for path, text in problems.items():
-            if told.get(path) != text:
-                self._log.error("a definition cannot be used", problem=text)
-                self._selfwatch.note("definitions_unusable", text, str(path))
-        for path in told.keys() - problems.keys():
-            self._selfwatch.note("definitions_unusable", None, str(path))
-        self._told = dict(problems)
-
-    # --- configuration
-
-    def _configure_budget(self, wall: float) -> None:
-        context = self._context
-        funds = {}
-        for name, master in context.catalog.masters.items():
-            own = context.settings.masters.get(master_key(name))
-            allocated, share = master.budget.allocated, master.budget.worker_pool
-            if own is not None:
-                allocated = allocated if own.allocated is None else own.allocated
-                share = share if own.worker_pool is None else own.worker_pool
-            funds[master_key(name)] = (allocated, share)
-        try:
-            events = budget.configure(context.state, context.settings, funds, wall)
-        except RequestError as error:
-            cause = f"the budget of cortex.toml is not taken up: {error.field}: {error}"
-            self._selfwatch.note("definitions_unusable", cause, "budget")
-            return
-        self._selfwatch.note("definitions_unusable", None, "budget")
-        self._engine.apply(Entry("daemon", "the budget as cortex.toml and masters have it", events))
+        self._in_force.tell()
 
     def _reload(self) -> None:
         self._definitions_due = False
-        catalog = self._library.refresh()
-        self._tell_problems()
-        if catalog is None:
-            return
-        self._context.catalog = catalog
-        names = [str(path.relative_to(self._paths.root)) for path in self._library.changed]
-        self._log.info("definitions were read again", files=names)
-        self._configure_budget(self._engine.now().wall)
-        self._masters.look_at_blocked()
+        if self._in_force.look():
+            self._masters.look_at_blocked()
 
     # --- turns
 
@@ -423,7 +381,6 @@ class Daemon:
         self._publishing.look()
         self._reload()
         now = self._engine.now()
-        self._configure_budget(now.wall)  # what there was no room for may have it by now
         self._masters.calendar(now)
         self._housekeeping.turn(now)
 

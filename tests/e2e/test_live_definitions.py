@@ -102,6 +102,45 @@ def test_a_master_that_is_spoilt_keeps_working_as_it_last_was(home: LiveHome) ->
     seen(home, lambda: "definitions_unusable" not in conditions(home), "it is over")
 
 
+def test_the_journal_tells_which_definitions_were_in_force(home: LiveHome) -> None:
+    path = home.paths.masters / "welcome.md"
+    told = lambda: [  # noqa: E731
+        (event["name"], event["change"]) for event in home.events("definition_changed")
+    ]
+    shipped = len(told())
+    assert shipped > 10
+    write(home.paths.prompts / "greeting.md", GREETING)
+    write(path, WELCOME)
+    seen(home, lambda: "welcome" in masters(home), "the master is there")
+    write(path, WELCOME.replace("Greet.", "Greet well."))
+    seen(home, lambda: ("welcome-master", "changed") in told(), "its change is told")
+    home.stop()
+    home.start()
+    assert sorted(told()[shipped:]) == [
+        ("greeting-worker", "added"),
+        ("welcome-master", "added"),
+        ("welcome-master", "changed"),
+    ]
+    write(path, WELCOME.replace("routes:", "rootes:"))
+    broken = lambda: (home.read("task-queue").get("daemon") or {}).get("broken")  # noqa: E731
+    seen(home, broken, "the file is told of")
+    (row,) = broken()
+    assert (row["file"], row["in_force"]) == ("agents/masters/welcome.md", "welcome-master")
+    path.unlink()
+    seen(home, lambda: told()[-1] == ("welcome-master", "removed"), "it is gone")
+    seen(home, lambda: not broken(), "nothing is broken any more")
+
+
+def test_a_master_that_wants_more_tokens_than_there_are_is_named(home: LiveHome) -> None:
+    write(home.paths.masters / "rich.md", "---\nbudget: {allocated: 500000}\n---\n")
+    said = lambda: conditions(home).get("definitions_unusable", "")  # noqa: E731
+    seen(home, said, "it is told")
+    assert said().startswith("agents/masters/rich.md: budget.allocated of 500,000 tokens: ")
+    assert "until then the budget stays as it was" in said()
+    (home.paths.masters / "rich.md").unlink()
+    seen(home, lambda: not said(), "it is over")
+
+
 def test_every_file_that_is_wrong_is_told_of(home: LiveHome) -> None:
     write(home.paths.masters / "one.md", "---\nname: 1\n---\n")
     write(home.paths.personas / "two.md", "---\nautonomi: none\n---\n")

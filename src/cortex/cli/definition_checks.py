@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cortex.cli.problem import Problem
 from cortex.home.documents import definition_files
-from cortex.model.errors import DefinitionError
+from cortex.model.errors import DefinitionError, SettingsError
 from cortex.model.paths import HomePaths
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def between_definitions(paths: HomePaths) -> Iterator[Problem]:
     masters = {one.name for path, _, one in found if path.parent == paths.masters}
     types = {one.name for path, _, one in found if path.parent == paths.prompts}
     personas = {one.name for path, _, one in found if path.parent == paths.personas}
+    yield from _budget(paths, [file for file in found if file[0].parent == paths.masters])
     routes: dict[str, str] = {}
     for path, data, one in found:
         told: set[tuple[str, str]] = set()
@@ -90,6 +91,33 @@ def between_definitions(paths: HomePaths) -> Iterator[Problem]:
                 said = f"{route!r} is routed to {routes[route]} too"
                 line = _line(path, data, ("routes", position))
                 yield Problem(str(path), said, line, "routes", "keep it in one of them")
+
+
+def _budget(paths: HomePaths, masters: list[tuple[Path, bytes, Any]]) -> Iterator[Problem]:
+    """That masters want more tokens of their own than there are, told of who wants most."""
+    from cortex.model.ids import master_key
+    from cortex.model.settings import load_settings
+
+    try:
+        settings = load_settings(paths.settings)
+    except SettingsError:
+        return
+    wanted = []
+    for path, data, one in masters:
+        own = settings.masters.get(master_key(one.name))
+        is_set = own is not None and own.allocated is not None
+        tokens = own.allocated if own and own.allocated is not None else one.budget.allocated
+        wanted.append((tokens, paths.settings if is_set else path, data))
+    total, reserve = settings.budget.total, settings.budget.emergency_reserve
+    sum_wanted = sum(tokens for tokens, _, _ in wanted) + reserve
+    if sum_wanted > total and wanted:
+        tokens, path, data = max(wanted, key=lambda one: one[0])
+        line = None if path == paths.settings else _line(path, data, ("budget", "allocated"))
+        said = (
+            f"{tokens:,} of its own; all masters and the reserve want {sum_wanted:,} of {total:,}"
+        )
+        hint = "lower it, or raise budget.total in cortex.toml"
+        yield Problem(str(path), said, line, "budget.allocated", hint)
 
 
 def _readable(folder: Path) -> Iterator[tuple[Path, bytes, Any]]:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cortex.cli import sections
+from cortex.cli.definition_rows import in_force
 from cortex.cli.kinds import find_kind
 from cortex.cli.options import HomeOption, Output, OutputOption, note_without_daemon, open_home
 from cortex.cli.printing import print_json, print_yaml
 from cortex.cli.terminal import clean, colours, paint
 from cortex.cli.verbs import complete_tasks
 from cortex.home.documents import definition_files
-from cortex.model.errors import HomeError
+from cortex.model.errors import DefinitionError, HomeError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -103,7 +104,12 @@ def _definition(home: Home, kind: str, name: str, output: Output | None) -> None
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise HomeError(f"{path}: is not UTF-8 ({error}); save it as UTF-8") from None
-    definition = read(text, path).model_dump(mode="json")
+    try:
+        definition = read(text, path).model_dump(mode="json")
+    except DefinitionError as error:
+        if output is not None:
+            raise
+        definition = {"name": in_force(home, path) or path.stem, "broken": error.wrong}
     if output is Output.json:
         print_json(definition)
         return
@@ -111,7 +117,13 @@ def _definition(home: Home, kind: str, name: str, output: Output | None) -> None
         print_yaml(definition)
         return
     print(paint(clean(f"{kind[:-1]} {definition['name']}"), "bold", on=colours()))
-    print(f"  file  {path.relative_to(home.root)}\n")
+    print(f"  file  {path.relative_to(home.root)}")
+    if "broken" in definition:
+        word = "its last good version is in force" if in_force(home, path) else "not in force"
+        print(f"  broken, {word}:")
+    for wrong in definition.get("broken", ()):
+        print(clean(f"    line {wrong.line}: {wrong}"))
+    print()
     for line in clean(text).splitlines():
         print(f"  {line}".rstrip())
 

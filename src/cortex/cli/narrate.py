@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -69,6 +70,8 @@ def _tokens(event: Event, name: str) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+#: With more of them in one line only their number is told, as at the first start of a home.
+_DEFINITIONS_NAMED = 3
 _FUNDS = {"pool": "the worker pool", "reserve": "the emergency reserve"}
 _LEVELS = {
     "alert": "filling up",
@@ -148,6 +151,9 @@ _PHRASES: dict[str, Callable[[Event], str]] = {
     ),
     "fleet_draining": lambda _event: "nothing new starts, the daemon leaves when idle",
     "fleet_paused": lambda event: "fleet paused" if event.get("paused") else "fleet goes on",
+    "definition_changed": lambda event: (
+        f"{event.get('kind')} {event.get('name')} {event.get('change')} ({event.get('file')})"
+    ),
     "budget_configured": lambda event: f"budget of {_tokens(event, 'total')} set up",
     "budget_changed": lambda event: f"budget now {_tokens(event, 'total')}",
     "budget_reset": lambda _event: "a new budget period",
@@ -207,6 +213,16 @@ def phrase(event: Event) -> str:
     return one_line(f"{ident} {words}" if ident else name.replace("_", " "))
 
 
+def _few_definitions(events: list[Event]) -> tuple[list[Event], list[str]]:
+    """The events, and in their stead the number of definitions that changed where they are many."""
+    changed = [event for event in events if event["event"] == "definition_changed"]
+    if len(changed) <= _DEFINITIONS_NAMED:
+        return events, []
+    words = Counter(str(event.get("change")) for event in changed)
+    said = ", ".join(f"{count} {word}" for word, count in words.items())
+    return [event for event in events if event not in changed], [f"definitions: {said}"]
+
+
 def line_text(line: Line) -> tuple[str, str, str]:
     """Time, who, and what with why, each on one line."""
     why = one_line(line.why)
@@ -216,7 +232,8 @@ def line_text(line: Line) -> tuple[str, str, str]:
         for event in line.events
         if event["event"] != "worker_running" or event.get("worker_id") not in ended
     ]
-    said = [text for event in told if (text := phrase(event)) and text not in why]
+    told, counted = _few_definitions(told)
+    said = counted + [text for event in told if (text := phrase(event)) and text not in why]
     what = "; ".join(dict.fromkeys(said))
     text = f"{what}: {why}" if what and why and why not in what else what or why
     return clock(line.at), one_line(line.by), text

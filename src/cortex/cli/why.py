@@ -14,6 +14,7 @@ from cortex.cli.options import HomeOption, Output, OutputOption, open_home
 from cortex.cli.printing import print_json, print_yaml
 from cortex.cli.table import status_colour
 from cortex.cli.terminal import colours, note, one_line, paint, width
+from cortex.cli.why_definition import changes_of, print_changes
 from cortex.home.planned import planned_by
 from cortex.model.errors import HomeError
 
@@ -29,6 +30,7 @@ EXAMPLES = """
   cortex why worker-scan-003        why this worker runs, or does not
   cortex why handoff-001
   cortex why nightly.json           why a dropped file was refused
+  cortex why security               which versions of a master were in force
 """
 
 _FIRST, _LAST = 8, 12
@@ -58,7 +60,8 @@ def why(
         str,
         typer.Argument(
             metavar="ID",
-            help="A task, worker, handoff, approval or escalation, or a dropped file's name.",
+            help="A task, worker, handoff, approval, escalation, master or worker type, or a "
+            "dropped file's name.",
             autocompletion=_complete,
         ),
     ],
@@ -81,7 +84,11 @@ def why(
     if dropped is not None:
         _print_drop(ident, dropped, output)
         return
-    explanation = explain(opened, _task_of_file(opened, ident))
+    ident = _task_of_file(opened, ident)
+    if opened.lookup(ident) is None and (changes := changes_of(opened, ident)):
+        print_changes(opened, changes, output)
+        return
+    explanation = explain(opened, ident)
     if output in (Output.json, Output.yaml):
         value = _as_json(explanation)
         print_json(value) if output is Output.json else print_yaml(value)

@@ -56,6 +56,8 @@ class SelfWatch:
         self._offset: float | None = None
         self._jump: tuple[float, str] | None = None
         self._ready = False
+        #: Files of agents/ that cannot be used, as the head of task-queue.json has them.
+        self.broken: list[dict[str, str]] = []
 
     def ask(self, *sources: Signs) -> None:
         """Adds sources of signs."""
@@ -178,14 +180,16 @@ class SelfWatch:
                 }
                 for found in self._health.standing
             ]
-        names = ("status", "cause", "since", "conditions")
+        if self.broken:
+            told["broken"] = self.broken
+        names = ("status", "cause", "since", "conditions", "broken")
         if told != {name: self._about[name] for name in names if name in self._about}:
             self._forget()
             self._about |= told
             self._refresh()
 
     def _forget(self) -> None:
-        for name in ("cause", "since", "conditions"):
+        for name in ("cause", "since", "conditions", "broken"):
             self._about.pop(name, None)
 
     # --- telling the service manager

@@ -39,12 +39,17 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Masters, worker types, runtimes and personas by name."""
+    """Masters, worker types, runtimes and personas by name.
+
+    `files` has of each definition, by kind and name, the file that it is read from, relative to
+    the home, and the SHA-256 of its bytes.
+    """
 
     masters: dict[str, MasterDefinition] = field(default_factory=dict)
     types: dict[str, WorkerTypeDefinition] = field(default_factory=dict)
     runtimes: dict[str, RuntimeInfo] = field(default_factory=dict)
     personas: dict[str, PersonaDefinition] = field(default_factory=dict)
+    files: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
 
     def route(self, task_type: str) -> MasterDefinition | None:
         """The master whose routes name the type, else the one with the default route."""

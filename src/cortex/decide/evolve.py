@@ -11,6 +11,7 @@ from typing import Any
 
 from cortex.decide import (
     branches,
+    definitions,
     evolve_edits,
     evolve_people,
     evolve_planning,
@@ -469,6 +470,7 @@ EVENTS: dict[str, Callable[[State, Event, str], None]] = {
     "deadline_missed": _deadline_missed,
     **evolve_edits.EVENTS,
     **branches.EVENTS,
+    **definitions.EVENTS,
     **known.EVENTS,
     **ledger.EVENTS,
     **evolve_people.EVENTS,

@@ -195,6 +195,8 @@ def ids_of(line: Line) -> set[str]:
     for event in line.events:
         for name in _ID_FIELDS:
             found.add(str(event.get(name)))
+        if event.get("event") == "definition_changed":
+            found.add(str(event.get("name")))
         for name in _RECORDS:
             record = event.get(name)
             if isinstance(record, dict):

@@ -6,10 +6,11 @@ force. Nothing is decided here; the result is a `decide.catalog.Catalog`.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,27 @@ from cortex.model.front_matter import line_of
 from cortex.model.paths import HomePaths
 from cortex.model.personas import read_persona
 
-__all__ = ["Library"]
+__all__ = ["Broken", "Known", "Library"]
 
 Version = tuple[int, int, int]
-_CHARACTERS = 1_000_000
+_BYTES_AT_MOST = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One file as of its last look: the definition is of its last good version, None: never."""
+
+    version: Version
+    definition: Any = None
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A file that cannot be used: why, and whose last good version is in force all the same."""
+
+    problem: str
+    in_force: str | None
 
 
 @dataclass(slots=True)
@@ -33,7 +51,7 @@ class Library:
     paths: HomePaths
     runtimes: dict[str, RuntimeInfo]
     changed: list[Path] = field(default_factory=list)
-    _known: dict[Path, tuple[Version, Any]] = field(default_factory=dict)
+    _known: dict[Path, Known] = field(default_factory=dict)
     _unusable: dict[Path, str] = field(default_factory=dict)
     _between: dict[Path, str] = field(default_factory=dict)
 
@@ -42,12 +60,22 @@ class Library:
         """A sentence per file that cannot be used, or not as it is meant, at the last look."""
         return {**self._between, **self._unusable}
 
+    @property
+    def broken(self) -> dict[Path, Broken]:
+        """The files that could not be used at the last look."""
+        found = {}
+        for path, problem in sorted(self._unusable.items()):
+            known = self._known.get(path)
+            definition = known.definition if known is not None else None
+            found[path] = Broken(problem, definition.name if definition is not None else None)
+        return found
+
     def refresh(self) -> Catalog | None:
         """The catalog, or None when no file changed since the last call.
 
         `changed` are then the files that are new, different or gone.
         """
-        found: dict[Path, tuple[Version, Any]] = {}
+        found: dict[Path, Known] = {}
         self.changed = []
         for folder, read in (
             (self.paths.masters, read_master),
@@ -68,74 +96,89 @@ class Library:
         self._between = {}
         return self._catalog()
 
-    def _read(
-        self, path: Path, read: Callable[[str, Path], Any]
-    ) -> tuple[tuple[Version, Any] | None, bool]:
+    def _read(self, path: Path, read: Callable[[str, Path], Any]) -> tuple[Known | None, bool]:
         before = self._known.get(path)
         try:
             status = path.stat()
             version = (status.st_ino, status.st_size, status.st_mtime_ns)
-            if before is not None and before[0] == version:
+            if before is not None and before.version == version:
                 return before, False
-            definition = read(_text(path), path)
+            data = _bytes(path)
+            definition = read(data.decode("utf-8"), path)
         except (OSError, UnicodeDecodeError) as error:
             self._unusable[path] = f"{path}: cannot be read: {error}"
             return before, False
         except DefinitionError as error:
             self._unusable[path] = str(error)
-            return (version, before[1]) if before else (version, None), True
+            return replace(before, version=version) if before else Known(version), True
         self._unusable.pop(path, None)
-        return (version, definition), True
+        return Known(version, definition, hashlib.sha256(data).hexdigest()), True
 
     def _catalog(self) -> Catalog:
-        masters = self._by_name(self.paths.masters)
-        types = self._by_name(self.paths.prompts)
-        personas = self._by_name(self.paths.personas)
-        self._look_for_personas(personas)
-        return Catalog(masters, types, dict(self.runtimes), personas)
+        folders = {
+            "master": self.paths.masters,
+            "worker type": self.paths.prompts,
+            "persona": self.paths.personas,
+        }
+        files = {kind: self._by_name(folder) for kind, folder in folders.items()}
+        masters, types, personas = (
+            {name: self._known[path].definition for name, path in named.items()}
+            for named in files.values()
+        )
+        self._look_for_personas(
+            personas, [*files["master"].values(), *files["worker type"].values()]
+        )
+        sources = {
+            (kind, name): (str(path.relative_to(self.paths.root)), self._known[path].sha256)
+            for kind, named in files.items()
+            for name, path in named.items()
+        }
+        return Catalog(masters, types, dict(self.runtimes), personas, sources)
 
-    def _look_for_personas(self, personas: dict[str, Any]) -> None:
+    def _look_for_personas(self, personas: dict[str, Any], paths: Iterable[Path]) -> None:
         """Tells of a persona that is named and has no file; who names it is used without one."""
-        for path, (_, definition) in self._known.items():
-            named = getattr(definition, "persona", None)
+        for path in paths:
+            named = self._known[path].definition.persona
             if named is None or named in personas or path in self._unusable:
                 continue
             known = ", ".join(sorted(personas)) or "none"
             said = f"no persona {named!r} in agents/personas/; known: {known}"
             self._between[path] = f"{path}:{_line(path)}: persona: {said}"
 
-    def _by_name(self, folder: Path) -> dict[str, Any]:
-        """A folder's definitions; of two with one name that counts whose file is called so."""
+    def _by_name(self, folder: Path) -> dict[str, Path]:
+        """The files of a folder's definitions, in their order; of two with one name that counts
+        which is called so."""
         found: dict[str, Path] = {}
-        usable = [path for path, (_, made) in self._known.items() if made and path.parent == folder]
+        known = self._known.items()
+        usable = [path for path, file in known if file.definition and path.parent == folder]
         for path in sorted(usable, key=lambda path: (path.stem != self._name(path), path)):
             name = self._name(path)
             first = found.setdefault(name, path)
             if first != path:
                 self._between[path] = f"{path}: {name} is described by {first} too; rename one"
-        return {name: self._known[path][1] for name, path in found.items()}
+        return dict(sorted(found.items(), key=lambda item: item[1]))
 
     def _name(self, path: Path) -> str:
-        return str(self._known[path][1].name)
+        return str(self._known[path].definition.name)
 
 
 def _line(path: Path) -> int:
     """Where a file names its persona; its first line if it has changed since it was read."""
     try:
-        return line_of(("persona",), _text(path), path)
+        return line_of(("persona",), _bytes(path).decode("utf-8"), path)
     except (OSError, UnicodeDecodeError, DefinitionError):
         return 1
 
 
-def _text(path: Path) -> str:
-    """The text of a regular file; a FIFO of that name would let its reader wait for ever. OSError
-    and UnicodeDecodeError.
+def _bytes(path: Path) -> bytes:
+    """What a regular file holds; a FIFO of that name would let its reader wait for ever. OSError
+    where it is none, or too long.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, encoding="utf-8") as file:
+    with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError("it is no regular file")
-        text = file.read(_CHARACTERS + 1)
-    if len(text) > _CHARACTERS:
-        raise OSError(f"it is longer than {_CHARACTERS} characters")
-    return text
+        data = file.read(_BYTES_AT_MOST + 1)
+    if len(data) > _BYTES_AT_MOST:
+        raise OSError(f"it is longer than {_BYTES_AT_MOST} bytes")
+    return data

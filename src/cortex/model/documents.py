@@ -74,6 +74,14 @@ class DaemonCondition(Open):
     remedy: str = Field(description="What to do about it.")
 
 
+class BrokenDefinition(Open):
+    """A file of agents/ that cannot be used as it is."""
+
+    file: str = Field(description="Relative to the home.")
+    problem: str
+    in_force: str | None = Field(None, description="The name of its last good version, if any.")
+
+
 class DaemonStatus(Open):
     """The daemon as it last saw itself; whether one runs now says its lock."""
 
@@ -86,6 +94,9 @@ class DaemonStatus(Open):
     since: Time | None = Field(None, description="Since when it is degraded.")
     conditions: list[DaemonCondition] = Field(
         default_factory=list, description="All that is amiss now, the gravest first."
+    )
+    broken: list[BrokenDefinition] = Field(
+        default_factory=list, description="Definitions that cannot be used as they are written."
     )
 
 

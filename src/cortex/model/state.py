@@ -355,7 +355,8 @@ class State:
     `receipts` are the numbers of drops whose files may still be there, each with the reason if it
     was refused. `usage` are samples of tokens by worker type (and repository), `failing` counts
     failures in a row, `lineages` holds attempts, tokens and tasks by the first task of a line of
-    descent, `remembered` what became of archived follow-ups by key. `touched` collects `(kind, id)`
+    descent, `remembered` what became of archived follow-ups by key, `definitions` file and hash of
+    what is in force of agents/ by `kind/name`. `touched` collects `(kind, id)`
     of the records that changed since it was last emptied: the publisher encodes those rows, the
     loop reconciles those keys. It is no truth.
     """
@@ -381,6 +382,7 @@ class State:
     check_ins: dict[str, dict[str, Any]] = field(default_factory=dict)
     pace: dict[str, dict[str, Any]] = field(default_factory=dict)
     remembered: dict[str, dict[str, Any]] = field(default_factory=dict)
+    definitions: dict[str, dict[str, str]] = field(default_factory=dict)
     # derived
     keys: dict[str, str] = field(default_factory=dict)
     live: dict[str, None] = field(default_factory=dict)
@@ -407,6 +409,7 @@ class State:
             "check_ins": self.check_ins,
             "pace": self.pace,
             "remembered": self.remembered,
+            "definitions": self.definitions,
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -440,6 +443,7 @@ class State:
             check_ins=dict(data.get("check_ins", {})),
             pace=dict(data.get("pace", {})),
             remembered=dict(data.get("remembered", {})),
+            definitions=dict(data.get("definitions", {})),
         )
         for row in data["tasks"]:
             state.tasks[row["id"]] = Task.from_json(row)

@@ -51,9 +51,12 @@ _DECIDED = frozenset(
         *("worker_spawning", "worker_running"),
         *("worker_ending", "worker_collecting", "worker_ended", "worker_cleaned"),
         "workers_at_once_set",
+        "definition_changed",
         "branches_kept",
     )
 )
+
+_AT_A_START = ("budget_configured", "definition_changed")
 
 
 @dataclass(slots=True)
@@ -184,8 +187,8 @@ class _Reader:
             self._recording.lines.append((at_s, line.events))
             self._fact(line, at_s)
         evolve(self._state, line.seq, line.at, line.events)
-        # A start begins with the budget's line, where that has changed.
-        if not any(event["event"] == "budget_configured" for event in line.events):
+        # A start begins with the line of definitions and budget, where one has changed.
+        if not any(event["event"] in _AT_A_START for event in line.events):
             self._before = at_s
         self._last = at_s
 

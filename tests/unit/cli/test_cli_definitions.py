@@ -105,3 +105,24 @@ def test_validate_tells_all_that_is_wrong_with_a_file_line_by_line(
         "5: limits.per_type.scan-worker: must be at least 1, is the number 0",
     ]
     assert told[-1].endswith("3 problems")
+
+
+def test_a_broken_definition_is_listed_and_described_as_that(cortex: Any, sample: Any) -> None:
+    path = sample.paths.prompts / "greeting.md"
+    path.write_text("---\nname: greeting\ntimeout: soon\n---\n")
+    rows = json.loads(cortex("get", "types", "-o", "json").out)
+    (row,) = [row for row in rows if row["path"].endswith("greeting.md")]
+    assert (row["name"], row["in_force"]) == ("greeting", False)
+    assert row["broken"].startswith("line 3: timeout: 'soon' is not a duration")
+    assert "broken, not in force; line 3: timeout" in cortex("get", "types").out
+    ran = cortex("describe", "type", "greeting")
+    assert (ran.code, "line 3: timeout: 'soon'" in ran.out) == (0, True)
+
+
+def test_masters_that_want_more_tokens_than_there_are_are_told_with_the_file(
+    cortex: Any, sample: Any
+) -> None:
+    (sample.paths.masters / "rich.md").write_text("---\nbudget: {allocated: 500000}\n---\n")
+    ran = cortex("validate")
+    assert "rich.md:2: budget.allocated: 500,000 of its own; all masters and the reserve" in ran.out
+    assert "lower it, or raise budget.total in cortex.toml" in ran.out

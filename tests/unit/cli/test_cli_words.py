@@ -154,4 +154,5 @@ def test_an_empty_list_of_repositories_is_told_in_words() -> None:
     with pytest.raises(RequestError) as refused:
         parse_request({"type": "security-scan", "scope": {"repositories": []}})
     assert refused.value.field == "scope.repositories"
-    assert refused.value.message == "is empty; name at least one, or leave it out"
+    assert refused.value.message == "is empty"
+    assert refused.value.hint == "name at least one, or leave it out"
