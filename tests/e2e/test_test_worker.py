@@ -336,3 +336,72 @@ exit 1"""
     assert row["counts"] == {"passed": 20_000, "failed": 1, "errors": 0, "skipped": 0}
     assert answer.results["verdict"] == "failed"
     assert len(answer.artifact("go.log")) <= 400_000
+
+
+def test_the_parts_of_a_monorepo_are_tested_each_in_its_folder_as_it_says_itself(
+    run: Run, repository: Repository, tmp_path: Path
+) -> None:
+    """Two services with tests of the same names, one whose import path its own file names, and a
+    module in a language whose program is not here.
+    """
+    (tmp_path / "bin").mkdir()
+    service = {
+        "pyproject.toml": "[tool.pytest.ini_options]\npythonpath = ['lib']\n",
+        "lib/prices.py": "def price():\n    return 1\n",
+        "tests/test_main.py": "import prices\n\n\ndef test_it():\n    assert prices.price() == 1\n",
+    }
+    files = {
+        f"services/{name}/{path}": text for name in ("a b", "c") for path, text in service.items()
+    }
+    files["services/c/lib/prices.py"] = "def price():\n    return 2\n"
+    files |= {"shop/test_own.py": "def test_own():\n    pass\n", "tools/go/go.mod": "module x\n"}
+    files["vendor/other/go.mod"] = "module other\n"
+    repository.commit(files)
+    path = f"{tmp_path / 'bin'}:/usr/bin:/bin"
+    answer = run("test-worker", repository.root, python=sys.executable, path=path)
+    rows = {(row["suite"], row["folder"]): row for row in answer.results["tests"]["suites"]}
+    assert {place: row["state"] for place, row in rows.items()} == {
+        ("pytest", ""): "passed",
+        ("pytest", "services/a b"): "passed",
+        ("pytest", "services/c"): "failed",
+        ("go", "tools/go"): "not_run",
+    }
+    assert (answer.results["status"], answer.results["verdict"]) == ("partial", "failed")
+    assert "go in tools/go not run (go is not installed)" in answer.results["summary"]
+    (finding,) = answer.results["findings"]
+    assert (finding["file"], finding["line"]) == ("services/c/tests/test_main.py", 5)
+    assert "pytest-services-c.log" in answer.results["artifacts"]
+    only = run("test-worker", repository.root, python=sys.executable, paths=["services/a b"])
+    assert [row["folder"] for row in only.results["tests"]["suites"]] == ["services/a b"]
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+def test_a_makefile_above_the_parts_of_a_monorepo_says_how_all_are_tested(
+    run: Run, repository: Repository
+) -> None:
+    package = '{"scripts": {"test": "exit 3"}}'
+    repository.commit({"Makefile": "test:\n\t@echo fine\n", "web/package.json": package})
+    results = run("test-worker", repository.root).results
+    assert [row["suite"] for row in results["tests"]["suites"]] == ["make"]
+    repository.git("rm", "--quiet", "Makefile")
+    repository.commit({"README.md": "# Web\n"})
+    if shutil.which("npm"):
+        results = run("test-worker", repository.root).results
+        assert (results["verdict"], results["tests"]["suites"][0]["folder"]) == ("failed", "web")
+
+
+def test_tests_that_fail_without_a_submodule_are_told_with_it_and_setup_may_fetch_it(
+    run: Run, repository: Repository, tmp_path: Path
+) -> None:
+    library = Repository(tmp_path / "library")
+    library.commit({"calc.py": "def add(a, b):\n    return a + b\n"})
+    allowed = ("-c", "protocol.file.allow=always")
+    repository.git(*allowed, "submodule", "--quiet", "add", str(library.root), "lib")
+    test = "from lib.calc import add\n\n\ndef test_add():\n    assert add(1, 1) == 2\n"
+    repository.commit({"test_lib.py": test})
+    results = run("test-worker", repository.root, python=sys.executable).results
+    assert results["verdict"] == "failed"
+    assert results["summary"].endswith("Perhaps because of this: submodules are not cloned.")
+    setup = f"git {' '.join(allowed)} submodule --quiet update --init"
+    results = run("test-worker", repository.root, python=sys.executable, setup=setup).results
+    assert (results["verdict"], "submodules" in results["summary"]) == ("passed", False)

@@ -72,7 +72,8 @@ class Environment:
         there, and what was changed in the clone never be tested.
         """
         own = [str(root / "src")] if (root / "src").is_dir() else []
-        return {**self.variables, "PYTHONPATH": os.pathsep.join([*own, str(root)])}
+        more = [self.variables["PYTHONPATH"]] if self.variables.get("PYTHONPATH") else []
+        return {**self.variables, "PYTHONPATH": os.pathsep.join([*own, str(root), *more])}
 
 
 def prepare_environment(worker: Worker, clone: Clone) -> Environment:

@@ -115,7 +115,7 @@ def _run(
     runs = run_suites(worker, copy, environment, suites, label=f"tests-{label}")
     for run in runs:
         if run.output:
-            worker.write_artifact(f"{run.suite.kind}-{label}.log", run.output)
+            worker.write_artifact(f"{run.suite.file_name}-{label}.log", run.output)
     return runs, environment
 
 
@@ -123,7 +123,7 @@ def _untested(runs: list[SuiteRun], when: str) -> Proof | None:
     short = [run for run in runs if run.state in ("not_run", "error")]
     if not short:
         return None
-    words = "; ".join(f"{run.suite.kind}: {run.reason or run.state}" for run in short)
+    words = "; ".join(f"{run.suite.name}: {run.reason or run.state}" for run in short)
     missing = [part for run in short for part in run.missing] or ["tests that run to their end"]
     return Proof("untested", f"{words} ({when})", list(dict.fromkeys(missing)), before=runs)
 
@@ -149,7 +149,7 @@ def _worse(before: SuiteRun, after: SuiteRun) -> list[str]:
         found = [name for name in was if name not in passed]
         if found:
             return found
-    suite = [f"the {before.suite.kind} suite"]
+    suite = [f"the {before.suite.name} suite"]
     if after.state not in ("passed", "failed"):
         return suite
     first, second = before.counts, after.counts

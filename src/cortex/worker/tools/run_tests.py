@@ -37,9 +37,9 @@ def run_tests(worker: Worker) -> None:
     clone = clone_repository(worker)
     branches = incoming(worker, clone)
     merge_incoming(clone, branches)
-    suites = suites_of(worker, clone)
-    environment = prepare_environment(worker, clone)
     paths = [str(path) for path in worker.scope.get("paths") or []]
+    suites = [suite for suite in suites_of(worker, clone) if _is_meant(suite, paths)]
+    environment = prepare_environment(worker, clone)
     runs = run_suites(worker, clone, environment, suites, paths=paths)
     if all(run.state == "not_run" for run in runs):
         missing = list(dict.fromkeys(part for run in runs for part in run.missing))
@@ -58,6 +58,19 @@ def suites_of(worker: Worker, clone: Clone) -> list[Suite]:
     return suites
 
 
+def _is_meant(suite: Suite, paths: Sequence[str]) -> bool:
+    """Whether the scope's paths, if it has any, touch what a suite of a monorepo tests."""
+
+    def within(path: str, folder: str) -> bool:
+        return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+
+    if not paths:
+        return True
+    if suite.folder:
+        return any(within(path, suite.folder) or within(suite.folder, path) for path in paths)
+    return not all(any(within(path, part) for part in suite.without) for path in paths)
+
+
 def _write(
     worker: Worker,
     clone: Clone,
@@ -68,6 +81,8 @@ def _write(
     verdict = _verdict(runs)
     findings = _findings(runs, clone.source)
     summary = words_of(runs)
+    if verdict != "passed" and clone.notes:
+        summary += f" Perhaps because of this: {'; '.join(clone.notes)}."
     tests = {
         **totals(runs),
         "suites": suite_rows(runs),
@@ -78,10 +93,10 @@ def _write(
     notes = [*clone.notes, *environment.notes]
     worker.write_artifact("test_report.md", test_markdown(summary, runs, tests, about, notes))
     worker.write_artifact("test_results.json", {"verdict": verdict, **tests})
-    logs = [f"{run.suite.kind}.log" for run in runs if run.output]
+    logs = [f"{run.suite.file_name}.log" for run in runs if run.output]
     for run in runs:
         if run.output:
-            worker.write_artifact(f"{run.suite.kind}.log", run.output)
+            worker.write_artifact(f"{run.suite.file_name}.log", run.output)
     status, error = _status(runs), None
     if status == "failed":
         error = summary
@@ -131,7 +146,7 @@ def _findings(runs: Sequence[SuiteRun], source: str) -> list[dict[str, Any]]:
     for run in runs:
         told = any(case.outcome in ("failed", "error") for case in run.cases)
         if run.state in ("failed", "error") and not told:
-            name = f"the {run.suite.kind} suite"
+            name = f"the {run.suite.name} suite"
             found.append(
                 _finding(TestCase(name, run.state, message=run.reason or ""), run.suite.kind)
             )

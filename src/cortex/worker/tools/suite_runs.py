@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cortex.worker.contract import Worker
@@ -72,16 +72,45 @@ def run_suites(
     runs = []
     for number, suite in enumerate(suites):
         share = number / len(suites)
-        worker.heartbeat.beat(0.1 + 0.6 * share, f"{label}: {suite.kind}", now=True)
-        run = SuiteRun(suite)
-        try:
-            job = _job(clone, environment, suite, folder, paths)
-        except NotRunError as problem:
-            run.reason, run.missing = str(problem), problem.missing
-        else:
-            _run(worker, clone, run, job)
-        runs.append(run)
+        worker.heartbeat.beat(0.1 + 0.6 * share, f"{label}: {suite.name}", now=True)
+        runs.append(_suite_run(worker, clone, environment, suite, folder, paths))
     return runs
+
+
+def _suite_run(
+    worker: Worker,
+    clone: Clone,
+    environment: Environment,
+    suite: Suite,
+    folder: Path,
+    paths: Sequence[str],
+) -> SuiteRun:
+    run = SuiteRun(suite)
+    if suite.folder:
+        prefix = f"{suite.folder}/"
+        clone, environment = _in_part(clone, environment, suite.folder)
+        folder = folder / suite.file_name
+        folder.mkdir()
+        paths = [path.removeprefix(prefix) for path in paths if path.startswith(prefix)]
+    try:
+        job = _job(clone, environment, suite, folder, paths)
+    except NotRunError as problem:
+        run.reason, run.missing = str(problem), problem.missing
+    else:
+        _run(worker, clone, run, job)
+    if suite.folder:
+        run.cases = [
+            replace(case, file=f"{suite.folder}/{case.file}") if case.file else case
+            for case in run.cases
+        ]
+    return run
+
+
+def _in_part(clone: Clone, environment: Environment, folder: str) -> tuple[Clone, Environment]:
+    """The clone as if it began at a folder of it; Python finds the code of the whole, too."""
+    whole = environment.python_variables(clone.root)["PYTHONPATH"]
+    variables = {**environment.variables, "PYTHONPATH": whole}
+    return replace(clone, root=clone.root / folder), replace(environment, variables=variables)
 
 
 def _run(worker: Worker, clone: Clone, run: SuiteRun, job: _Job) -> None:
@@ -180,6 +209,7 @@ def _python_job(
             )
         tail = ["-m", "pytest", f"--junitxml={junit}", "-o", "junit_family=xunit1"]
         tail += ["--tb=short", "-p", "no:cacheprovider", *_test_paths(clone, paths)]
+        tail += [f"--ignore={part}" for part in suite.without]
         if python.has_pytest_cov:
             tail += [f"--cov={_code(clone)}", "--cov-report=", "--cov-fail-under=0"]
     else:

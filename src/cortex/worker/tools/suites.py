@@ -1,7 +1,8 @@
 """Which test suites a repository has, by the files that say so. Runs nothing.
 
 `scope.test_command` goes before everything; `make test` counts only where no suite is known by
-its own marks, because it usually starts one of those.
+its own marks, because it usually starts one of those, or where suites of several folders are all
+that is known.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cortex.worker.tools.source_files import SourceTree
+from cortex.worker.tools.source_files import SourceFile, SourceTree
 
 __all__ = ["Suite", "find_suites"]
 
@@ -26,30 +27,101 @@ _NODE_TEST = re.compile(r"\.(?:test|spec)\.[cm]?js$|(?:^|/)tests?/[^/]+\.[cm]?js
 _PLACEHOLDER = re.compile(r"no test specified|^\s*(?:exit 0|true|:)?\s*$")
 _MAKE_TARGET = re.compile(r"^test\s*:(?!=)", re.MULTILINE)
 _UNITTEST = re.compile(r"^\s*(?:import unittest|from unittest)", re.MULTILINE)
+#: Files that make a folder a project of its own kind, whose suite is run there.
+_PROJECT_MARKS = {
+    "pyproject.toml": "python", "setup.py": "python", "setup.cfg": "python",
+    "pytest.ini": "python", "tox.ini": "python",
+    "package.json": "node", "go.mod": "go", "Cargo.toml": "cargo",
+}  # fmt: skip
 _PYTEST = re.compile(r"^\s*(?:import pytest|from pytest)|^(?:async )?def test_", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
     """One suite: its kind (pytest, unittest, node, npm, go, cargo, make or command) and the mark
-    that it was known by. `command` is set where a shell line runs it.
+    that it was known by. `command` is set where a shell line runs it, `folder` where it is that of
+    a part of the repository; `without` are parts that have suites of their own.
     """
 
     kind: str
     mark: str
     command: str | None = None
     needs_modules: bool = False
+    folder: str = ""
+    without: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.kind} in {self.folder}" if self.folder else self.kind
+
+    @property
+    def file_name(self) -> str:
+        """The name of its log, without an ending."""
+        return "-".join([self.kind, *self.folder.split("/")]) if self.folder else self.kind
 
 
 def find_suites(tree: SourceTree, test_command: str | None = None) -> list[Suite]:
     """The repository's suites in the order to run them; empty where it has none."""
     if test_command:
         return [Suite("command", "scope.test_command", test_command)]
-    found = [*_python(tree), *_node(tree)]
+    parts = [suite for folder, kind in _projects(tree) for suite in _of_part(tree, folder, kind)]
+    rest = _without(tree, [part.folder for part in parts])
+    found = [*_python(rest), *_node(rest), *_compiled(tree)]
+    if parts and not found:
+        return list(_make(tree)) or parts
+    ignored = tuple(part.folder for part in parts if part.kind == "pytest")
+    return [replace(one, without=ignored) for one in found] + parts or list(_make(tree))
+
+
+def _projects(tree: SourceTree) -> list[tuple[str, str]]:
+    """(folder, kind) of the projects below a root that says nothing of that kind itself; of two
+    that lie within each other the outer one.
+    """
+    at_root = {
+        "python": _pytest_mark(tree.root) is not None,
+        "node": any(_node(replace(tree, files=[]))),
+        "go": (tree.root / "go.mod").is_file(),
+        "cargo": (tree.root / "Cargo.toml").is_file(),
+    }
+    found: dict[tuple[str, str], None] = {}
+    for file in sorted(tree.of(places=("source",)), key=lambda file: file.path.count("/")):
+        folder, _, name = file.path.rpartition("/")
+        kind = _PROJECT_MARKS.get(name)
+        if not folder or kind is None or at_root[kind]:
+            continue
+        above = [folder[:end] for end, sign in enumerate(folder) if sign == "/"]
+        if not any((outer, kind) in found for outer in above):
+            found[folder, kind] = None
+    return sorted(found)
+
+
+def _of_part(tree: SourceTree, folder: str, kind: str) -> Iterator[Suite]:
+    """The suites of one kind of a project in a folder."""
+    start = len(folder) + 1
+    files = [
+        SourceFile(file.path[start:], file.language, file.size_bytes, file.place)
+        for file in tree.files
+        if file.path.startswith(f"{folder}/")
+    ]
+    part = replace(tree, root=tree.root / folder, files=files)
+    found = {"python": _python, "node": _node}.get(kind, _compiled)(part)
+    for suite in found:
+        if kind in ("python", "node") or suite.kind == kind:
+            yield replace(suite, mark=f"{folder}/{suite.mark}", folder=folder)
+
+
+def _without(tree: SourceTree, folders: list[str]) -> SourceTree:
+    """The tree without what lies in these folders."""
+    inside = tuple(f"{folder}/" for folder in folders)
+    files = [file for file in tree.files if not file.path.startswith(inside)]
+    return replace(tree, files=files) if inside else tree
+
+
+def _compiled(tree: SourceTree) -> Iterator[Suite]:
     for kind, mark in (("go", "go.mod"), ("cargo", "Cargo.toml")):
         if (tree.root / mark).is_file():
-            found.append(Suite(kind, mark))
-    return found or list(_make(tree))
+            yield Suite(kind, mark)
 
 
 def _python(tree: SourceTree) -> Iterator[Suite]:

@@ -16,13 +16,15 @@ _COUNTED = ("passed", "failed", "errors", "skipped")
 
 
 def totals(runs: Sequence[SuiteRun]) -> dict[str, Any]:
-    """Counts over all suites that were counted, seconds, and coverage where one was measured."""
+    """Counts over all suites that were counted, seconds, and coverage where one suite measured it:
+    percents of several are no percent of the whole.
+    """
     numbers = {name: sum((run.counts or {}).get(name, 0) for run in runs) for name in _COUNTED}
     measured = [run.coverage for run in runs if run.coverage is not None]
     return {
         **numbers,
         "seconds": round(sum(run.seconds for run in runs), 2),
-        "coverage": measured[0] if measured else None,
+        "coverage": measured[0] if len(measured) == 1 else None,
     }
 
 
@@ -31,6 +33,7 @@ def suite_rows(runs: Sequence[SuiteRun]) -> list[dict[str, Any]]:
     return [
         {
             "suite": run.suite.kind,
+            "folder": run.suite.folder,
             "known_by": run.suite.mark,
             "state": run.state,
             "reason": run.reason,
@@ -53,13 +56,13 @@ def words_of(runs: Sequence[SuiteRun]) -> str:
     parts += [f"{total['passed']} passed"] if counted else []
     parts += [f"{total['skipped']} skipped"] if total["skipped"] else []
     parts += [
-        f"{run.suite.kind} {run.state.replace('_', ' ')}"
+        f"{run.suite.name} {run.state.replace('_', ' ')}"
         + (f" ({run.reason})" if run.reason else "")
         for run in runs
         if run.counts is None or run.state in ("error", "not_run")
     ]
     words = f"Tests: {', '.join(parts)} in {total['seconds']:.1f} s"
-    words += f" ({', '.join(run.suite.kind for run in runs)})"
+    words += f" ({', '.join(run.suite.name for run in runs)})"
     if total["coverage"] is not None:
         words += f"; coverage {total['coverage']:g} %"
     return words + "."
@@ -83,7 +86,7 @@ def test_markdown(
     lines += [*table(head, (_row(run) for run in runs)), ""]
     for run in runs:
         if run.argv:
-            lines += [f"{run.suite.kind}: {code(shlex.join(run.argv))}", ""]
+            lines += [f"{run.suite.name}: {code(shlex.join(run.argv))}", ""]
     broken = [
         (run, case) for run in runs for case in run.cases if case.outcome in ("failed", "error")
     ]
@@ -91,14 +94,14 @@ def test_markdown(
         lines += [f"## Failing tests ({len(broken)})", ""]
     for run, case in broken[:_SHOWN]:
         where = f" {code(f'{case.file}:{case.line}')}" if case.file else ""
-        lines += [f"- **{plain(case.name)}** ({run.suite.kind}){where}", ""]
+        lines += [f"- **{plain(case.name)}** ({run.suite.name}){where}", ""]
         if case.message:
             lines += [f"  {line}" for line in fenced(case.message, 20)] + [""]
     if len(broken) > _SHOWN:
         lines += [f"{len(broken) - _SHOWN} more are in the logs.", ""]
     for run in runs:
         if run.state != "passed" and run.output and not run.cases:
-            lines += [f"## The end of {run.suite.kind}.log", "", *fenced(run.output), ""]
+            lines += [f"## The end of {run.suite.file_name}.log", "", *fenced(run.output), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -110,5 +113,5 @@ def _row(run: SuiteRun) -> tuple[object, ...]:
     coverage = f"{run.coverage:g} %" if run.coverage is not None else "-"
     numbers = (counts.get(name, "-") for name in _COUNTED)
     return (
-        run.suite.kind, code(run.suite.mark), state, *numbers, f"{run.seconds:.1f}", coverage,
+        run.suite.name, code(run.suite.mark), state, *numbers, f"{run.seconds:.1f}", coverage,
     )  # fmt: skip
