@@ -7,7 +7,7 @@ and whether there is a slot, is `admit`'s.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from cortex.decide import budget as budgets
@@ -16,7 +16,7 @@ from cortex.decide.entry import Entry
 from cortex.decide.rehearse import rehearse
 from cortex.model.ids import master_key
 from cortex.model.settings import Settings
-from cortex.model.state import OPEN_TASK, State, Task, Worker
+from cortex.model.state import OPEN_TASK, State, Worker
 
 __all__ = ["grant", "grant_in_place_of", "grant_nothing", "needed_tokens"]
 
@@ -95,22 +95,20 @@ def _paid(state: State, worker: Worker, settings: Settings) -> Entry | None:
 
 
 def _moved(state: State, settings: Settings, worker: Worker, tokens: int) -> Entry | None:
-    if state.budget.moved_steps >= settings.budget.reallocate_steps:
-        return None
+    master, short = master_key(worker.master), tokens - state.budget.pool_available
+    if not budgets.reallocate(state, settings, master, short, set()):
+        return None  # not even if all the others were idle, which takes a look at every task
     busy = {
-        master_key(task.assigned_to) for task in _open_tasks(state) if task.assigned_to is not None
+        master_key(task.assigned_to)
+        for task in state.tasks.values()
+        if task.status in OPEN_TASK and task.assigned_to is not None
     }
-    short = tokens - state.budget.pool_available
-    moved = budgets.reallocate(state, settings, master_key(worker.master), short, busy)
+    moved = budgets.reallocate(state, settings, master, short, busy)
     if not moved:
         return None
     steps = " and ".join(f"{one['tokens']} tokens of idle {one['from']}" for one in moved)
     why = f"{steps} moved to {moved[0]['to']}"
     return _approval(worker, "pool", tokens, why, moved)
-
-
-def _open_tasks(state: State) -> Iterator[Task]:
-    return (task for task in state.tasks.values() if task.status in OPEN_TASK)
 
 
 def _broken_glass(state: State, worker: Worker, settings: Settings) -> Entry | None:

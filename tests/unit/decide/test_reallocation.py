@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -35,6 +37,33 @@ def allocated(fleet: Fleet) -> dict[str, int]:
 
 def granted(fleet: Fleet, task: Task) -> bool:
     return bool(fleet.workers_of(task, "approved"))
+
+
+def lines_run(open_tasks: int) -> int:
+    """How many lines of Python admission takes for one worker that nobody's tokens can help."""
+    fleet = full()
+    fleet.drop(*({"command": "true", "hold": True} for _ in range(open_tasks)))
+    task = fleet.dropped(**{**FULL, "token_budget": 60_000})
+    count = 0
+
+    def counted(_frame: FrameType, event: str, _what: object) -> Any:
+        nonlocal count
+        count += event == "line"
+        return counted
+
+    before = sys.gettrace()
+    sys.settrace(counted)
+    try:
+        fleet.admit_one()
+    finally:
+        sys.settrace(before)
+    assert fleet.workers_of(task, "queued")
+    return count
+
+
+def test_open_tasks_are_not_gone_through_where_no_master_could_give_enough() -> None:
+    fleet_of_few, fleet_of_many = lines_run(10), lines_run(500)
+    assert fleet_of_many < fleet_of_few + 300
 
 
 def test_the_idle_master_with_most_free_gives_a_tenth_of_what_it_is_configured_to_have() -> None:
