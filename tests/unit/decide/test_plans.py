@@ -64,7 +64,7 @@ def test_the_masters_plan_makes_one_step_for_each_repository() -> None:
     assert [step.name for step in task.steps] == ["scan-app", "scan-lib", "scan-app-2"]
     assert [step.scope for step in task.steps] == [
         {"repository": "/srv/app"},
-        {"repository": "/srv/lib/"},
+        {"repository": "/srv/lib"},
         {"repository": "https://x/y/app.git"},
     ]
     assert task.workers == ["worker-scan-001", "worker-scan-002", "worker-scan-003"]
