@@ -405,3 +405,11 @@ def test_tests_that_fail_without_a_submodule_are_told_with_it_and_setup_may_fetc
     setup = f"git {' '.join(allowed)} submodule --quiet update --init"
     results = run("test-worker", repository.root, python=sys.executable, setup=setup).results
     assert (results["verdict"], "submodules" in results["summary"]) == ("passed", False)
+
+
+def test_an_address_with_a_space_says_how_a_space_is_written(run: Run, tmp_path: Path) -> None:
+    library = Repository(tmp_path / "my library")
+    library.commit({"README.md": "# Hi\n"})
+    answer = run("test-worker", f"file://{library.root}")
+    assert "write it as %20" in answer.results["error"]
+    is_not_run(run("test-worker", f"file://{library.root}".replace(" ", "%20")), "a test suite")

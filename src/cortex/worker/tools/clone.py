@@ -205,6 +205,8 @@ def _local(git: Git, repository: str) -> Path:
         raise CloneError("the scope names no repository; set scope.repository to a path or a URL")
     if _ANY_SCHEME.match(repository):
         shown = without_credentials(repository)
+        if is_url("".join(repository.split())):
+            raise CloneError(f"scope.repository {shown!r} has a space in it; write it as %20")
         raise CloneError(
             f"scope.repository {shown!r} is of no kind that is cloned; give a path, or a URL with "
             "file, http, https or ssh"
