@@ -162,6 +162,8 @@ def test_three_hundred_at_once_are_all_taken_or_refused_with_their_reasons(
         assert error["reason"] and error["hint"], error
         assert (error["field"] or "").startswith(field or ""), error
         assert "\n" not in error["file"]
+    whys = [line.why for line in live.lines() if line.by == "inbox"]
+    assert any(why.startswith("priority: must be 'low', 'medium'") for why in whys), "the field too"
     live.assert_books()
     live.assert_started_once()
 

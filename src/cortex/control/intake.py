@@ -228,6 +228,7 @@ class Intake:
             "line": problem.line,
             "hint": problem.hint,
         }
-        context.engine.apply(Entry("inbox", problem.reason[:300], [receipt, refused]))
+        why = f"{problem.field}: {problem.reason}" if problem.field else problem.reason
+        context.engine.apply(Entry("inbox", why[:300], [receipt, refused]))
         context.log.warning("a drop was refused", file=drop.receipt, reason=problem.reason)
         return problem
