@@ -6,6 +6,7 @@ another that is not there. Problems are values.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ __all__ = ["between_definitions", "check_definition"]
 #: Keys that tell what a file outside of a home's folders is.
 _OF_MASTERS = frozenset({"routes", "plans", "spawns", "follow_ups", "default_route"})
 _OF_PERSONAS = frozenset({"character", "mission", "personality", "autonomy", "decision_making"})
+#: As the shipped prompts write it; `${{ … }}` and `{{ … }}` are other programs'.
+_PLACEHOLDER = re.compile(r"(?<![${])\{\{([A-Za-z_]+)\}\}(?!\})")
 
 
 def check_definition(path: Path, data: bytes) -> list[Problem]:
@@ -59,6 +62,24 @@ def _notes(path: Path, data: bytes, definition: Any) -> Iterator[Problem]:
     if called:
         said = f"{called!r} is no name of a worker type; it is used as {definition.name}"
         yield Problem(str(path), said, _line(path, data, ("name",)), "name", is_warning=True)
+    if hasattr(definition, "results_schema"):
+        yield from _unfilled(path, data, definition.prompt)
+
+
+def _unfilled(path: Path, data: bytes, prompt: str) -> Iterator[Problem]:
+    """Placeholders of a worker type's prompt that stay as they are."""
+    from cortex.model.definitions import PLACEHOLDERS
+
+    for name in dict.fromkeys(_PLACEHOLDER.findall(prompt)):
+        if name in PLACEHOLDERS:
+            continue
+        written = f"{{{{{name}}}}}"
+        before, _, _ = data.decode("utf-8").partition(written)
+        hint = f"there are {', '.join(f'{{{{{one}}}}}' for one in PLACEHOLDERS)}"
+        if name == "persona":
+            hint = "leave it out: a worker is told its persona beside its prompt"
+        said = f"nothing is put in the place of {written}"
+        yield Problem(str(path), said, before.count("\n") + 1, None, hint, is_warning=True)
 
 
 def _line(path: Path, data: bytes, place: tuple[int | str, ...]) -> int:

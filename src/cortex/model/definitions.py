@@ -39,6 +39,7 @@ from cortex.model.times import parse_duration
 from cortex.model.wrong_fields import Misplaced, wrong_fields
 
 __all__ = [
+    "PLACEHOLDERS",
     "FollowUps",
     "MasterDefinition",
     "MasterLimits",
@@ -52,6 +53,8 @@ __all__ = [
 ]
 
 
+#: What stands in `{{…}}` in a worker type's prompt for what its task says.
+PLACEHOLDERS = ("title", "repository", "scope")
 #: A comma that is not within parentheses.
 _COMMA = re.compile(r",(?![^(]*\))")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

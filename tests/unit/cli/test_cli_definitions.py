@@ -126,3 +126,19 @@ def test_masters_that_want_more_tokens_than_there_are_are_told_with_the_file(
     ran = cortex("validate")
     assert "rich.md:2: budget.allocated: 500,000 of its own; all masters and the reserve" in ran.out
     assert "lower it, or raise budget.total in cortex.toml" in ran.out
+
+
+def test_validate_tells_of_a_placeholder_that_nothing_fills(cortex: Any, sample: Any) -> None:
+    path = sample.paths.prompts / "greeting.md"
+    path.write_text(
+        "---\ndescription: x\n---\nYou are {{persona}}.\n{{title}} of {{repo}}: ${{secret}}\n"
+        "{{ name }} {{scope}}\n"
+    )
+    ran = cortex("validate", str(path))
+    assert ran.code == 0
+    told = [line for line in (ran.out + ran.err).splitlines() if "in the place of" in line]
+    assert len(told) == 2
+    assert "greeting.md:4: nothing is put in the place of {{persona}}" in told[0]
+    assert "beside its prompt" in told[0]
+    assert "greeting.md:5: nothing is put in the place of {{repo}}" in told[1]
+    assert "there are {{title}}, {{repository}}, {{scope}}" in told[1]

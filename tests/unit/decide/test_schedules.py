@@ -171,7 +171,7 @@ def test_a_replayed_state_and_the_published_rows_are_those_of_the_daemon() -> No
         ({"schedule": "every 5s", "command": "true"}, "schedule", "too often"),
         ({"schedule": "daily"}, None, "needs a worker_type"),
         ({"schedule": "daily", "command": "true", "timezone": "Mars"}, "timezone", "no time zone"),
-        ({"schedule": "daily", "command": "true", "count": 0}, "count", "greater"),
+        ({"schedule": "daily", "command": "true", "count": 0}, "count", "at least 1"),
         ({"command": "true"}, "schedule", "missing"),
         ({"schedule": "daily", "worker_type": "scan", "repositories": ["/a", "/a"]}, None, "twice"),
         ({"schedule": "daily", "type": "scan", "scope": {"paths": ["../x"]}}, None, "leaves"),
