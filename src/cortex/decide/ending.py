@@ -13,12 +13,14 @@ from cortex.model.state import (
     TERMINAL_TASK,
     TERMINAL_WORKER,
     WAITING_WORKER,
+    Handoff,
     State,
     Task,
     Worker,
 )
 
 __all__ = [
+    "awaited_handoff",
     "cancel_task",
     "cancel_tasks",
     "cancel_with_handoffs",
@@ -112,6 +114,14 @@ def cancel_work(state: State, task: Task, reason: str) -> list[Event]:
     return events + close_escalations(state, task.id)
 
 
+def awaited_handoff(state: State, task: Task) -> Handoff | None:
+    """The handoff whose answer a task waits for, its own or the one of its parent."""
+    for handoff in state.handoffs.values():
+        if handoff.status == "pending" and handoff.task_id in (task.id, task.parent):
+            return handoff
+    return None
+
+
 def cancel_worker(worker: Worker, reason: str) -> list[Event]:
     """Events that cancel one worker: at once where it has not started, else by ending it."""
     ended: Event = {
@@ -153,7 +163,11 @@ def reopen_task(state: State, task: Task) -> list[Event]:
             raise RequestError(
                 f"{ident} of {task.id} is still ending; retry in a moment", field="task_id"
             )
-    events: list[Event] = [{"event": "task_reopened", "task_id": task.id}]
+    reopened: Event = {"event": "task_reopened", "task_id": task.id}
+    handoff = awaited_handoff(state, task)
+    if handoff is not None and task.assigned_to is None:
+        reopened["waiting_for"] = f"{handoff.to_agent} to accept {handoff.id}"
+    events: list[Event] = [reopened]
     for ident in task.children:
         child = state.tasks.get(ident)
         if child is not None and child.status in ("failed", "cancelled"):

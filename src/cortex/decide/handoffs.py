@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cortex.decide.ending import cancel_work
+from cortex.decide.ending import awaited_handoff, cancel_work
 from cortex.decide.entry import Now
 from cortex.decide.escalate import number_in_order, raise_escalation
 from cortex.model.errors import RequestError
@@ -42,16 +42,14 @@ def check_release(state: State, task: Task) -> None:
 
     Released alone it would run while its handoff goes on waiting.
     """
-    if not task.hold:
-        return
-    for handoff in state.handoffs.values():
-        if handoff.status == "pending" and handoff.task_id in (task.id, task.parent):
-            raise RequestError(
-                f"{task.id} waits for {handoff.to_agent} to accept {handoff.id}",
-                field="task_id",
-                hint=f"`cortex handoff accept {handoff.id}` lets it start, "
-                f"`cortex handoff reject {handoff.id}` cancels it",
-            )
+    handoff = awaited_handoff(state, task) if task.hold else None
+    if handoff is not None:
+        raise RequestError(
+            f"{task.id} waits for {handoff.to_agent} to accept {handoff.id}",
+            field="task_id",
+            hint=f"`cortex handoff accept {handoff.id}` lets it start, "
+            f"`cortex handoff reject {handoff.id}` cancels it",
+        )
 
 
 def accept_handoff(state: State, handoff: Handoff) -> list[Event]:

@@ -462,6 +462,17 @@ def test_a_resume_does_not_walk_around_a_pending_handoff() -> None:
     assert fix.status == "in_progress"
 
 
+def test_a_retry_does_not_walk_around_a_pending_handoff() -> None:
+    fleet = Fleet(catalog=asking_catalog())
+    handoff, _, (fix,) = handed_over(fleet, scanned(fleet, SQL))
+    fleet.drop(kind="cancel", task_id=fix.id)
+    fleet.drop(kind="retry", task_id=fix.id)
+    assert (fix.status, fix.hold) == ("pending", True)
+    assert fix.waiting_for == f"development-master to accept {handoff.id}"
+    fleet.drop(kind="handoff", handoff_id=handoff.id, status="accepted")
+    assert (fix.status, fix.assigned_to) == ("in_progress", "development-master")
+
+
 def test_an_edit_does_not_walk_around_a_pending_handoff() -> None:
     fleet = Fleet(catalog=asking_catalog())
     handoff, _, (fix,) = handed_over(fleet, scanned(fleet, SQL))
