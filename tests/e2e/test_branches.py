@@ -242,6 +242,32 @@ def test_a_person_lists_branches_and_takes_one_into_the_repository_but_never_by_
     assert other.git("rev-parse", "cortex/work/main") == row["head"]
 
 
+def test_the_branches_of_a_task_are_listed_with_the_one_that_it_came_to(
+    live: LiveHome, shop: Repository
+) -> None:
+    scope = {"repository": str(shop.root), "workspace": "clone", "allow_untested": True}
+    steps = [
+        {"name": "a", "command": "echo 1 > one.txt"},
+        {"name": "b", "command": "echo 2 > two.txt"},
+        {"name": "join", "worker_type": "integration", "needs": ["a", "b"]},
+    ]
+    live.drop({"id": "work", "scope": scope, "workers": steps, "retries": 0})
+    live.drop(work(shop.root, id="other"))
+    live.until_ended("work", "other", limit_s=LIMIT_S)
+    kept(live)
+    rows = json.loads(cortex(live, "get", "branches", "work", "-o", "json"))
+    assert {row["name"]: row.get("result") for row in rows} == {
+        "cortex/work/a": None,
+        "cortex/work/b": None,
+        "cortex/work/join": True,
+    }
+    (one,) = json.loads(cortex(live, "get", "branches", "other", "-o", "json"))
+    assert one["result"], "of a task too it is a list"
+    named = json.loads(cortex(live, "get", "branches", "cortex/work/a", "-o", "json"))
+    assert named["step"] == "a"
+    assert "the result of work" in cortex(live, "fetch", "work")
+
+
 def test_what_cannot_be_taken_is_told_with_what_to_do(live: LiveHome, shop: Repository) -> None:
     assert "no task or branch" in cortex(live, "fetch", "nothing", status=1)
     live.drop({"id": "plain", "command": "true"})

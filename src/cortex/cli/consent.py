@@ -20,11 +20,12 @@ def price(row: Row) -> str:
     The share is that of the p90, as it was when the question was asked. Of the reserve they are
     the workers that it pays, with all that is reserved for them.
     """
+    opening = row.get("would_open")
+    if isinstance(opening, dict):
+        return _of_reserve(opening)
     offer = row.get("would_start")
     if not isinstance(offer, dict):
         return ""
-    if "share_of_reserve" in offer:
-        return _of_reserve(offer)
     workers = counted(offer.get("workers") or 0, "worker")
     low, high = offer.get("p50") or 0, offer.get("p90") or 0
     if not high:

@@ -51,4 +51,6 @@ def fetch(
         for row in rows:
             count = row.get("commits")
             noun = "commit" if count == 1 else "commits"
-            print(clean(f"{row['name']} {str(row['head'])[:12]} ({count} {noun}) in {target}"))
+            result = f", the result of {row['task_id']}" if row.get("result") else ""
+            head = f"{row['name']} {str(row['head'])[:12]}"
+            print(clean(f"{head} ({count} {noun}) in {target}{result}"))

@@ -20,6 +20,7 @@ from cortex.cli.options import (
 from cortex.cli.printing import print_json, print_json_line, print_names, print_yaml
 from cortex.cli.table import Row, Table
 from cortex.cli.terminal import note
+from cortex.home.branches import branches_of, with_results
 from cortex.model.errors import HomeError
 from cortex.model.statuses import known_statuses
 
@@ -33,6 +34,7 @@ EXAMPLES = """
   cortex get t -o wide                   the same, short, with more columns
   cortex get workers --status running    only those
   cortex get workers --task task-010     the workers of one task
+  cortex get branches task-010           what its steps committed, and the result
   cortex get budget                      who may spend what, and what is left
   cortex get task-010 -o json            one thing, whole
   cortex get tasks --watch               a line for each change
@@ -64,7 +66,8 @@ def get(
         ),
     ],
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID", help="Only these.", show_default=False)
+        list[str] | None,
+        typer.Argument(metavar="ID", help="Only these; of branches, a task's.", show_default=False),
     ] = None,
     output: OutputOption = None,
     status: Annotated[
@@ -124,7 +127,7 @@ def _list(
         select.kind,
         rows,
         output,
-        single=len(select.ids) == 1,
+        single=select.is_of_one(rows),
         nothing=nothing if select.statuses or select.task else _answered(select, place),
     )
     if watch:
@@ -171,6 +174,12 @@ class _Selection:
         self._sort = sort
         self._everything = everything
 
+    def is_of_one(self, rows: list[Row]) -> bool:
+        """Whether one thing was named; of branches, a task may be, which has several."""
+        if self.kind.name == "branches":
+            return [row.get("name") for row in rows] == self.ids
+        return len(self.ids) == 1
+
     def rows(self, home: Home) -> list[Row]:
         rows = self.kind.rows(home)
         if self._everything and self.kind.archive:
@@ -181,8 +190,13 @@ class _Selection:
                 for row in self.kind.unfold(archived)
                 if row.get(self.kind.key) not in present
             ]
+        is_branches = self.kind.name == "branches"
+        if is_branches and self.ids:
+            return [row for ident in self.ids for row in branches_of(home, ident)]
         if self.ids:
             return self._by_ids(home, rows)
+        if is_branches and self._everything:
+            rows = with_results(home, rows)
         waiting = _WAITING.get(self.kind.name)
         if waiting is not None and not (self._everything or self.statuses):
             rows = [row for row in rows if row.get("status") == waiting]

@@ -180,6 +180,7 @@ KINDS = (
             _column("BASE", lambda row: str(row.get("base"))[:10]),
             _column("HEAD", lambda row: str(row.get("head"))[:10]),
             _column("COMMITS", "commits", right=True),
+            _column("RESULT", lambda row: "yes" if row.get("result") else "-"),
             _column("WORKER", "worker_id", wide=True),
             _column("REPOSITORY", "repository", wide=True),
             _column("WHERE", "place"),

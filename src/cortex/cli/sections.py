@@ -110,6 +110,7 @@ def task(home: Home, row: Row, explanation: Explanation) -> None:
     for asked in home.approvals():
         if asked.get("task_id") == row.get("id") and asked.get("status") == "pending":
             _offer(asked, f"A yes to {one_line(asked.get('approval_id'))} starts")
+            _to_review(asked)
     if workers:
         _head("Workers")
         _table(_WORKER_COLUMNS, workers)
@@ -135,6 +136,21 @@ def approval(_home: Home, row: Row, explanation: Explanation) -> None:
         ]
     )
     _offer(row, "A yes starts")
+    _to_review(row)
+
+
+def _to_review(row: Row) -> None:
+    """What the workers made that a person is to review."""
+    made = row.get("to_review")
+    if not isinstance(made, dict):
+        return
+    _head("To review")
+    branches = made.get("branches") or []
+    _fields([("findings", made.get("findings") or "none"), ("branches", branches)])
+    _table(_REVIEWED_COLUMNS, [step for step in made.get("steps") or [] if isinstance(step, dict)])
+    if branches:
+        names = " ".join(one_line(name) for name in branches[:3])
+        print(f"  `cortex fetch {names}` takes what it came to into a repository")
 
 
 def _offer(row: Row, head: str) -> None:
@@ -352,6 +368,13 @@ _OFFERED_COLUMNS = (
     Column("TYPE", lambda row: row.get("worker_type")),
     Column("NEEDS", lambda row: _text(row.get("needs") or "")),
     Column("REPOSITORY", lambda row: row.get("repository")),
+)
+_REVIEWED_COLUMNS = (
+    Column("STEP", lambda row: row.get("name")),
+    Column("VERDICT", lambda row: row.get("verdict")),
+    Column("FINDINGS", lambda row: row.get("findings"), right=True),
+    Column("FOLDER", lambda row: row.get("result_location")),
+    Column("SUMMARY", lambda row: row.get("summary")),
 )
 _PROPOSED_COLUMNS = (
     Column("STEP", lambda row: row.get("name")),

@@ -346,6 +346,7 @@ _OUTCOME = (
     "exit_code",
     "exit_signal",
     "summary",
+    "verdict",
     "findings",
     "branches",
     "duration_s",

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from cortex.decide.bounds import REVIEW_GATE
 from cortex.decide.branches import branch_rows
 from cortex.decide.budget import total_used
+from cortex.decide.reserve import GATE as RESERVE_GATE
 from cortex.model.funds import Opening
 from cortex.model.owners import TASK_OWNERS
 from cortex.model.state import Approval, Escalation, Handoff, Schedule, State, Step, Task, Worker
@@ -265,6 +267,7 @@ def completed_row(worker: Worker) -> Row:
         {
             "partial": worker.partial or None,
             "review": worker.review,
+            "verdict": worker.verdict,
             "summary": worker.summary,
             "branches": branch_rows(worker) or None,
             **_ended_details(worker),
@@ -321,6 +324,10 @@ def escalation_row(escalation: Escalation) -> Row:
     return _tidy(row, {"task_id": escalation.task_id, "ended_at": escalation.ended_at})
 
 
+#: What stands in the row of a question that starts no plan.
+_OFFERS = {RESERVE_GATE: "would_open", REVIEW_GATE: "to_review"}
+
+
 def approval_row(approval: Approval) -> Row:
     """A row of approvals."""
     row: Row = {
@@ -335,7 +342,7 @@ def approval_row(approval: Approval) -> Row:
         {
             "step": approval.step,
             "gate": approval.gate.removeprefix(":") or None,
-            "would_start": approval.offer or None,
+            _OFFERS.get(approval.gate, "would_start"): approval.offer or None,
             "comment": approval.comment,
             "answered_at": approval.answered_at,
             "escalation_id": approval.escalation_id,

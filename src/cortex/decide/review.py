@@ -24,6 +24,9 @@ __all__ = ["Observed", "review"]
 Event = dict[str, Any]
 
 _SUMMARY_LENGTH = 500
+#: Of what a worker says of itself; all of it stays in its results.json.
+_SAID_LENGTH = 2_000
+_VERDICT_LENGTH = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,14 @@ def _ended(worker: Worker, observed: Observed, verdict: Verdict, used: int) -> E
         "findings": len(results.get("findings") or []),
         "duration_s": round(observed.duration_s, 3),
         **({"branches": branches} if branches else {}),
+        **_said_verdict(results),
     }
+
+
+def _said_verdict(results: dict[str, Any]) -> dict[str, str]:
+    """What a worker that looks at others' work says of it, such as `request_changes`."""
+    said = results.get("verdict")
+    return {"verdict": said} if isinstance(said, str) and 0 < len(said) <= _VERDICT_LENGTH else {}
 
 
 def _partial_will_do(step: Step | None, settings: Settings) -> bool:
@@ -181,7 +191,10 @@ def _by_results(observed: Observed, partial_will_do: bool) -> Verdict:
     partial = results.get("status") == "partial"
     if partial and not partial_will_do:
         return Verdict("failed", "only partial, and partial results are not accepted here")
-    summary = str(results.get("summary") or _last_words(observed.tail) or "") or None
+    said = str(results.get("summary") or "")
+    if len(said) > _SAID_LENGTH:
+        said = f"{said[: _SAID_LENGTH - 1]}…"
+    summary = said or _last_words(observed.tail) or None
     return Verdict("completed", summary=summary, partial=partial, accepted=True)
 
 

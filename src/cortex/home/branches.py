@@ -11,13 +11,21 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cortex.model.branches import result_of_plan
 from cortex.model.errors import HomeError
 from cortex.model.paths import expanded
 
 if TYPE_CHECKING:
     from cortex.home.client import Home
 
-__all__ = ["branches", "branches_of", "branches_of_worker", "take", "target_of"]
+__all__ = [
+    "branches",
+    "branches_of",
+    "branches_of_worker",
+    "take",
+    "target_of",
+    "with_results",
+]
 
 Row = dict[str, Any]
 
@@ -26,7 +34,40 @@ _LIMIT_S = 600.0
 
 def branches(home: Home) -> list[Row]:
     """The branches of the workers that worker-pool.json shows."""
-    return [row for worker in home.workers() for row in branches_of_worker(worker)]
+    rows = [row for worker in home.workers() for row in branches_of_worker(worker)]
+    return with_results(home, rows)
+
+
+def with_results(home: Home, rows: Iterable[Row]) -> list[Row]:
+    """The branches of some tasks, all of each; with `result` where no other took one in: that is
+    the one to take over.
+    """
+    by_task: dict[str, list[Row]] = {}
+    for row in rows:
+        by_task.setdefault(str(row.get("task_id")), []).append(row)
+    for task_id, held in by_task.items():
+        steps = (home.task(task_id) or {}).get("steps")
+        known = [step for step in steps or () if isinstance(step, dict)]
+        needs = {str(step.get("name")): _needs_of(step) for step in known}
+        moving = {
+            str(step.get("name"))
+            for step in known
+            if step.get("status") in ("waiting", "ready", "active")
+        }
+        results = result_of_plan(needs, moving, {_of_step(row) for row in held})
+        for row in held:
+            if _of_step(row) in results and row.get("step") in needs:
+                row["result"] = True
+    return [row for held in by_task.values() for row in held]
+
+
+def _of_step(row: Row) -> tuple[str, str]:
+    return str(row.get("step")), str(row.get("repository"))
+
+
+def _needs_of(step: Row) -> list[str]:
+    needs = step.get("needs")
+    return [str(name) for name in needs] if isinstance(needs, list) else []
 
 
 def branches_of_worker(worker: Row) -> Iterable[Row]:
@@ -64,7 +105,8 @@ def branches_of(home: Home, ident: str) -> list[Row]:
             f"{ident}: no task or branch of this name; `cortex get branches` lists them"
         )
     workers = (home.worker(str(name)) for name in task.get("workers") or ())
-    found = [row for worker in workers if worker for row in branches_of_worker(worker)]
+    held = [row for worker in workers if worker for row in branches_of_worker(worker)]
+    found = with_results(home, held)
     if task_id != ident:
         found = [row for row in found if row["name"] == ident]
     if not found:

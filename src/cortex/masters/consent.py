@@ -13,6 +13,7 @@ from cortex.decide.bounds import REVIEW_GATE, TOKENS_GATE, over_tokens, review_w
 from cortex.decide.catalog import Catalog
 from cortex.decide.entry import Entry, Now
 from cortex.decide.lineage import GATE, at_ceiling
+from cortex.decide.made import made, made_words
 from cortex.model.settings import Settings
 from cortex.model.state import State, Task
 
@@ -57,7 +58,11 @@ def before_step(
 def before_it_ends(state: State, task: Task, catalog: Catalog, now: Now) -> Entry | None:
     """The question for results that a person is to review; None where nobody is asked."""
     wanted = review_waits(task, catalog)
-    return None if wanted is None else _question(state, task, wanted, now, gate=REVIEW_GATE)
+    if wanted is None:
+        return None
+    found = made(state, task)
+    reason = f"{wanted}: {made_words(found)}"[:500]
+    return _question(state, task, reason, now, gate=REVIEW_GATE, offer=found)
 
 
 def _question(state: State, task: Task, reason: str, now: Now, **asked: Any) -> Entry:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ __all__ = [
     "is_url",
     "kept_ref",
     "mirror_name",
+    "result_of_plan",
     "without_credentials",
 ]
 
@@ -103,3 +105,33 @@ def _part(text: str) -> str:
     if part == text and not part.endswith(".lock"):
         return part
     return f"{part}-{hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]}"
+
+
+def result_of_plan(
+    needs: Mapping[str, Sequence[str]],
+    moving: Collection[str],
+    handed_over: Collection[tuple[str, str]],
+) -> set[tuple[str, str]]:
+    """Which of the branches that steps handed over, as (step, repository), are what a plan comes
+    to: those that no later step has taken into its own, or may while it is `moving`.
+
+    `needs` names for each step those that it needs.
+    """
+    results = set(handed_over)
+    for name in needs:
+        before = _all_needs(name, needs)
+        for step, repository in handed_over:
+            if step in before and (name in moving or (name, repository) in handed_over):
+                results.discard((step, repository))
+    return results
+
+
+def _all_needs(name: str, needs: Mapping[str, Sequence[str]]) -> set[str]:
+    found: set[str] = set()
+    left = list(needs[name])
+    while left:
+        need = left.pop()
+        if need not in found:
+            found.add(need)
+            left += needs.get(need, ())
+    return found

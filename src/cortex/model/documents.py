@@ -321,6 +321,7 @@ class CompletedWorker(Open):
     result_location: str | None
     partial: bool = False
     review: Literal["pending", "accepted", "refused"] | None = None
+    verdict: str | None = None
     summary: str | None = None
     branches: list[Branch] | None = None
 

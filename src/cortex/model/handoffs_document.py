@@ -73,6 +73,33 @@ class Offer(Open):
     steps: list[OfferedStep] = Field(description="The plan; of many steps the first 50.")
 
 
+class ReserveOffer(Open):
+    """How far a yes would open the emergency reserve."""
+
+    workers: int = Field(ge=0, description="Those of the task that it would pay now.")
+    waiting: int = Field(ge=1, description="Those of the task that wait for tokens.")
+    tokens: int = Field(ge=0, description="What would be reserved for them.")
+    share_of_reserve: float = Field(description="The part of what the reserve had left.")
+
+
+class ReviewedStep(Open):
+    """What one step that is done says of itself."""
+
+    name: str
+    verdict: str | None = Field(None, description="Such as `approve`, `request_changes`, `failed`.")
+    findings: int = Field(0, ge=0)
+    summary: str | None = None
+    result_location: str | None = None
+
+
+class Reviewed(Open):
+    """What the workers of a task made, for whoever reviews it."""
+
+    findings: int = Field(ge=0, description="Those of all steps together.")
+    branches: list[str] = Field(description="What the plan comes to: nothing took these in.")
+    steps: list[ReviewedStep] = Field(description="Of many steps the last 20.")
+
+
 class ApprovalRow(Open):
     """A step that waits for a person's yes or no."""
 
@@ -83,9 +110,13 @@ class ApprovalRow(Open):
     created_at: Time
     step: str | None = Field(None, description="The step that waits; without it, the whole task.")
     gate: str | None = Field(
-        None, description="What else a yes opens: `reserve`, or the ceiling of a `lineage`."
+        None,
+        description="What else a yes opens: `reserve`, the ceiling of a `lineage`, more `tokens` "
+        "for a task, or its end after a `review`.",
     )
     would_start: Offer | None = Field(None, description="The plan and its price.")
+    would_open: ReserveOffer | None = Field(None, description="The price of opening the reserve.")
+    to_review: Reviewed | None = Field(None, description="What is to be reviewed.")
     comment: str | None = None
     answered_at: Time | None = None
     escalation_id: str | None = Field(

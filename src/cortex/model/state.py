@@ -265,6 +265,7 @@ class Worker(Record):
     exit_code: int | None = None
     exit_signal: int | None = None
     summary: str | None = None
+    verdict: str | None = None
     findings: int = 0
     branches: list[dict[str, Any]] = field(default_factory=list)
     duration_s: float | None = None

@@ -210,7 +210,8 @@ def test_a_task_of_a_plan_with_a_persons_review_is_over_when_somebody_said_yes()
     world.finish("worker-analysis-001")
     assert task.status == "awaiting_approval"
     (approval,) = world.state.approvals.values()
-    assert approval.reason == "ops-master wants a person's yes on what its workers made"
+    wanted = "ops-master wants a person's yes on what its workers made"
+    assert approval.reason == f"{wanted}: no findings"
     world.drop(kind="approve", task_id=task.id)
     assert task.status == "aggregating"
 
