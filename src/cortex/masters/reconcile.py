@@ -18,7 +18,7 @@ from cortex.decide.catalog import Catalog
 from cortex.decide.entry import Entry, Now, seconds_left
 from cortex.decide.evidence import quote
 from cortex.decide.handoffs import accept_handoff, is_handed_over
-from cortex.decide.lineage import at_ceiling
+from cortex.decide.lineage import TOKENS_HELD, at_ceiling, below_ceiling
 from cortex.decide.not_run import lacks, provided, renewed
 from cortex.decide.plan import fallback, make_steps, missing_for, ready_steps, request_workers
 from cortex.decide.planning import planner_step
@@ -38,6 +38,8 @@ __all__ = ["Decision", "reconcile_handoff", "reconcile_task"]
 
 
 Event = dict[str, Any]
+#: So often a task looks whether workers of other tasks left tokens of its line.
+_HELD_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,7 @@ def _planned(
     question = before_it_starts(state, draft, catalog, settings, now)
     if question is not None:
         return Decision(replace(question, events=[*events, *question.events]))
-    line = _plan_line(state, draft, catalog, now, events)
+    line = _plan_line(state, draft, catalog, settings, now, events)
     return Decision(replace(line, why=f"{dropped}; {line.why}"[:500]) if dropped else line)
 
 
@@ -258,6 +260,7 @@ def _plan_line(
     state: State,
     task: Task,
     catalog: Catalog,
+    settings: Settings,
     now: Now,
     events: list[Event],
 ) -> Entry:
@@ -272,6 +275,7 @@ def _plan_line(
     }
     ready, _ = ready_steps(state, task, now)
     ready = [step for step in ready if step_waits(task, step, catalog) is None]
+    ready = below_ceiling(state, task, ready, settings, catalog)
     workers = request_workers(state, task, ready, catalog, now)
     count = sum(1 for event in workers if event["event"] == "worker_requested")
     why = f"{len(steps)} step{'s' if len(steps) > 1 else ''}, {count} can start; "
@@ -356,7 +360,7 @@ def _advance(state: State, task: Task, catalog: Catalog, settings: Settings, now
         name, reason = next(iter(unasked.items()))
         return Decision(before_step(state, task, name, reason, catalog, now))
     if free:  # None of them can start: what else there is to do does not wait for them.
-        return Decision(again_in_s=soonest)
+        return Decision(again_in_s=_sooner(soonest, settings))
     lacking = stuck(task) if soonest is None else None
     if lacking is not None:
         return Decision(lacking)
@@ -369,6 +373,14 @@ def _advance(state: State, task: Task, catalog: Catalog, settings: Settings, now
     return Decision(again_in_s=soonest)
 
 
+def _sooner(soonest: float | None, settings: Settings) -> float | None:
+    """When steps that cannot start are looked at again: workers of other tasks may hold the tokens
+    of their line, and their ends are not told to this task."""
+    if not settings.limits.tokens_per_lineage:
+        return soonest
+    return _HELD_S if soonest is None else min(soonest, _HELD_S)
+
+
 def _start(
     state: State, task: Task, ready: list[Step], catalog: Catalog, settings: Settings, now: Now
 ) -> Entry | None:
@@ -379,9 +391,13 @@ def _start(
     allowed = [step for step in ready if step not in barred]
     beyond = [beyond_budget(state, task, step, catalog, settings) for step in allowed]
     paid = [step for step, why in zip(allowed, beyond, strict=True) if why is None]
-    events = request_workers(state, task, paid, catalog, now)
+    able = [step for step in paid if missing_for([step], catalog) is None]
+    fit = below_ceiling(state, task, able, settings, catalog)
+    events = request_workers(state, task, fit, catalog, now)
     missing = missing_for(allowed, catalog) or (out_of_bounds(task, catalog) if barred else None)
     missing = missing or next(filter(None, beyond), None)
+    if able and not fit:
+        missing = missing or TOKENS_HELD.format(settings.limits.tokens_per_lineage)
     if task.waiting_for != missing:
         events.append({"event": "task_waiting", "task_id": task.id, "waiting_for": missing})
     if not events:

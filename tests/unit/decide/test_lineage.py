@@ -6,6 +6,7 @@ from typing import Any
 
 from cortex.decide.accept import accept_all
 from cortex.decide.entry import Entry
+from cortex.masters.reconcile import reconcile_task
 from cortex.model.requests import parse_request
 from cortex.model.settings import Settings
 from cortex.model.state import State, Task
@@ -108,6 +109,70 @@ def test_what_came_of_a_task_counts_with_it() -> None:
     assert world.task(plan=[STEP]).status == "in_progress"
     yes(world, child)
     assert child.status == "in_progress"
+
+
+def wide(world: World, count: int, **fields: Any) -> Task:
+    return world.task(plan=[{**STEP, "name": f"s{n}"} for n in range(count)], **fields)
+
+
+def test_a_plan_that_is_wider_than_the_attempts_left_starts_as_many_and_asks() -> None:
+    world = world_with(attempts_per_lineage=5)
+    task = wide(world, 12)
+    assert len(task.workers) == 5
+    assert task.status == "awaiting_approval"
+    yes(world, task)
+    assert len(task.workers) == 10
+    assert task.status == "awaiting_approval"
+
+
+def test_a_plan_that_may_use_more_than_the_tokens_left_starts_what_fits_and_then_the_rest() -> None:
+    world = world_with(tokens_per_lineage=250)
+    task = wide(world, 6)
+    world.admit()
+    assert len(task.workers) == 3, "the third begins below the ceiling"
+    assert task.status == "in_progress"
+    assert (
+        task.waiting_for
+        == "what runs of its line may use what limits.tokens_per_lineage (250) leaves"
+    )
+    for ident in list(task.workers):
+        world.end(ident, 30)
+    world.reconcile()
+    world.admit()
+    assert len(task.workers) == 5, "90 are used, and two more may use 100 each"
+    for ident in task.workers[3:]:
+        world.end(ident, 100)
+    world.reconcile()
+    assert task.status == "awaiting_approval"
+    (asked,) = world.state.approvals.values()
+    assert asked.reason.startswith("it has used 290 tokens")
+
+
+def test_a_step_that_cannot_start_takes_no_room_of_others_below_the_ceiling() -> None:
+    world = world_with(attempts_per_lineage=2)
+    later = [{**STEP, "name": name, "needs": ["fix"]} for name in ("gone", "there")]
+    task = world.task(plan=[STEP, *later])
+    task.step("gone").worker_type = "gone-worker"
+    world.admit()
+    world.end(task.workers[0], 1)
+    world.reconcile()
+    assert [world.state.workers[ident].step for ident in task.workers] == ["fix", "there"]
+
+
+def test_workers_of_other_tasks_of_a_line_hold_its_tokens_and_tools_are_not_held() -> None:
+    world = world_with(tokens_per_lineage=100)
+    first = world.task(plan=[STEP])
+    tool = {"name": "look", "worker_type": "analysis-worker", "runtime": "tools"}
+    child = world.task(id="child", plan=[STEP, tool], root=first.id, caused_by=first.id)
+    world.admit()
+    assert [world.state.workers[ident].step for ident in child.workers] == ["look"]
+    decision = reconcile_task(world.state, child, world.catalog, world.settings, world.now)
+    assert decision.again_in_s is not None
+    world.end(first.workers[0], 20)
+    world.state.touched["task", child.id] = None
+    world.reconcile()
+    assert len(child.workers) == 2
+    assert child.waiting_for is None
 
 
 def test_a_rejected_worker_was_no_attempt() -> None:
