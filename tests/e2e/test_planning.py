@@ -132,7 +132,31 @@ def test_a_model_that_is_twice_refused_leaves_one_worker_for_the_whole(
     assert len(planned.questions) == 2
     assert row["planning"]["status"] == "given up"
     told = " ".join(planned.told("why", "new").split())
-    assert "no plan of a model: the plan of worker-planner-002 is refused: plan: is a text" in told
+    refused = "no plan of a model: the plan of worker-planner-002 is refused"
+    assert f"{refused} because plan: is a text" in told
+    assert f"{refused}: plan: is a text" in planned.told("describe", "new")
+
+
+def test_after_two_refused_plans_all_reasons_are_told_and_an_edit_asks_for_a_plan_again(
+    make_home: MakeHome, tmp_path: Path
+) -> None:
+    twice = {"workers": [{"name": name, "worker_type": "wizard"} for name in ("one", "two")]}
+    planned = Planned(make_home(settings=QUICK), tmp_path / "model", twice)
+    home = planned.home
+    path = home.paths.prompts / "coordinator-worker.md"
+    path.write_text(path.read_text().replace("command: cat", "runtime: auto\nx_command: cat"))
+    home.start()
+    planned.drop(scope={"instructions": "look"})
+    home.until(lambda: home.task("new").get("blocked_on"), "nobody can do the whole of it")
+    told = planned.told("why", "new")
+    for number in range(2):
+        assert f"workers.{number}.worker_type: 'wizard-worker' is no worker type here" in told
+    assert "another `scope`, and a planner-worker is asked for a plan again" in told
+    queue = home.read("task-queue")
+    rows = [{"id": "new", "scope": {"instructions": "look closely"}}]
+    edit = {"kind": "edit", "file": "task-queue.json", "journal_seq": queue["journal_seq"]}
+    home.drop({**edit, "tasks": rows})
+    home.until(lambda: len(planned.questions) > 2, "a plan is asked for again")
 
 
 def test_a_planner_is_adopted_by_the_next_daemon_and_asked_once(

@@ -15,7 +15,7 @@ from cortex.cli.printing import print_json, print_yaml
 from cortex.cli.table import status_colour
 from cortex.cli.terminal import colours, note, one_line, paint, width
 from cortex.cli.why_definition import changes_of, print_changes
-from cortex.home.planned import planned_by
+from cortex.home.planned import planned_by, refusals
 from cortex.model.errors import HomeError
 
 if TYPE_CHECKING:
@@ -157,9 +157,11 @@ def _print(explanation: Explanation, everything: bool) -> None:
     if ended and reason:
         print(f"  {one_line(reason)}")
     print_hint(row)
-    planned = planned_by(row)
+    planned = planned_by(row, reasons=False)
     if planned is not None:
         _told("planned by", planned)
+    for number, refusal in enumerate(refusals(row)):
+        _told("because" if number == 0 else "", refusal)
     print_wait(explanation)
 
 

@@ -45,6 +45,7 @@ def blocked_ways(home: Home, task: Row, reason: str, history: list[Line]) -> tup
     """What would free a blocked task, the best first; an end to waiting is the last."""
     ident = str(task.get("id"))
     ways = _of_children(home, task) or [
+        *_planned_again(task),
         *_provided(home, ident, reason),
         *(
             _dropped_again(reason)
@@ -53,6 +54,15 @@ def blocked_ways(home: Home, task: Row, reason: str, history: list[Line]) -> tup
         ),
     ]
     return (*ways, f"or an end to waiting: `cortex cancel {ident}`")
+
+
+def _planned_again(task: Row) -> list[str]:
+    """A task whose planning was given up is planned again once what it asks for is changed."""
+    planning = task.get("planning")
+    if not isinstance(planning, dict) or planning.get("status") != "given up" or task.get("steps"):
+        return []
+    edit = f"`cortex edit {task.get('id')}`"
+    return [f"{edit}: another `scope`, and a {planning.get('by')} is asked for a plan again"]
 
 
 def _of_children(home: Home, task: Row) -> list[str]:
