@@ -96,3 +96,11 @@ def test_a_number_that_is_too_large_for_a_float_is_a_heartbeat_like_another(
     seen.touch()
     (row,) = live.until_ended("beats")
     assert row["status"] == "completed"
+
+
+def test_results_that_nobody_thought_of_fail_their_task_and_not_the_daemon(live: LiveHome) -> None:
+    said = {"status": "failed", "outcome": "conflict", "conflicts": 5, "missing": 5, "branches": 5}
+    command = f"echo '{json.dumps(said)}' > $CORTEX_RESULTS"
+    live.drop({"id": "odd", "title": "Odd", "command": command, "retries": 0}, "odd.json")
+    live.until(lambda: bool(live.workers("failed")), "it is judged")
+    live.stop()  # asserts that it ran until now

@@ -8,6 +8,7 @@ doubled answer changes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from cortex.control.context import Context
@@ -31,6 +32,7 @@ __all__ = ["WorkersController"]
 CLAIM_LOOK_S = 0.1
 STOP_AGAIN_S = 2.0
 STARTS_AT_MOST = 3
+_FAULT_LENGTH = 300
 START_AGAIN_S = 2.0
 _TRANSIENT = ("EAGAIN", "ENOMEM", "EMFILE", "ENFILE", "NURSERY_GONE", "ENOSPC", "EDQUOT", "EROFS")
 
@@ -309,13 +311,25 @@ class WorkersController:
             "timeout_at": format_time(parse_time(started) + worker.timeout_s),
         }
 
+    def _reviewed(self, observed: Observed, now: Now) -> Entry:
+        """What the attempt amounts to. Where a fault of ours cannot judge what it handed in, it
+        fails, and no daemon ends over it again and again.
+        """
+        state, settings = self._context.state, self._context.settings
+        try:
+            return review(state, observed, settings, now)
+        except Exception as error:
+            self._context.log.exception("results could not be judged", worker=observed.worker_id)
+            fault = f"they could not be judged: {error!r}"[:_FAULT_LENGTH]
+            return review(state, replace(observed, results=None, problems=(fault,)), settings, now)
+
     def _end(
         self, worker: Worker, observed: Observed, running: dict[str, Any] | None, now: Now
     ) -> None:
         if observed.retryable and worker.status == "spawning":
             self._requeue(worker, observed.spawn_error or "it could not be started")
             return
-        entry = review(self._context.state, observed, self._context.settings, now)
+        entry = self._reviewed(observed, now)
         events = [running, *entry.events] if running is not None else entry.events
         failpoint("collect.before_line")
         self._context.engine.apply(Entry(entry.by, entry.why, events))

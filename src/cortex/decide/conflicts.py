@@ -17,6 +17,7 @@ __all__ = ["INTEGRATION", "conflict_events", "is_conflict"]
 Event = dict[str, Any]
 INTEGRATION = "integration-worker"
 _FILES_NAMED = 5
+_NAME_LENGTH = 200
 _SAID_LENGTH = 400
 
 
@@ -68,7 +69,8 @@ def _integration(task: Task, step: Step) -> Step:
 
 
 def _reason(worker: Worker, results: dict[str, Any]) -> str:
-    files = [str(file) for file in results.get("conflicts") or []]
+    told = results.get("conflicts")
+    files = [str(file)[:_NAME_LENGTH] for file in told] if isinstance(told, list) else []
     named = ", ".join(files[:_FILES_NAMED])
     more = f" and {len(files) - _FILES_NAMED} more" if len(files) > _FILES_NAMED else ""
     said = str(results.get("error") or "branches that cannot be joined")[:_SAID_LENGTH]

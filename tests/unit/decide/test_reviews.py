@@ -298,3 +298,19 @@ def test_the_summary_of_a_long_output_begins_at_a_line_or_says_that_it_is_cut() 
     assert summary.endswith("line 499")
     assert len(summary) <= 500
     assert ended(code=0, tail="x" * 900) == ("completed", "…" + "x" * 499)
+
+
+@pytest.mark.parametrize(
+    "conflicts", [5, True, "a.py", {"a.py": 1}, [None, ["a"], 10 * "long" * 99]]
+)
+def test_a_conflict_that_names_its_files_wrongly_is_a_conflict_all_the_same(conflicts: Any) -> None:
+    results = {"status": "failed", "outcome": "conflict", "error": "meets", "conflicts": conflicts}
+    fleet, task, worker = started()
+    fleet.end(worker.id, 0, code=0, results=results)
+    assert worker.status == "failed"
+    assert len(task.steps[0].reason or "") < 1_000
+
+
+def test_of_a_long_summary_the_beginning_is_told() -> None:
+    status, said = ended(code=0, results={**DONE, "summary": "s" * 5_000_000})
+    assert (status, said) == ("completed", "s" * 1_999 + "…")
