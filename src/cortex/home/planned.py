@@ -24,8 +24,8 @@ def planned_by(row: Row, *, reasons: bool = True) -> str | None:
         reason = str(planning.get("reason"))
         if not refusals(row):
             return reason
-        refused = reason.partition(_REFUSED)[0] + _REFUSED
-        return f"{refused}: {'; '.join(refusals(row))}" if reasons else refused
+        head = reason.partition(_REFUSED)[0] + _REFUSED
+        return f"{head}: {'; '.join(refusals(row))}" if reasons else head
     if planning.get("status") == "accepted":
         said = planning.get("reason")
         return f"{who}: {said}" if said else who
