@@ -133,6 +133,12 @@ def _may_change(state: State, task: Task, name: str, verbs: set[str]) -> None:
         raise RequestError("all its steps have ended; its results are being gathered")
     if waits_for_parts(task):
         return  # nothing of it runs, and this is what it waits for
+    asked = next((step.name for step in task.steps if step.asked), None)
+    if asked is not None:
+        raise RequestError(
+            f"a worker was asked for beside its plan ({asked}), and a new plan would be without it",
+            hint=f"set the status of {task.id} to cancelled, and add a row with another {name}",
+        )
     started = next((ident for ident in task.workers if _has_started(state, ident)), None)
     if started is not None:
         raise RequestError(

@@ -135,7 +135,9 @@ def further_step(
     name = request.id or next(n for n in itertools.chain([short], numbered) if n not in names)
     kind = catalog.types.get(request.worker_type)
     said = (task.retries, kind.retries if kind else None, retries)
-    return step_of(request, name, task, next(n for n in said if n is not None))
+    step = step_of(request, name, task, next(n for n in said if n is not None))
+    step.asked = True
+    return step
 
 
 def _check_open(task: Task, request: WorkerRequest) -> None:

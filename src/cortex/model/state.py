@@ -54,7 +54,8 @@ class Due(Record):
 
 @dataclass(slots=True)
 class Step(Record):
-    """One piece of a task's plan; its attempts are workers."""
+    """One piece of a task's plan; its attempts are workers. `asked`: for it by a request, beside
+    the plan."""
 
     name: str
     worker_type: str
@@ -80,6 +81,7 @@ class Step(Record):
     reason: str | None = None
     missing: list[str] = field(default_factory=list)
     made_of: str = ""
+    asked: bool = False
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Step:

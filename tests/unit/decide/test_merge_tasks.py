@@ -279,6 +279,20 @@ def test_a_yes_is_for_the_plan_that_was_shown_and_not_for_one_of_another_scope()
     assert [one.offer["workers"] for one in world.state.approvals.values()] == [2, 9]
 
 
+def test_a_worker_that_was_asked_for_beside_the_plan_is_not_lost_with_it() -> None:
+    world = Fleet()
+    desk = Desk(world)
+    task = world.dropped(type="analysis", scope={"repository": "/r"})
+    asked = {"kind": "worker_request", "master_agent": "coordinator", "worker_type": "analysis"}
+    world.drop({**asked, "task_id": task.id, "id": "more"})
+    copy = desk.open()
+    row_in(copy, task.id)["scope"] = {"repository": "/q"}
+    merged = desk.save(copy)
+    assert refused(merged) == [(task.id, "scope")]
+    assert "(more)" in merged.refusals[0].reason
+    assert [step.name for step in task.steps] == ["analysis-r", "more"]
+
+
 def test_another_type_goes_to_another_master(desk: Desk) -> None:
     task = desk.world.task(type="security-scan", scope={"repository": "/srv/a"})
     desk.world.admit()
