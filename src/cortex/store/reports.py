@@ -24,7 +24,9 @@ def write_report(folder: str | Path, files: Mapping[str, bytes], *, durable: boo
     target.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         draft = target / f".{name}.tmp"
-        with open(draft, "wb") as handle:
+        # Whatever a worker put there is neither opened nor followed.
+        draft.unlink(missing_ok=True)
+        with open(draft, "xb") as handle:
             handle.write(data)
             if durable:
                 handle.flush()

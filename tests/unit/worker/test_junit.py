@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from cortex.worker.tools import unittest_junit
 from cortex.worker.tools.junit import count, counts_in, read_go_events, read_junit
 
 
@@ -66,3 +69,18 @@ def test_counts_are_read_out_of_the_usual_last_words(output: str, passed: int, f
 
 def test_words_of_no_known_form_have_no_counts() -> None:
     assert counts_in("all is well") is None
+
+
+def test_a_unittest_file_that_is_named_both_ways_is_run_once(tmp_path: Path) -> None:
+    body = "import unittest\n\n\nclass T(unittest.TestCase):\n    def test_a(self): pass\n"
+    for name in ("test_a.py", "b_test.py", "test_c_test.py"):
+        (tmp_path / name).write_text(body)
+    (tmp_path / "test_broken_test.py").write_text("import nowhere_at_all\n")
+    script = Path(unittest_junit.__file__)
+    done = subprocess.run(
+        [sys.executable, str(script), "junit.xml"], cwd=tmp_path, capture_output=True, timeout=60
+    )
+    assert done.returncode == 1, done.stderr
+    assert count(read_junit(tmp_path / "junit.xml", tmp_path)) == {
+        "passed": 3, "failed": 0, "errors": 1, "skipped": 0,
+    }  # fmt: skip

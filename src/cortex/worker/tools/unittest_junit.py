@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 import unittest
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -109,15 +110,25 @@ def _write(path: Path, rows: list[tuple[str, str, str, int, float, str, str]]) -
         file.write("</testsuite>\n")
 
 
+def _tests(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from _tests(test)
+        else:
+            yield test
+
+
 def main() -> int:
     """Discover from START (default: the current folder) and run; 0 only if everything passed."""
     sys.path[0] = str(Path.cwd())
     start = sys.argv[2] if len(sys.argv) > 2 else "."
     top = "." if (Path(start) / "__init__.py").is_file() else None
-    found = unittest.TestSuite(
+    found, others = (
         unittest.TestLoader().discover(start, pattern=pattern, top_level_dir=top)
         for pattern in ("test*.py", "*_test.py")
     )
+    known = {test.id() for test in _tests(found)}  # test_a_test.py is of both
+    found.addTests(test for test in _tests(others) if test.id() not in known)
     result = unittest.TextTestRunner(resultclass=_Result, verbosity=1).run(found)
     assert isinstance(result, _Result)
     _write(Path(sys.argv[1]), result.rows)
