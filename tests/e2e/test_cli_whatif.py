@@ -162,7 +162,10 @@ def test_days_without_a_beginning_start_from_the_state_of_then(lived: LiveHome) 
     [
         (("--set", "limits.tool=8"), "did you mean limits.tools?"),
         (("--set", "limits.tools"), "is no KEY=VALUE"),
-        (("--set", "limits.tools=many"), "limits.tools: must be a whole number, is the text 'many'"),
+        (
+            ("--set", "limits.tools=many"),
+            "limits.tools: must be a whole number, is the text 'many'",
+        ),
         (("--set", "masters.security.x=1"), "masters.NAME.allocated"),
         (("--since", "yesterday"), "--since: 'yesterday' is no moment"),
         (("--since", "1h", "--until", "2h"), "--until: lies before --since"),
