@@ -19,7 +19,7 @@ from cortex.decide.known import known_task
 from cortex.decide.lineage import root_of
 from cortex.model.definitions import FollowUps
 from cortex.model.ids import worker_type_name
-from cortex.model.state import TERMINAL_TASK, Handoff, State, Task
+from cortex.model.state import TERMINAL_TASK, Handoff, State, Step, Task
 from cortex.model.words import counted
 
 __all__ = [
@@ -60,28 +60,30 @@ def settled(task: Task) -> bool:
 
 def dead_steps(task: Task) -> list[Event]:
     """Events that cancel waiting steps whose needs can no more be met."""
-    failed = {
-        step.name
-        for step in task.steps
-        if step.status in ("failed", "cancelled") and not step.optional
-    }
-    events: list[Event] = []
+    must = [step for step in task.steps if not step.optional]
+    gone = sorted(step.name for step in must if step.status in ("failed", "cancelled"))
+    if not gone:
+        return []
+    needed_by: dict[str, list[Step]] = {}
     for step in task.steps:
-        blocking = failed.intersection(step.needs)
-        if step.status in ("waiting", "ready") and blocking:
-            reason = f"needs {sorted(blocking)[0]}, which did not succeed"
-            if not step.optional:
-                failed.add(step.name)
-            events.append(
-                {
-                    "event": "step_changed",
-                    "task_id": task.id,
-                    "step": step.name,
-                    "status": "cancelled",
-                    "reason": reason,
-                }
-            )
-    return events
+        for need in step.needs if step.status in ("waiting", "ready") else ():
+            needed_by.setdefault(need, []).append(step)
+    lost: dict[str, str] = {}
+    for name in gone:  # which grows by those that are lost on the way
+        for step in needed_by.get(name, ()):
+            if step.name not in lost:
+                lost[step.name] = name
+                gone += [] if step.optional else [step.name]
+    return [
+        {
+            "event": "step_changed",
+            "task_id": task.id,
+            "step": step,
+            "status": "cancelled",
+            "reason": f"needs {need}, which did not succeed",
+        }
+        for step, need in lost.items()
+    ]
 
 
 def worker_results(state: State, task: Task, now: Now) -> list[dict[str, Any]]:

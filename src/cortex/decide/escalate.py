@@ -36,11 +36,11 @@ def number_in_order(state: State, events: list[Event]) -> None:
         event["escalation"]["id"] = f"escalation-{number:03d}"
 
 
-def is_escalated(state: State, task_id: str) -> bool:
-    """Whether a person is waited for in a task's matter already."""
+def is_escalated(state: State, task_id: str, subject: str) -> bool:
+    """Whether a person is told of this in a task's matter already."""
     return any(
-        escalation.task_id == task_id and escalation.status == "open"
-        for escalation in state.escalations.values()
+        told.task_id == task_id and told.status == "open" and told.subject == subject
+        for told in state.escalations.values()
     )
 
 

@@ -142,7 +142,8 @@ def withdraw_asking(state: State, task_id: str) -> list[Event]:
     approval = asking(state, task_id)
     if approval is None:
         return []
-    return [{"event": "approval_answered", "approval_id": approval.id, "status": "withdrawn"}]
+    over = {"event": "approval_answered", "approval_id": approval.id, "status": "withdrawn"}
+    return [over, *close_overdue(state, approval)]
 
 
 def closing(state: State) -> Entry | None:
@@ -164,8 +165,7 @@ def closing(state: State) -> Entry | None:
         if _waits_critically(state, approval.task_id):
             continue
         why = f"nothing critical of {approval.task_id} waits for tokens any more"
-        over = withdraw_asking(state, approval.task_id)
-        return Entry("coordinator-master", why, [*over, *close_overdue(state, approval)])
+        return Entry("coordinator-master", why, withdraw_asking(state, approval.task_id))
     return None
 
 

@@ -143,7 +143,7 @@ def _asked(state: State, worker: Worker, now: Now) -> Entry:
 
 
 def _escalated(state: State, worker: Worker, now: Now, also: str) -> list[Event]:
-    if worker.priority != "critical" or is_escalated(state, worker.task_id):
+    if worker.priority != "critical" or is_escalated(state, worker.task_id, SUBJECT):
         return []
     waiting = _waiting(state, worker)
     short = sum(map(needed_tokens, waiting)) - _free(state, worker)
@@ -161,4 +161,4 @@ def relief(state: State, worker: Worker) -> list[Event]:
     if others & state.waiting.keys():
         return []
     over = reserve.withdraw_asking(state, worker.task_id)
-    return [*over, *close_escalations(state, worker.task_id)]
+    return [*over, *close_escalations(state, worker.task_id, SUBJECT)]

@@ -226,6 +226,22 @@ def test_an_approval_that_nobody_answers_is_escalated_once_and_its_task_stays() 
     assert again.approvals == world.state.approvals
 
 
+def test_a_reminder_stands_while_other_work_of_the_task_is_granted() -> None:
+    world = world_with(deadline="1m")
+    steps = [
+        {"name": "look", "command": "true"},
+        {"name": "push", "command": "make push", "approval": True},
+    ]
+    say(world, title="t", priority="critical", workers=steps)
+    world.reconcile()
+    world.wall += 100
+    assert len(overdue(world)) == 1
+    world.admit()
+    assert not world.state.waiting
+    (told,) = world.state.escalations.values()
+    assert told.status == "open", "the answer is still owed"
+
+
 def test_without_a_deadline_nobody_is_reminded() -> None:
     world = world_with()
     submitted(world, approval=True)

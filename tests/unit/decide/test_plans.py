@@ -301,6 +301,19 @@ def test_steps_start_when_all_they_need_is_done() -> None:
     assert (task.status, task.summary) == ("completed", "4 of 4 steps done")
 
 
+def test_one_line_ends_all_that_needs_a_failed_step_in_whatever_order_they_stand() -> None:
+    fleet = Fleet(settings(workers={"retries": 0}))
+    chain = [step(f"s{number}", f"s{number + 1}") for number in range(200)]
+    maybe = {**step("maybe", "s0"), "optional": True}
+    task = fleet.dropped(title="p", workers=[step("after", "maybe"), maybe, *chain, step("s200")])
+    fleet.admit()
+    before = len(fleet.lines)
+    fleet.fail(task.workers[0])
+    assert len(fleet.lines) <= before + 4
+    assert statuses(task)["s0"] == statuses(task)["maybe"] == "cancelled"
+    assert statuses(task)["after"] == "active", "it needs only what may be left out"
+
+
 def test_a_failed_step_ends_what_needs_it_and_nothing_else() -> None:
     fleet = Fleet(settings(workers={"retries": 0}))
     task = fleet.dropped(
