@@ -189,6 +189,31 @@ def test_a_token_is_not_sent_in_the_clear_and_the_source_is_never_the_remote(
         assert word in results["summary"]
 
 
+@pytest.mark.parametrize(
+    ("scope", "words"),
+    [
+        ({"target": "mian"}, "has no branch 'mian' to merge into"),
+        ({"target": "*"}, "has no branch '*' to merge into"),
+        ({"remote": "upstream"}, "scope.remote 'upstream' is no address"),
+    ],
+)
+def test_a_target_or_remote_that_is_not_there_is_told_before_anything_is_pushed(
+    run: Run, repository: Repository, remote: Path, branch: Callable[..., Answer],
+    scope: dict[str, str], words: str,
+) -> None:  # fmt: skip
+    answer = run("pr-worker", repository.root, needs=(branch(),), allow_push=True, **scope)
+    assert (answer.results["status"], answer.results["pull_request"]["state"]) == (
+        "partial",
+        "prepared",
+    )
+    assert words in answer.results["summary"]
+    assert git(remote, "branch", "--format=%(refname:short)") == "main"
+    release = {"allow_push": True, "target": "release"}
+    git(remote, "branch", "release")
+    sent = run("pr-worker", repository.root, needs=(branch(),), **release, open=False)
+    assert sent.results["pull_request"]["state"] == "pushed", sent.results
+
+
 def test_a_branch_that_went_another_way_on_the_remote_is_a_conflict_and_stays(
     run: Run, repository: Repository, remote: Path, branch: Callable[..., Answer]
 ) -> None:

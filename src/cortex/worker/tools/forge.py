@@ -20,7 +20,7 @@ from cortex.worker.tools.credentials import host_of
 from cortex.worker.tools.git import GitError
 from cortex.worker.tools.outcomes import ConflictError, NotRunError
 
-__all__ = ["Remote", "Request", "find_remote", "open_request", "push"]
+__all__ = ["Remote", "Request", "find_remote", "has_branch", "open_request", "push"]
 
 _LIMIT_S = 300.0
 _ADDRESS = re.compile(r"https?://[^\s\"'<>]+")
@@ -68,7 +68,9 @@ def find_remote(clone: Clone, named: str | None) -> Remote:
         address = clone.address
     if not address or not (is_url(address) or Path(address).is_absolute()):
         raise NotRunError(
-            f"{clone.source} has no remote to push to",
+            f"scope.remote {named!r} is no address"
+            if named
+            else f"{clone.source} has no remote to push to",
             ["a remote: scope.remote (a URL or an absolute path), or the repository's own origin"],
         )
     if clone.source_path is not None and Path(address).resolve() == clone.source_path:
@@ -92,6 +94,13 @@ def _remote(address: str) -> Remote:
         path = address.partition("@")[2].partition(":")[2]
     slug = f"{host}/{path.strip('/').removesuffix('.git')}"
     return Remote(address, slug, host)
+
+
+def has_branch(clone: Clone, remote: Remote, branch: str, token: str | None) -> bool:
+    """Whether the remote has a branch of this name. Raises GitError where it does not say."""
+    asked = ("ls-remote", "--heads", "--", remote.address, f"refs/heads/{branch}")
+    said = clone.git.with_token(token).text(*asked, limit_s=_LIMIT_S)
+    return any(line.endswith(f"\trefs/heads/{branch}") for line in said.splitlines())
 
 
 def push(clone: Clone, remote: Remote, branch: str, commit: str, token: str | None) -> str:
