@@ -80,7 +80,7 @@ def _real_seams(paths: HomePaths, settings: Settings, runtime_dir: str, lock: Ho
         disk=RealDisk(),
         make_executor=lambda: LocalExecutor(paths.state, containment=settings.workers.containment),
         make_effects=ThreadEffects,
-        library=Library(paths, runtime_infos()),
+        library=Library(paths, runtime_infos(), keeps=True),
         runtime_dir=runtime_dir,
         archive_index=paths.archive_index,
         pid=os.getpid(),

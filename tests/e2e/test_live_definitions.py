@@ -102,6 +102,30 @@ def test_a_master_that_is_spoilt_keeps_working_as_it_last_was(home: LiveHome) ->
     seen(home, lambda: "definitions_unusable" not in conditions(home), "it is over")
 
 
+def test_a_master_that_is_spoilt_keeps_working_over_a_restart(home: LiveHome) -> None:
+    path = home.paths.masters / "welcome.md"
+    write(home.paths.prompts / "greeting.md", GREETING)
+    write(path, WELCOME)
+    seen(home, lambda: "welcome" in masters(home), "the master is there")
+    home.kill()
+    write(path, WELCOME.replace("routes:", "rootes:"))
+    home.start()
+    seen(home, lambda: "definitions_unusable" in conditions(home), "it is told")
+    home.drop({"id": "still", "type": "welcome"})
+    (task,) = home.until_ended("still")
+    assert (task["status"], task["assigned_to"]) == ("completed", "welcome-master")
+    assert masters(home)["welcome"]["worker_pool"] > 0
+    (row,) = (home.read("task-queue").get("daemon") or {})["broken"]
+    assert row["in_force"] == "welcome-master"
+    home.stop()
+    path.unlink()
+    home.start()
+    write(path, WELCOME.replace("routes:", "rootes:"))
+    seen(home, lambda: "definitions_unusable" in conditions(home), "it is told again")
+    changes = [e for e in home.events("definition_changed") if e["name"] == "welcome-master"]
+    assert [event["change"] for event in changes] == ["added", "removed"], "once gone, gone"
+
+
 def test_the_journal_tells_which_definitions_were_in_force(home: LiveHome) -> None:
     path = home.paths.masters / "welcome.md"
     told = lambda: [  # noqa: E731

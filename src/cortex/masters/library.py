@@ -1,7 +1,7 @@
 """Masters, worker types and personas as they lie in a home's agents/ folder.
 
 A file that cannot be used is reported with line and field, and the last good version of it stays in
-force. Nothing is decided here; the result is a `decide.catalog.Catalog`.
+force, over restarts too. Nothing is decided here; the result is a `decide.catalog.Catalog`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cortex.decide.catalog import Catalog, RuntimeInfo
+from cortex.masters.last_good import keep_last_good, last_good
 from cortex.model.definitions import read_master, read_worker_type
 from cortex.model.errors import DefinitionError
 from cortex.model.front_matter import line_of
@@ -33,7 +35,12 @@ class Known:
 
     version: Version
     definition: Any = None
-    sha256: str = ""
+    text: str = ""
+
+    @property
+    def sha256(self) -> str:
+        """Of the file's bytes."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +53,15 @@ class Broken:
 
 @dataclass(slots=True)
 class Library:
-    """Definitions of one home; `refresh` reads again what changed."""
+    """Definitions of one home; `refresh` reads again what changed.
+
+    One that `keeps` writes down what is in force, for the next one to know the last good version of
+    what is spoilt by then: that is for the daemon alone.
+    """
 
     paths: HomePaths
     runtimes: dict[str, RuntimeInfo]
+    keeps: bool = False
     changed: list[Path] = field(default_factory=list)
     _known: dict[Path, Known] = field(default_factory=dict)
     _unusable: dict[Path, str] = field(default_factory=dict)
@@ -94,25 +106,43 @@ class Library:
             return None
         self._known = found
         self._between = {}
+        if self.keeps:
+            good = {self._place(path): known.text for path, known in found.items() if known.text}
+            keep_last_good(self.paths.last_good, good)
         return self._catalog()
 
     def _read(self, path: Path, read: Callable[[str, Path], Any]) -> tuple[Known | None, bool]:
         before = self._known.get(path)
+        version = (0, 0, 0)
         try:
             status = path.stat()
             version = (status.st_ino, status.st_size, status.st_mtime_ns)
             if before is not None and before.version == version:
                 return before, False
-            data = _bytes(path)
-            definition = read(data.decode("utf-8"), path)
+            text = _bytes(path).decode("utf-8")
+            definition = read(text, path)
         except (OSError, UnicodeDecodeError) as error:
             self._unusable[path] = f"{path}: cannot be read: {error}"
-            return before, False
+            kept = before or self._last_good(path, read)
+            return kept, kept is not before
         except DefinitionError as error:
             self._unusable[path] = str(error)
-            return replace(before, version=version) if before else Known(version), True
+            kept = before or self._last_good(path, read) or Known(version)
+            return replace(kept, version=version), True
         self._unusable.pop(path, None)
-        return Known(version, definition, hashlib.sha256(data).hexdigest()), True
+        return Known(version, definition, text), True
+
+    def _last_good(self, path: Path, read: Callable[[str, Path], Any]) -> Known | None:
+        """A spoilt file that this library has never seen whole, as an earlier one knew it."""
+        text = last_good(self.paths.last_good).get(self._place(path))
+        if text is None:
+            return None
+        with suppress(DefinitionError):  # what a newer version refuses is not in force
+            return Known((0, 0, 0), read(text, path), text)
+        return None
+
+    def _place(self, path: Path) -> str:
+        return str(path.relative_to(self.paths.root))
 
     def _catalog(self) -> Catalog:
         folders = {
@@ -129,7 +159,7 @@ class Library:
             personas, [*files["master"].values(), *files["worker type"].values()]
         )
         sources = {
-            (kind, name): (str(path.relative_to(self.paths.root)), self._known[path].sha256)
+            (kind, name): (self._place(path), self._known[path].sha256)
             for kind, named in files.items()
             for name, path in named.items()
         }

@@ -109,6 +109,11 @@ class HomePaths:
         return self.state / "archive.db"
 
     @cached_property
+    def last_good(self) -> Path:
+        """The last good text of each definition."""
+        return self.state / "definitions.json"
+
+    @cached_property
     def attempts(self) -> Path:
         return self.state / "attempts"
 
