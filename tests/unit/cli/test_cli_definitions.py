@@ -63,6 +63,7 @@ def test_a_pipe_among_the_definitions_makes_no_command_wait(cortex: Any, sample:
     ran = cortex("validate")
     assert "agents/masters/pipe.md: is no regular file" in ran.out
     assert "agents/masters/away.md: cannot be read: No such file" in ran.out
+    assert "security-master" in cortex("get", "masters").out
     assert cortex("describe", "master", "nobody").code == 1
     assert cortex("describe", "persona", "pipe").code == 1
 
