@@ -34,7 +34,7 @@ EXAMPLES = """
   cortex get t -o wide                   the same, short, with more columns
   cortex get workers --status running    only those
   cortex get workers --task task-010     the workers of one task
-  cortex get branches task-010           what its steps committed, and the result
+  cortex get branches task-010           what its steps committed, its result
   cortex get budget                      who may spend what, and what is left
   cortex get task-010 -o json            one thing, whole
   cortex get tasks --watch               a line for each change
