@@ -18,6 +18,7 @@ __all__ = [
     "KEPT_REFS",
     "OWN",
     "branch_name",
+    "holds_a_secret",
     "is_url",
     "kept_ref",
     "mirror_name",
@@ -36,6 +37,8 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _URL = re.compile(r"(?:file|https?|ssh)://[^\s-]\S*\Z")
 _SCP_LIKE = re.compile(r"[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:[^\s:]\S*\Z")
 _URL_USER = re.compile(r"(?<=://)[^/@\s]+@")
+#: A password, or a token of GitHub or GitLab in place of the user: each kind has its beginning.
+_URL_SECRET = re.compile(r"://(?:[^/@\s]*:[^/@\s]+|(?:gh[a-z]_|github_pat_|glpat-)[^/@\s]*)@")
 _NAME_LENGTH = 60
 _HASH_LENGTH = 8
 
@@ -55,6 +58,11 @@ def tidy_address(repository: str) -> str:
     if is_url(repository) or "://" in repository:
         return repository.rstrip("/")
     return posixpath.normpath(repository)
+
+
+def holds_a_secret(repository: str) -> bool:
+    """Whether an address has a password or token in it, for every file that names it to keep."""
+    return bool(_URL_SECRET.search(repository))
 
 
 def without_credentials(text: str) -> str:

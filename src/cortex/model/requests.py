@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from cortex.model.branches import tidy_address
+from cortex.model.branches import holds_a_secret, tidy_address
 from cortex.model.calendar import check_schedule, check_timezone
 from cortex.model.errors import RequestError
 from cortex.model.ids import is_user_id, master_name, priority_of, worker_type_name
@@ -84,6 +84,15 @@ def _environment(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+def _address(value: str) -> str:
+    if holds_a_secret(value):
+        raise ValueError(
+            "has a password or token in its address, which specs, logs and the journal would keep; "
+            "leave it out, and name the variable that holds it as credentials of the worker type"
+        )
+    return tidy_address(value)
+
+
 def _argv(value: list[str] | str) -> list[str] | str:
     words = value if isinstance(value, list) else [value]
     if not words or not words[0].strip():
@@ -109,7 +118,7 @@ WorkerType = Annotated[str, AfterValidator(_worker_type)]
 Master = Annotated[Id, AfterValidator(master_name)]
 Retries = Annotated[int, Field(ge=0, le=100, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
-Repository = Annotated[str, AfterValidator(tidy_address)]
+Repository = Annotated[str, AfterValidator(_address)]
 
 
 class Part(BaseModel):

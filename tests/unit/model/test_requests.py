@@ -35,6 +35,13 @@ def task(**fields: Any) -> TaskRequest:
     return request
 
 
+def test_addresses_with_a_user_alone_are_taken_and_a_refusal_says_no_password() -> None:
+    for address in ("ssh://git@example.org:22/a", "https://ada@example.org/a", "git@example.org:a"):
+        assert task(title="x", scope={"repository": address}).scope.repository == address
+    refused = refusal({"title": "x", "scope": {"repository": "http://a:hunter2@example.org/b"}})
+    assert "hunter2" not in f"{refused} {refused.hint}"
+
+
 WORKERS = [{"name": "a", "command": "x"}]
 
 
@@ -47,6 +54,16 @@ WORKERS = [{"name": "a", "command": "x"}]
         ({"id": "x" * 65}, "id", "at most 64"),
         ({"id": ""}, "id", "is no id"),
         ({"id": 5}, "id", "must be a text, is the number 5"),
+        (
+            {"title": "x", "scope": {"repository": "https://ada:hunter2@example.org/shop.git"}},
+            "scope.repository",
+            "name the variable that holds it as credentials of the worker type",
+        ),
+        (
+            {"title": "x", "scope": {"repositories": ["https://ghp_0a1B@example.org/a.git"]}},
+            "scope.repositories.0",
+            "has a password or token in its address",
+        ),
         ({"title": ""}, "title", "is empty"),
         ({"title": "a\nb"}, "title", "control characters"),
         ({"title": "a\x1b[31m"}, "title", "control characters"),
