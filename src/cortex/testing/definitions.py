@@ -36,7 +36,12 @@ plans:
     review: {by: review-worker, at: high, person: true}
     steps:
       - {name: tidy, worker_type: refactor, for_each: path}
-      - {name: build, worker_type: command, command: [make], needs: [tidy], token_budget: 3000}
+      - name: build
+        worker_type: command
+        command: [make]
+        needs: [tidy]
+        token_budget: 3000
+        scope: {workspace: clone}
       - {name: notes, worker_type: documentation, needs: [tidy], optional: true}
       - {name: pr, worker_type: pr, needs: [build], approval: true}
 ---
@@ -207,6 +212,8 @@ def _read() -> Catalog:
                 path = Path(folder) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
-        catalog = Library(HomePaths(Path(folder)), runtime_infos()).refresh() or Catalog()
+        library = Library(HomePaths(Path(folder)), runtime_infos())
+        catalog = library.refresh() or Catalog()
+        assert not library.problems, library.problems
     able = {name: catalog.types[name].model_copy(update={"command": "think"}) for name in _ABLE}
     return replace(catalog, types={**catalog.types, **able})

@@ -73,6 +73,7 @@ def any_task(chance: random.Random, number: int, known: list[str]) -> dict[str, 
         payload |= _work_on_code(chance)
     elif chance.random() < 0.15:
         payload["type"] = chance.choice(("general", "general", "feature"))  # a model plans it
+        payload["fallback"] = chance.random() < 0.5
     else:
         payload["command"] = ["work", str(number)]
         payload["timeout"] = chance.choice(("20s", "5m", "15m"))
@@ -93,8 +94,6 @@ def _conditions(chance: random.Random) -> dict[str, Any]:
         payload["hold"] = True
     if chance.random() < 0.1:
         payload["execution_mode"] = "direct"
-    if chance.random() < 0.2:
-        payload["fallback"] = True
     if chance.random() < 0.05:
         payload["approval"] = True
     if chance.random() < 0.05:
@@ -104,7 +103,7 @@ def _conditions(chance: random.Random) -> dict[str, Any]:
 
 def _some_repositories(chance: random.Random, number: int) -> list[str]:
     """Mostly those that no other task has; else such that earlier findings are known of."""
-    if chance.random() < 0.3:
+    if chance.random() < 0.5:
         return ["/srv/git/shop"]
     return [f"/srv/git/{number}-{n}" for n in range(chance.randint(1, 3))]
 

@@ -71,7 +71,7 @@ class Editors:
             return self._save(self.open.pop(self.random.randrange(len(self.open))))
         if chance < 0.55:
             return self._delete()
-        name = self.random.choice((*DOCUMENT_NAMES, *("task-queue.json",) * 6))
+        name = self.random.choice((*DOCUMENT_NAMES, *("task-queue.json",) * 8, "handoffs.json"))
         path = self.paths.coordination / name
         file, base = self.disk.file_at(path), self.disk.content(path)
         if file is None or base is None:

@@ -26,6 +26,8 @@ REST_STEPS = 3000
 DULL_LOOKS = 4
 DULL_STEP_S = 600.0
 NUDGE_S = 30.0
+#: A daemon with nothing alive looks at everything each other second.
+LOOKS_AGAIN_S = 3.0
 #: Effects and turns that make one step, so that the checks need not look in between.
 WORK_A_STEP = 30
 
@@ -38,6 +40,7 @@ class Ending:
         self._dull = 0
         self._seq = 0
         self._next_nudge = 0.0
+        self._rests_at = 0.0
 
     def come_to_rest(self) -> None:
         """Lets time pass until all has ended; what does not is a violation."""
@@ -137,11 +140,15 @@ class Ending:
         return state.budget.pool_total < most
 
     def _is_at_rest(self) -> bool:
-        """Whether nothing is under way; the cheap questions first."""
-        state, life = self._run.checks.state, self._run.life
-        if life is None or state.live or state.waiting or life.effects.lanes:
+        """Whether nothing is under way, nor was at the daemon's last look at everything; the cheap
+        questions first."""
+        run, state = self._run, self._run.checks.state
+        busy = run.life is None or state.live or state.waiting or run.life.effects.lanes
+        now = run.clock.monotonic()
+        if busy or self._unrest():
+            self._rests_at = now + LOOKS_AGAIN_S
             return False
-        return not self._unrest()
+        return now >= self._rests_at
 
     def _unrest(self) -> str:
         """What is not at rest yet, in words."""

@@ -71,9 +71,9 @@ class People:
         if self.unfinished and self.random.random() < 0.5:
             return self.finish()
         kinds: tuple[tuple[Callable[[], str], int], ...] = (
-            (self._drop_task, 20),
-            (self._drop_plan, 8),
-            (self._drop_many, 4),
+            (self._drop_task, 26),
+            (self._drop_plan, 12),
+            (self._drop_many, 5),
             (self._drop_garbage, 5),
             (self._drop_verb, 12),
             (self._answer_handoff, 2),
@@ -211,6 +211,7 @@ class People:
             {"priority": self.random.choice(("low", "critical")), "hold": False},
             {"status": self.random.choice(("cancelled", "pending", "paused"))},
             {"scope": {"repository": f"/srv/git/{self._count}-0"}},
+            {"command": ["changed", str(self._count)]},
             {"steps": []},
         )
         rows = [

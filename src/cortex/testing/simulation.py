@@ -118,7 +118,7 @@ class Simulation:
         self.settings = any_settings(chance)
         self._harm = chance.choice((0.0, 0.02, 0.05, 0.1, 0.2))
         self._editing = chance.choice((0.0, 0.05, 0.6))
-        self._defining = chance.choice((0.0, 0.1, 0.4))
+        self._defining = chance.choice((0.0, 0.2, 0.5))
         self._resettled = chance.choice((0.0, 0.0, 0.3))
         self._patience = 5.0 if self._editing > 0.5 else chance.choice((0.3, 1.0, 3.0))
         # How likely it is that a file event arrives; 0.0: a file system without any.
@@ -328,7 +328,7 @@ class Simulation:
     def people_act(self) -> str:
         """Somebody drops something or edits a file; the daemon may be told, and more than once."""
         edits = self.random.random() < self._editing
-        if self.random.random() < self._defining:
+        if not edits and self.random.random() < self._defining:
             words = self.definitions.act()
             if self.life is not None and self.random.random() < self._events:
                 self.life.daemon.defined()
@@ -419,7 +419,10 @@ class Simulation:
             behaviour = Behaviour(run_s=0.5, findings=any_findings(chance), tokens=tokens)
         if "plan" in launch.spec["context"]:
             behaviour.says["plan"] = made_up_plan(launch, chance)
-        if launch.spec["scope"].get("repository"):
+        kind = launch.spec["worker_type"]
+        behaviour.says.setdefault("verdict", "passed" if kind == "test-worker" else "approve")
+        behaviour.says.update({"pull_request": {"state": "prepared"}, "artifacts": []})
+        if any(name.startswith("repositor") for name in launch.spec["scope"]):
             row = {"name": "b", "bundle": "b.bundle", "base": "0" * 40, "head": "1" * 40}
-            behaviour.says["branches"] = [row, {"name": 7}]
+            behaviour.says["branches"] = [row, {"name": 7}] if chance.random() < 0.2 else [row]
         return behaviour
