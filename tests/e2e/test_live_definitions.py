@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.live_home import LiveHome, MakeHome
+from tests.live_home import BIN, LiveHome, MakeHome
 
 #: Ten times the second within which a file is in force.
 SOON_S = 10.0
@@ -68,6 +69,13 @@ def spec_of(home: LiveHome, task: dict[str, Any]) -> dict[str, Any]:
     return spec
 
 
+def run_validate(home: LiveHome) -> str:
+    ran = subprocess.run(
+        [BIN / "cortex", "validate", "--home", home.root], capture_output=True, text=True
+    )
+    return ran.stdout + ran.stderr
+
+
 def test_a_master_of_ones_own_is_in_force_within_a_second(
     home: LiveHome, record_property: Callable[[str, object], None]
 ) -> None:
@@ -105,6 +113,7 @@ def test_a_master_that_is_spoilt_keeps_working_as_it_last_was(home: LiveHome) ->
 def test_a_master_that_is_spoilt_keeps_working_over_a_restart(home: LiveHome) -> None:
     path = home.paths.masters / "welcome.md"
     write(home.paths.prompts / "greeting.md", GREETING)
+    write(home.paths.prompts / "README.md", "Our workers, for those who read along.\n")
     write(path, WELCOME)
     seen(home, lambda: "welcome" in masters(home), "the master is there")
     home.kill()
@@ -117,6 +126,9 @@ def test_a_master_that_is_spoilt_keeps_working_over_a_restart(home: LiveHome) ->
     assert masters(home)["welcome"]["worker_pool"] > 0
     (row,) = (home.read("task-queue").get("daemon") or {})["broken"]
     assert row["in_force"] == "welcome-master"
+    told = run_validate(home)
+    assert "welcome.md:3" in told
+    assert "README" not in told
     home.stop()
     path.unlink()
     home.start()

@@ -183,6 +183,8 @@ def test_a_token_is_not_sent_in_the_clear_and_the_source_is_never_the_remote(
     for remote, word in (
         ("http://forge.invalid/shop.git", "in the clear"),
         (str(repository.root), "never pushed to"),
+        (f"file://{repository.root}", "never pushed to"),
+        (f"{repository.root}/.git/", "never pushed to"),
     ):
         results = run("pr-worker", repository.root, needs=(made,), remote=remote, **keys).results
         assert results["pull_request"]["state"] == "prepared"

@@ -20,7 +20,7 @@ from cortex.masters.last_good import keep_last_good, last_good
 from cortex.model.definitions import read_master, read_worker_type
 from cortex.model.errors import DefinitionError
 from cortex.model.front_matter import line_of
-from cortex.model.paths import HomePaths
+from cortex.model.paths import HomePaths, is_definition
 from cortex.model.personas import read_persona
 
 __all__ = ["Broken", "Known", "Library"]
@@ -94,7 +94,7 @@ class Library:
             (self.paths.prompts, read_worker_type),
             (self.paths.personas, read_persona),
         ):
-            for path in sorted(folder.glob("*.md")):
+            for path in filter(is_definition, sorted(folder.glob("*.md"))):
                 entry, is_new = self._read(path, read)
                 if is_new:
                     self.changed.append(path)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-__all__ = ["DOCUMENT_NAMES", "HomePaths", "expanded"]
+__all__ = ["DOCUMENT_NAMES", "HomePaths", "expanded", "is_definition"]
 
 # The published documents, which a person may edit in place; never taken for drops.
 DOCUMENT_NAMES = (
@@ -22,6 +22,11 @@ def expanded(path: str | Path) -> Path:
     where `Path.expanduser` raises RuntimeError.
     """
     return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
+def is_definition(path: Path) -> bool:
+    """Whether a file under agents/ is called like a definition; a README there is for people."""
+    return path.suffix == ".md" and path.stem.lower() != "readme"
 
 
 @dataclass(frozen=True)

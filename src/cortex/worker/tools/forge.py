@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from cortex.model.branches import OWN, is_url, without_credentials
 from cortex.worker.tools import processes
@@ -73,9 +73,15 @@ def find_remote(clone: Clone, named: str | None) -> Remote:
             else f"{clone.source} has no remote to push to",
             ["a remote: scope.remote (a URL or an absolute path), or the repository's own origin"],
         )
-    if clone.source_path is not None and Path(address).resolve() == clone.source_path:
+    if clone.source_path is not None and _is_in(address, clone.source_path):
         raise NotRunError("the source itself is never pushed to", ["a remote of its own"])
     return _remote(address)
+
+
+def _is_in(address: str, source: Path) -> bool:
+    """Whether an address of this machine, a path or a file URL, is the source or its git folder."""
+    path = unquote(urlsplit(address).path) if address.startswith("file://") else address
+    return Path(path).resolve() in (source, source / ".git")
 
 
 def _remote(address: str) -> Remote:
