@@ -13,6 +13,7 @@ from cortex.decide.pace import learned_count
 from cortex.model.ids import master_key
 from cortex.model.settings import Settings
 from cortex.model.state import State, Worker
+from cortex.model.words import counted
 
 __all__ = ["Slots", "adaptive_count", "wanted_slot"]
 
@@ -111,7 +112,8 @@ def wanted_slot(state: State, worker: Worker) -> str:
     if worker.master_parallel and of_master >= worker.master_parallel:
         limit = f"limits.max_parallel of its file is {worker.master_parallel}"
         return f"a free slot: {of_master} of {worker.master} run, and {limit}"
-    return f"a free slot ({len(live)} workers run, {len(state.waiting)} wait)"
+    running = counted(len(live), "worker runs", "workers run")
+    return f"a free slot ({running}, {len(state.waiting)} wait)"
 
 
 def adaptive_count(settings: Settings, depth: int) -> int:

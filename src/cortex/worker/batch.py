@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cortex.model.words import counted
 from cortex.worker.contract import ContractError, Worker, read_worker
 from cortex.worker.draining import drain
 
@@ -220,7 +221,8 @@ def _conclude(worker: Worker, records: list[Record]) -> None:
     rows = [{k: v for k, v in record.items() if k != "findings"} for record in records]
     if not failed:
         before = len(records) - len(own)
-        summary = f"{len(records)} items done" + (f", {before} of them before" if before else "")
+        summary = f"{counted(len(records), 'item')} done"
+        summary += f", {before} of them before" if before else ""
         worker.write_results(
             "completed", summary, findings=findings, artifacts=["items.jsonl"], items=rows
         )

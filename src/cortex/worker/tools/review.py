@@ -161,7 +161,7 @@ def _write(
     words = {"approve": "Approve", "request_changes": "Request changes", None: "No verdict"}
     counts = severity_counts(findings)
     lines = sum(len(numbers) for numbers in change.lines.values())
-    summary = f"{words[verdict]}: {why}; {len(findings)} remarks"
+    summary = f"{words[verdict]}: {why}; {counted(len(findings), 'remark')}"
     summary += f" ({count_words(counts)})" if findings else ""
     summary += f" on {counted(lines, 'changed line')} in {counted(len(change.files), 'file')}."
     kept = findings[:_FINDINGS_LIMIT]
