@@ -122,10 +122,6 @@ ENDS = st.sampled_from(
     ]
 )
 
-#: Admission tries the first of a level and sixteen behind it (`decide.admit`); so many may wait
-#: before one of them can be out of its sight.
-_TRIED = 17
-
 
 class Deciding(RuleBasedStateMachine):
     """A fleet, and everything that can happen to it."""
@@ -320,10 +316,7 @@ class Deciding(RuleBasedStateMachine):
         self.fleet.admit()
         if self.state.paused or self.state.live:
             return
-        waiting = self.waiting_for_admission()
-        if len(waiting) > _TRIED:
-            return
-        for worker in waiting:
+        for worker in self.waiting_for_admission():
             assert not self.fits(worker), "nothing runs, and it could"
 
     def no_limit_is_passed(self, new: Worker) -> None:

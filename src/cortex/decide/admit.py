@@ -37,7 +37,8 @@ from cortex.model.state import PLANNER, State, Worker
 
 __all__ = ["next_admission", "waiting_reason"]
 
-#: How many workers behind one that does not fit are tried in its stead.
+#: So many behind a worker that does not fit are tried in its stead, by every way to pay them; then
+#: as many of those further behind that the tokens at hand would pay.
 _BACKFILL = 16
 _CRITICAL = PRIORITIES.index("critical")
 
@@ -186,7 +187,7 @@ def _grant_or_pass(
     first = state.workers[ident]
     alone = _is_passed_by_nobody(state, slots.settings, first, now)
     tried = [first] if alone else list(_with_backfill(state, queue, slots, first))
-    for worker in tried:
+    for worker in tried if alone else itertools.chain(tried, _further(state, queue, slots, first)):
         granted = grant(state, worker, slots.settings)
         if granted is not None:
             return Entry(granted.by, granted.why, [*granted.events, *relief(state, worker)])
@@ -199,7 +200,9 @@ def _grant_or_pass(
 
 def _without_tokens(state: State, queue: AdmissionQueue, slots: Slots, ident: str) -> Entry | None:
     """A grant for whoever uses no tokens, while those that are there are kept for other work."""
-    for worker in _with_backfill(state, queue, slots, state.workers[ident]):
+    first = state.workers[ident]
+    near = _with_backfill(state, queue, slots, first)
+    for worker in itertools.chain(near, _further(state, queue, slots, first)):
         if not worker.uses_tokens and slots.held_by(worker) is None:
             return grant_nothing(worker, "tokens are kept for more urgent work, and it uses none")
     return None
@@ -212,6 +215,24 @@ def _with_backfill(
     for ident in queue.following(first.id, _BACKFILL):
         if slots.held_by(state.workers[ident]) is None:
             yield state.workers[ident]
+
+
+def _further(state: State, queue: AdmissionQueue, slots: Slots, first: Worker) -> Iterator[Worker]:
+    """Those however far behind whom the tokens at hand pay, so that nothing stands still over what
+    does not fit."""
+    if len(queue) <= _BACKFILL + 1:
+        return
+    for ident in queue.following(first.id, _BACKFILL, _at_hand(state, first)):
+        if slots.held_by(state.workers[ident]) is None:
+            yield state.workers[ident]
+
+
+def _at_hand(state: State, worker: Worker) -> int:
+    """The tokens that the worker's fund could pay now."""
+    if worker.fund.startswith("master:"):
+        fund = state.budget.masters.get(worker.fund.removeprefix("master:"))
+        return 0 if fund is None else fund.allocated - fund.used - fund.reserved
+    return state.budget.pool_available
 
 
 def waiting_reason(state: State, worker: Worker) -> str:

@@ -32,12 +32,12 @@ def beyond_budget(
 ) -> str | None:
     """Why a step gets no worker as long as nobody changes it or the budget; None where it may.
 
-    Critical work is asked for even so: the reserve may pay it, and people are told how much is
-    short as soon as it waits.
+    Critical work that the pool pays is asked for even so: the reserve may pay it, and people are
+    told how much is short as soon as it waits.
     """
     tokens, budget = step_tokens(step, catalog), state.budget
     priority = step.priority or task.priority
-    if not tokens or not budget.settings or priority == "critical":
+    if not tokens or not budget.settings:
         return None
     needs = f"step {step.name} needs {tokens:,} tokens for one worker"
     name = master_key(task.assigned_to or "")
@@ -45,6 +45,8 @@ def beyond_budget(
         fund = budget.masters.get(name)
         own = max(fund.configured, fund.allocated) if fund else 0
         return None if tokens <= own else f"{needs}; {name} has {own:,} of its own in all"
+    if priority == "critical":
+        return None
     pool = _whole_pool(state)
     if tokens <= max(pool, budget.pool_total):
         return None

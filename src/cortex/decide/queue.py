@@ -9,7 +9,7 @@ is derived from the state and holds no truth; a stale entry is dropped when it c
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from cortex.model.ids import PRIORITIES
@@ -24,6 +24,10 @@ _HIGHEST_BY_AGE = PRIORITIES.index("high")
 _DUE_AFTER_S = 86_400.0
 #: Rises of workers that wait no more, kept before they are dropped.
 _STALE_RISES = 200
+
+
+#: When it is due, what came first, the worker, and the tokens that it needs.
+_Entry = tuple[float, int, str, int]
 
 
 def paying_fund(worker: Worker) -> str:
@@ -47,9 +51,9 @@ class AdmissionQueue:
     """Waiting workers in the order of S4: highest level, earliest deadline, first come."""
 
     aging_s: float
-    _heaps: dict[Source, list[tuple[float, int, str]]] = field(default_factory=dict)
+    _heaps: dict[Source, list[_Entry]] = field(default_factory=dict)
     _where: dict[str, Source] = field(default_factory=dict)
-    _rank: dict[str, tuple[float, int, str]] = field(default_factory=dict)
+    _rank: dict[str, _Entry] = field(default_factory=dict)
     _wishes: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     _rises: list[tuple[float, str, int]] = field(default_factory=list)
 
@@ -71,7 +75,8 @@ class AdmissionQueue:
         wanted = worker.queued_wall + _DUE_AFTER_S
         if worker.deadline is not None:
             wanted = parse_time(worker.deadline)
-        self._rank[worker.id] = (wanted, worker.order, worker.id)
+        needed = worker.token_budget + worker.overhead_tokens if worker.uses_tokens else 0
+        self._rank[worker.id] = (wanted, worker.order, worker.id, needed)
         base = PRIORITIES.index(worker.priority)
         risen = max(0, int((now_wall - worker.queued_wall) // self.aging_s))
         level = base if base > _HIGHEST_BY_AGE else min(_HIGHEST_BY_AGE, base + risen)
@@ -137,20 +142,24 @@ class AdmissionQueue:
         Each list holds the first of every source that `open_to` lets pass, best first. The caller
         may change the queue between two steps; asking again then starts over.
         """
-        levels: dict[int, list[tuple[float, int, str]]] = {}
+        levels: dict[int, list[_Entry]] = {}
         for source in list(self._heaps):
             if self._trim(source) and open_to(source):
                 levels.setdefault(source.level, []).append(self._heaps[source][0])
         for level in sorted(levels, reverse=True):
-            yield level, [worker_id for _, _, worker_id in sorted(levels[level])]
+            yield level, [entry[2] for entry in sorted(levels[level])]
 
-    def following(self, worker_id: str, count: int) -> list[str]:
-        """Up to `count` workers that wait behind this one in its own heap, best first."""
+    def following(self, worker_id: str, count: int, at_most: int | None = None) -> list[str]:
+        """Up to `count` workers that wait behind this one in its own heap, best first; those that
+        need `at_most` so many tokens, if that is given."""
         source = self._where[worker_id]
+        heap: Iterable[_Entry] = self._heaps[source]
+        if at_most is not None:
+            heap = (entry for entry in heap if entry[3] <= at_most)
         # Only those that wait: what has left the queue lies in its heap until it comes up.
-        waiting = (entry for entry in self._heaps[source] if self._where.get(entry[2]) == source)
+        waiting = (entry for entry in heap if self._where.get(entry[2]) == source)
         behind = heapq.nsmallest(count + 1, waiting)
-        return [other for _, _, other in behind if other != worker_id][:count]
+        return [entry[2] for entry in behind if entry[2] != worker_id][:count]
 
     def _trim(self, source: Source) -> bool:
         """Drops stale heads; False when the source is empty, and then it is forgotten."""

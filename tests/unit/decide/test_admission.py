@@ -231,7 +231,7 @@ def test_direct_work_that_its_master_can_never_pay_holds_nobody_up() -> None:
     pooled = command(fleet, priority="high")
     direct = command(fleet, priority="low", execution_mode="direct")
     fleet.admit()
-    assert fleet.workers_of(never, "queued")
+    assert never.status == "blocked"
     assert fleet.workers_of(pooled, "approved")
     assert fleet.workers_of(direct, "approved")
 
@@ -286,6 +286,18 @@ def test_a_worker_that_does_not_fit_lets_smaller_ones_of_its_level_pass() -> Non
     assert fleet.workers_of(small, "approved")
     reason = fleet.state.workers[big.workers[0]].reason
     assert reason == "needs 60000 tokens, the pool has 54000 available (short by 6000)"
+
+
+def test_one_that_fits_is_found_however_many_wait_before_it_that_do_not() -> None:
+    fleet = Fleet(settings(budget={"reallocate_steps": 0}))
+    for _ in range(30):
+        command(fleet, token_budget=60_000)
+    small = command(fleet, token_budget=1_000)
+    free = command(fleet, token_budget=0)
+    fleet.admit()
+    assert len(fleet.workers("approved")) == 3
+    assert fleet.workers_of(small, "approved")
+    assert fleet.workers_of(free, "approved")
 
 
 @pytest.mark.parametrize("kind", ["command", "fix"], ids=["its own master's", "another's"])

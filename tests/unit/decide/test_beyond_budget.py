@@ -85,6 +85,8 @@ def test_direct_mode_is_held_against_the_masters_own_tokens() -> None:
     task = asks(fleet, own + 1, execution_mode="direct")
     assert "coordinator has 50,000 of its own in all" in str(task.blocked_on)
     assert asks(fleet, own, execution_mode="direct").status == "in_progress"
+    critical = asks(fleet, own + 1, execution_mode="direct", priority="critical")
+    assert critical.status == "blocked", "no reserve pays for it"
 
 
 def test_what_uses_no_tokens_is_never_beyond_a_budget() -> None:
