@@ -28,6 +28,7 @@ from cortex.decide.shortage import (
     relief,
     tell,
     tell_without_slot,
+    tokens_free,
     tokens_short,
 )
 from cortex.decide.slots import Slots, wanted_slot
@@ -222,17 +223,9 @@ def _further(state: State, queue: AdmissionQueue, slots: Slots, first: Worker) -
     does not fit."""
     if len(queue) <= _BACKFILL + 1:
         return
-    for ident in queue.following(first.id, _BACKFILL, _at_hand(state, first)):
+    for ident in queue.following(first.id, _BACKFILL, tokens_free(state, first)):
         if slots.held_by(state.workers[ident]) is None:
             yield state.workers[ident]
-
-
-def _at_hand(state: State, worker: Worker) -> int:
-    """The tokens that the worker's fund could pay now."""
-    if worker.fund.startswith("master:"):
-        fund = state.budget.masters.get(worker.fund.removeprefix("master:"))
-        return 0 if fund is None else fund.allocated - fund.used - fund.reserved
-    return state.budget.pool_available
 
 
 def waiting_reason(state: State, worker: Worker) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "relief",
     "tell",
     "tell_without_slot",
+    "tokens_free",
     "tokens_short",
 ]
 
@@ -36,7 +37,7 @@ AND_A_SLOT = ", and a free slot"
 _HAS_TOKENS = "a free slot; its tokens are there"
 
 
-def _free(state: State, worker: Worker) -> int:
+def tokens_free(state: State, worker: Worker) -> int:
     """What the fund that a worker waits for has left: its master's own tokens, or the pool."""
     if not worker.fund.startswith("master:"):
         return state.budget.pool_available
@@ -47,14 +48,14 @@ def _free(state: State, worker: Worker) -> int:
 def is_short(state: State, worker: Worker) -> bool:
     """Whether neither its fund has enough for a waiting worker, nor the reserve may pay it now."""
     tokens = needed_tokens(worker)
-    if not worker.uses_tokens or tokens <= _free(state, worker):
+    if not worker.uses_tokens or tokens <= tokens_free(state, worker):
         return False
     return not reserve.would_pay(state, worker, tokens)
 
 
 def tokens_short(state: State, worker: Worker) -> str:
     """In words: how many tokens a waiting worker lacks."""
-    tokens, free = needed_tokens(worker), _free(state, worker)
+    tokens, free = needed_tokens(worker), tokens_free(state, worker)
     if worker.fund.startswith("master:"):
         name = worker.fund.removeprefix("master:")
         return f"needs {tokens} tokens of {name}'s own, {free} are free"
@@ -114,7 +115,7 @@ def _over(state: State, worker: Worker) -> Entry | None:
 def _are_enough(state: State, worker: Worker) -> bool:
     """Whether there are tokens for all of a worker's task that waits as it does."""
     waiting = _waiting(state, worker)
-    pays = _free(state, worker)
+    pays = tokens_free(state, worker)
     if all(reserve.would_pay(state, one, needed_tokens(one)) for one in waiting):
         pays += state.budget.reserve_available
     return sum(map(needed_tokens, waiting)) <= pays
@@ -146,7 +147,7 @@ def _escalated(state: State, worker: Worker, now: Now, also: str) -> list[Event]
     if worker.priority != "critical" or is_escalated(state, worker.task_id, SUBJECT):
         return []
     waiting = _waiting(state, worker)
-    short = sum(map(needed_tokens, waiting)) - _free(state, worker)
+    short = sum(map(needed_tokens, waiting)) - tokens_free(state, worker)
     verb = "waits" if len(waiting) == 1 else "wait"
     reason = f"short by {short:,}: {counted(len(waiting), 'worker')} of {worker.task_id} {verb}"
     reason += ", for a slot too" if also else ""
