@@ -112,6 +112,10 @@ def between_definitions(paths: HomePaths) -> Iterator[Problem]:
                 said = f"{route!r} is routed to {routes[route]} too"
                 line = _line(path, data, ("routes", position))
                 yield Problem(str(path), said, line, "routes", "keep it in one of them")
+        if getattr(one, "default_route", False) and routes.setdefault("", one.name) != one.name:
+            said = f"{routes['']} has the default route too"
+            line = _line(path, data, ("default_route",))
+            yield Problem(str(path), said, line, "default_route", "keep it in one of them")
 
 
 def _budget(paths: HomePaths, masters: list[tuple[Path, bytes, Any]]) -> Iterator[Problem]:

@@ -52,12 +52,13 @@ class Catalog:
     files: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
 
     def route(self, task_type: str) -> MasterDefinition | None:
-        """The master whose routes name the type, else the one with the default route."""
+        """The master whose routes name the type, else the one with the default route; of two the
+        first by file name."""
         default = None
         for master in self.masters.values():
             if task_type in master.routes:
                 return master
-            if master.default_route:
+            if master.default_route and default is None:
                 default = master
         return default
 

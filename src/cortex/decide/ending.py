@@ -7,7 +7,7 @@ from typing import Any
 
 from cortex.decide.approvals import withdraw_approvals
 from cortex.decide.escalate import close_escalations
-from cortex.decide.not_run import waits_for_parts
+from cortex.decide.not_run import plan_was_given_up, waits_for_parts
 from cortex.model.errors import RequestError
 from cortex.model.state import (
     TERMINAL_TASK,
@@ -151,10 +151,12 @@ def reopen_task(state: State, task: Task) -> list[Event]:
     if waits_for_parts(task) and task.status == "blocked":
         lacking = [step.name for step in task.steps if step.missing]
         return [{"event": "task_unblocked", "task_id": task.id, "steps": lacking}]
+    if plan_was_given_up(task) and task.status == "blocked":
+        return [{"event": "task_unblocked", "task_id": task.id, "plan_again": True}]
     if task.status not in ("failed", "cancelled"):
         raise RequestError(
             f"{task.id} is {task.status}; only a failed or cancelled task is retried, "
-            "or one that lacked something",
+            "or one that lacked something or got no plan",
             field="task_id",
             hint="a finished one is done again by dropping its file again",
         )

@@ -112,6 +112,8 @@ def _task_unblocked(state: State, event: Event, _at: str) -> None:
     task.blocked_on = None
     for name in event.get("steps", []):
         task.step(name).missing = []
+    if event.get("plan_again"):
+        task.planning = None
     set_task_status(state, task, "pending")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cortex.decide.ending import cancel_task, reopen_task
-from cortex.decide.not_run import waits_for_parts
+from cortex.decide.not_run import retriable
 from cortex.model.errors import RequestError
 from cortex.model.state import OPEN_TASK, TERMINAL_TASK, State, Task
 
@@ -58,7 +58,7 @@ def _release(task: Task) -> tuple[list[Event], str]:
 def _retry(state: State, task: Task, before: Row) -> tuple[list[Event], str]:
     if task.run > (before.get("run") or 1):
         return [], ""
-    if task.status in ("failed", "cancelled") or waits_for_parts(task):
+    if retriable(task):
         return reopen_task(state, task), f"{task.id} runs again"
     if task.status == "completed":
         raise RequestError(

@@ -25,8 +25,10 @@ __all__ = [
     "make_of",
     "missing_in",
     "not_run_event",
+    "plan_was_given_up",
     "provided",
     "renewed",
+    "retriable",
     "waits_for_parts",
 ]
 
@@ -77,8 +79,25 @@ def not_run_event(task: Task, step: Step, missing: list[str], made_of: str) -> E
 
 def waits_for_parts(task: Task) -> bool:
     """Whether a task is blocked by what a worker of it lacked."""
-    held = task.status == "blocked" or (task.status == "paused" and task.resume_to == "blocked")
-    return held and any(step.missing for step in task.steps)
+    return _is_blocked(task) and any(step.missing for step in task.steps)
+
+
+def plan_was_given_up(task: Task) -> bool:
+    """Whether a task is blocked that got no plan of a model, so that nothing of it has begun."""
+    given_up = task.planning is not None and task.planning.given_up is not None
+    return _is_blocked(task) and given_up and not task.steps
+
+
+def retriable(task: Task) -> bool:
+    """Whether a retry has something to try again: what failed, was cancelled, lacked something, or
+    was not planned."""
+    if task.status in ("failed", "cancelled"):
+        return True
+    return waits_for_parts(task) or plan_was_given_up(task)
+
+
+def _is_blocked(task: Task) -> bool:
+    return task.status == "blocked" or (task.status == "paused" and task.resume_to == "blocked")
 
 
 def lacks(steps: Sequence[Step]) -> str | None:

@@ -158,6 +158,7 @@ class Library:
         self._look_for_personas(
             personas, [*files["master"].values(), *files["worker type"].values()]
         )
+        self._look_for_rivals(files["master"])
         sources = {
             (kind, name): (self._place(path), self._known[path].sha256)
             for kind, named in files.items()
@@ -173,7 +174,24 @@ class Library:
                 continue
             known = ", ".join(sorted(personas)) or "none"
             said = f"no persona {named!r} in agents/personas/; known: {known}"
-            self._between[path] = f"{path}:{_line(path)}: persona: {said}"
+            self._between[path] = f"{path}:{_line(path, ('persona',))}: persona: {said}"
+
+    def _look_for_rivals(self, masters: dict[str, Path]) -> None:
+        """Tells of a route that a master before this one has already: nothing comes here by it."""
+        taken: dict[str, str] = {}
+        for name, path in masters.items():
+            master = self._known[path].definition
+            routes: dict[str, tuple[int | str, ...]] = {
+                route: ("routes", number) for number, route in enumerate(master.routes)
+            }
+            if master.default_route:
+                routes[""] = ("default_route",)
+            for route, place in routes.items():
+                first = taken.setdefault(route, name)
+                if first != name and path not in self._between:
+                    told = f"{route!r} is" if route else "what nobody lists is"
+                    said = f"{place[0]}: {told} routed to {first} already; keep it in one of them"
+                    self._between[path] = f"{path}:{_line(path, place)}: {said}"
 
     def _by_name(self, folder: Path) -> dict[str, Path]:
         """The files of a folder's definitions, in their order; of two with one name that counts
@@ -192,10 +210,10 @@ class Library:
         return str(self._known[path].definition.name)
 
 
-def _line(path: Path) -> int:
-    """Where a file names its persona; its first line if it has changed since it was read."""
+def _line(path: Path, place: tuple[int | str, ...]) -> int:
+    """Where a file says that; its first line if it has changed since it was read."""
     try:
-        return line_of(("persona",), _bytes(path).decode("utf-8"), path)
+        return line_of(place, _bytes(path).decode("utf-8"), path)
     except (OSError, UnicodeDecodeError, DefinitionError):
         return 1
 

@@ -303,7 +303,10 @@ class MasterDefinition(_Definition):
         default_factory=list,
         description="Types of tasks that come here; of two masters the first by file name.",
     )
-    default_route: bool = Field(False, description="Types that nobody lists come here.")
+    default_route: bool = Field(
+        False,
+        description="Types that nobody lists come here; of two masters the first by file name.",
+    )
     budget: MasterBudget = Field(MasterBudget(), description="Its tokens; see below.")
     check_in: Annotated[str, AfterValidator(_check_in)] = Field(
         "on demand",

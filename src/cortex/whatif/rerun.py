@@ -29,7 +29,7 @@ from cortex.decide.evolve import EVENTS
 from cortex.decide.handoffs import accept_handoff, reject_handoff
 from cortex.decide.ledger import violations
 from cortex.decide.lifecycle import InvalidTransitionError
-from cortex.decide.not_run import waits_for_parts
+from cortex.decide.not_run import retriable
 from cortex.decide.review import Observed, review
 from cortex.decide.spec import worker_folder
 from cortex.masters.controller import MastersController
@@ -333,7 +333,7 @@ class _Rerun:
 
     def _retry(self, event: Event) -> None:
         task = self._state.tasks[event["task_id"]]
-        if task.status in ("failed", "cancelled") or waits_for_parts(task):
+        if retriable(task):
             self._apply("tried again", reopen_task(self._state, task))
         else:
             self._result.unlike += 1

@@ -9,6 +9,7 @@ from typing import Any
 MASTER = """---
 name: welcome
 routes: [welcome, scan]
+default_route: true
 spawns: [greeting]
 persona: nobody
 planner: planer
@@ -47,11 +48,12 @@ def test_validate_tells_what_definitions_name_that_is_not_there(cortex: Any, sam
     assert ran.code == 1
     path = "agents/masters/welcome.md"
     for said in (
-        f"{path}:5: persona: no persona 'nobody' here; add agents/personas/nobody.md or",
-        f"{path}:4: spawns.0: no worker type 'greeting-worker' here; add agents/prompts/workers/",
-        f"{path}:6: planner: no worker type 'planer-worker' here",
-        f"{path}:13: follow_ups.0.to: no master 'developers-master' here",
+        f"{path}:6: persona: no persona 'nobody' here; add agents/personas/nobody.md or",
+        f"{path}:5: spawns.0: no worker type 'greeting-worker' here; add agents/prompts/workers/",
+        f"{path}:7: planner: no worker type 'planer-worker' here",
+        f"{path}:14: follow_ups.0.to: no master 'developers-master' here",
         f"{path}:3: routes: 'scan' is routed to security-master too; keep it in one of them",
+        f"{path}:4: default_route: coordinator-master has the default route too; keep it in one",
     ):
         assert said in ran.out.replace(f"{sample.root}/", ""), said
     assert ran.out.count("no worker type 'greeting-worker'") == 1

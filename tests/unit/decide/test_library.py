@@ -82,6 +82,28 @@ def test_two_files_of_one_name_are_told_and_the_one_called_so_stays(library: Lib
     assert library.problems == {}
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("routes: [blog-post, security-scan]", "routes: 'security-scan' is routed to security-"),
+        ("default_route: true", "default_route: what nobody lists is routed to coordinator-"),
+    ],
+)
+def test_a_route_that_an_earlier_master_has_is_told_and_stays_with_that_one(
+    library: Library, written: str, said: str
+) -> None:
+    before = read(library)
+    path = library.paths.masters / "zeal.md"
+    path.write_text(f"---\nname: zeal\n{written}\n---\nWrite.")
+    catalog = read(library)
+    assert f"zeal.md:3: {said}" in library.problems[path]
+    for route in ("security-scan", "never-heard-of"):
+        assert catalog.route(route) == before.route(route)
+    path.write_text("---\nname: zeal\nroutes: [blog-post]\n---\nWrite.")
+    read(library)
+    assert library.problems == {}
+
+
 def test_a_subagent_file_joins_the_catalog_as_it_is(library: Library) -> None:
     text = "---\nname: code-reviewer\ndescription: Use it: always\ntools: Read, Grep\n---\nReview."
     (library.paths.prompts / "code-reviewer.md").write_text(text)

@@ -290,6 +290,12 @@ def test_where_one_worker_cannot_run_either_the_task_is_blocked() -> None:
     assert "needs thought" in str(task.blocked_on)
     world.reconcile()
     assert len(task.workers) == 2, "it is not planned again and again"
+    world.apply(Entry("cli", "retried", reopen_task(world.state, task)))
+    world.reconcile()
+    world.admit()
+    assert task.status == "planning", "a retry asks for a plan anew"
+    propose(world, task, {"workers": [{"name": "check", "worker_type": "test-worker"}]})
+    assert (task.status, [step.name for step in task.steps]) == ("in_progress", ["check"])
 
 
 def test_a_plan_above_the_price_waits_for_a_yes_and_the_same_plan_goes_on() -> None:
