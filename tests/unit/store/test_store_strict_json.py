@@ -52,7 +52,7 @@ _REFUSED = [
 def test_bad_json_is_refused_with_reason_line_and_field(
     data: bytes, words: str, line: int | None, field: str | None
 ) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(JsonProblem) as refused:
         parse(data)
     assert words in refused.value.message
@@ -60,7 +60,7 @@ def test_bad_json_is_refused_with_reason_line_and_field(
         assert refused.value.line == line
     if field is not None:
         assert refused.value.field == field
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3
 
 
 @pytest.mark.parametrize("text", ['{"a": "\\ud83d\\ude00"}', '{"a": "\\\\u0000 \\\\ud800"}'])
@@ -156,10 +156,10 @@ _BOMB = b"a: &a [x, x, x, x, x, x, x, x, x]\n" + b"".join(
 def test_bad_yaml_is_refused_with_reason_and_line(
     data: bytes, words: str, line: int | None
 ) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(JsonProblem) as refused:
         parse_yaml(data)
     assert words in refused.value.message
     if line is not None:
         assert refused.value.line == line
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3
