@@ -285,12 +285,16 @@ def test_after_a_fix_that_found_everything_gone_there_is_nothing_to_propose_and_
     run: Run, repository: Repository
 ) -> None:
     repository.commit({"requirements.txt": "jinja2==3.1.6\n"})
+    repository.write({"mine.txt": "not committed yet\n"})  # as somebody at work leaves it
     fixed = run("fix-worker", repository.root, package="jinja2", version="2.10.1")
     assert (fixed.results["status"], fixed.results["branches"]) == ("completed", [])
-    answer = run("pr-worker", repository.root, needs=(fixed,))
-    results = answer.results
-    assert (results["status"], results["pull_request"]["state"]) == ("completed", "nothing")
-    assert "jinja2 is at 2.10.1 or later already" in answer.artifact("body.md")
+    tested = run("test-worker", repository.root, needs=(fixed,), test_command="echo 1 passed")
+    for needs in ((fixed,), (fixed, tested)):
+        answer = run("pr-worker", repository.root, needs=needs)
+        results = answer.results
+        assert (results["status"], results["pull_request"]["state"]) == ("completed", "nothing")
+        assert "jinja2 is at 2.10.1 or later already" in answer.artifact("body.md")
+    is_not_run(run("pr-worker", repository.root, needs=(tested,)), "no step handed over a branch")
 
 
 def renamed(made: Answer, repository: Repository, name: str) -> Answer:

@@ -59,7 +59,7 @@ def propose(worker: Worker) -> None:
     worker.heartbeat.beat(0.0, "cloning", now=True)
     clone = clone_repository(worker)
     branches = incoming(worker, clone)
-    if not branches and _nothing_was_changed(worker.needed(), clone):
+    if not branches and _nothing_was_changed(worker.needed()):
         _nothing(worker, clone)
         return
     if not branches:
@@ -85,10 +85,12 @@ def propose(worker: Worker) -> None:
     _write(worker, clone, request, row, way, patches)
 
 
-def _nothing_was_changed(needed: list[Needed], clone: Clone) -> bool:
-    """Whether every needed step says that it did its work and that there was nothing to change."""
-    said = [step.results.get("branches") == [] for step in needed]
-    return bool(said) and all(said) and not clone.notes
+def _nothing_was_changed(needed: list[Needed]) -> bool:
+    """Whether the needed steps that make branches say that there was nothing to change; steps that
+    make none, such as tests, say nothing of that.
+    """
+    said = [step.results["branches"] for step in needed if "branches" in step.results]
+    return bool(said) and all(branches == [] for branches in said)
 
 
 def _nothing(worker: Worker, clone: Clone) -> None:
