@@ -216,6 +216,22 @@ def test_a_target_or_remote_that_is_not_there_is_told_before_anything_is_pushed(
     assert sent.results["pull_request"]["state"] == "pushed", sent.results
 
 
+def test_a_repository_is_pushed_to_where_its_origin_says_that_it_is(
+    run: Run, repository: Repository, remote: Path, branch: Callable[..., Answer], tmp_path: Path
+) -> None:
+    fork = tmp_path / "fork.git"
+    git(tmp_path, "clone", "--quiet", "--bare", str(remote), str(fork))
+    made = branch()
+    states = []
+    for place in ("no_push", str(fork)):
+        repository.git("remote", "set-url", "--push", "origin", place)
+        answer = run("pr-worker", repository.root, needs=(made,), allow_push=True, open=False)
+        states.append(answer.results["pull_request"]["state"])
+        assert git(remote, "branch", "--format=%(refname:short)") == "main"
+    assert states == ["prepared", "pushed"]
+    assert "a = 1" in git(fork, "show", "cortex/task-010/tidy:a.py")
+
+
 def test_a_branch_that_went_another_way_on_the_remote_is_a_conflict_and_stays(
     run: Run, repository: Repository, remote: Path, branch: Callable[..., Answer]
 ) -> None:

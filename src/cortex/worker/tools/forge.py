@@ -17,7 +17,7 @@ from cortex.worker.tools import processes
 from cortex.worker.tools.analyzers import program
 from cortex.worker.tools.clone import Clone
 from cortex.worker.tools.credentials import host_of
-from cortex.worker.tools.git import GitError
+from cortex.worker.tools.git import Git, GitError
 from cortex.worker.tools.outcomes import ConflictError, NotRunError
 
 __all__ = ["Remote", "Request", "find_remote", "has_branch", "open_request", "push"]
@@ -53,15 +53,14 @@ class Request:
 
 
 def find_remote(clone: Clone, named: str | None) -> Remote:
-    """The remote that the task names, else the source's own `origin`, else the source's URL.
+    """The remote that the task names, else where the source's own `origin` is pushed to, else the
+    source's URL.
 
     Raises NotRunError where there is none: a repository given as a path is never pushed to.
     """
     address = named
     if address is None and clone.source_path is not None:
-        source = clone.git.at(clone.source_path)
-        origin = source.run("config", "--get", "remote.origin.url")
-        address = origin.stdout.decode("utf-8", "replace").strip() or None
+        address = _origin(clone.git.at(clone.source_path))
         if address and not is_url(address):
             address = str((clone.source_path / address).resolve())
     elif address is None:
@@ -76,6 +75,15 @@ def find_remote(clone: Clone, named: str | None) -> Remote:
     if clone.source_path is not None and _is_in(address, clone.source_path):
         raise NotRunError("the source itself is never pushed to", ["a remote of its own"])
     return _remote(address)
+
+
+def _origin(source: Git) -> str | None:
+    """Where a repository says that it is pushed to, which may be nowhere (git-remote(1))."""
+    for key in ("pushurl", "url"):
+        told = source.run("config", "--get", f"remote.origin.{key}")
+        if told.returncode == 0:
+            return told.stdout.decode("utf-8", "replace").strip() or None
+    return None
 
 
 def _is_in(address: str, source: Path) -> bool:
