@@ -27,6 +27,8 @@ __all__ = ["Broken", "Known", "Library"]
 
 Version = tuple[int, int, int]
 _BYTES_AT_MOST = 1_000_000
+#: Of no file: what has it is read at the next look, whatever lies there then.
+_UNSEEN = (0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +103,10 @@ class Library:
                 if entry is not None:
                     found[path] = entry
         self.changed += sorted(self._known.keys() - found.keys())
+        self._known = found
         self._unusable = {path: said for path, said in self._unusable.items() if path.exists()}
         if not self.changed:
             return None
-        self._known = found
         self._between = {}
         if self.keeps:
             good = {self._place(path): known.text for path, known in found.items() if known.text}
@@ -113,7 +115,7 @@ class Library:
 
     def _read(self, path: Path, read: Callable[[str, Path], Any]) -> tuple[Known | None, bool]:
         before = self._known.get(path)
-        version = (0, 0, 0)
+        version = _UNSEEN
         try:
             status = path.stat()
             version = (status.st_ino, status.st_size, status.st_mtime_ns)
@@ -121,14 +123,16 @@ class Library:
                 return before, False
             text = _bytes(path).decode("utf-8")
             definition = read(text, path)
-        except (OSError, UnicodeDecodeError) as error:
-            self._unusable[path] = f"{path}: cannot be read: {error}"
-            kept = before or self._last_good(path, read)
-            return kept, kept is not before
         except DefinitionError as error:
             self._unusable[path] = str(error)
             kept = before or self._last_good(path, read) or Known(version)
             return replace(kept, version=version), True
+        except Exception as error:
+            # Also a fault of ours over what it says: no file ends the daemon, and the next one.
+            said = str(error) if isinstance(error, OSError | ValueError) else repr(error)
+            self._unusable[path] = f"{path}: cannot be read: {said}"
+            good = before or self._last_good(path, read)
+            return good and replace(good, version=_UNSEEN), good is not before
         self._unusable.pop(path, None)
         return Known(version, definition, text), True
 
@@ -137,8 +141,8 @@ class Library:
         text = last_good(self.paths.last_good).get(self._place(path))
         if text is None:
             return None
-        with suppress(DefinitionError):  # what a newer version refuses is not in force
-            return Known((0, 0, 0), read(text, path), text)
+        with suppress(Exception):  # what a newer version refuses is not in force
+            return Known(_UNSEEN, read(text, path), text)
         return None
 
     def _place(self, path: Path) -> str:

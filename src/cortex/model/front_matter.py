@@ -20,6 +20,9 @@ from cortex.model.yaml_words import yaml_words
 
 __all__ = ["line_of", "read_front_matter", "validate"]
 
+#: What the parser raises beside its own errors: over a date such as 2025-13-45, and over a value
+#: whose tag is for others (`!!int x`, `!!bool x`, `!!timestamp x`).
+_NOT_CONSTRUCTED = (ValueError, LookupError, AttributeError)
 _PLAIN = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_-]*):[ \t]+(?P<text>\S.*)")
 _KEY = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_-]*):(?:[ \t].*)?")
 #: Keys of the files of agent programs; within a description that runs over several lines, anything
@@ -63,8 +66,9 @@ def read_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
         data = yaml.safe_load("\n".join(readable))
     except RecursionError:
         raise _refusal(path, WrongField("is nested too deeply", line=first)) from None
-    except ValueError as error:  # a date such as 2025-13-45
-        raise _refusal(path, WrongField(str(error), line=first)) from None
+    except _NOT_CONSTRUCTED as error:
+        problem = str(error) if isinstance(error, ValueError) else "a value that its tag is not for"
+        raise _refusal(path, WrongField(problem, line=first)) from None
     if not isinstance(data, dict):
         problem = "the front matter is not a list of `key: value`"
         raise _refusal(path, WrongField(problem, line=first))
@@ -97,7 +101,7 @@ def _readable(lines: list[str]) -> list[str] | None:
     for made in (_with_plain_text(lines), _with_long_text(lines)):
         try:
             yaml.safe_load("\n".join(made))
-        except (yaml.YAMLError, ValueError, RecursionError):
+        except (yaml.YAMLError, RecursionError, *_NOT_CONSTRUCTED):
             continue
         return made
     return None
@@ -120,7 +124,7 @@ def _with_plain_text(lines: list[str]) -> list[str]:
         try:
             yaml.safe_load(line)
             quoted.append(line)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, RecursionError, *_NOT_CONSTRUCTED):
             quoted.append(f"{found['key']}: {json.dumps(found['text'].rstrip())}")
     return quoted
 
@@ -176,7 +180,9 @@ def validate(model: type[_Model], data: dict[str, Any], body: str, text: str, pa
             replace(one, line=line_of(one.place, text, path))
             for one in wrong_fields(error, model, data)
         ]
-        raise _refusal(path, *sorted(wrong, key=lambda one: one.line or 0)) from None
+        # The number of those that are not told has no place, and stands last.
+        wrong.sort(key=lambda one: (not one.place, one.line or 0))
+        raise _refusal(path, *wrong) from None
 
 
 def _refusal(path: Path, *wrong: WrongField) -> DefinitionError:

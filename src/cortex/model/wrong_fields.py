@@ -171,7 +171,8 @@ def _words(raw: Any, model: type[BaseModel], place: Place) -> tuple[str, str | N
         words, bound = _BOUNDS[kind]
         return f"must be {words} {context[bound]}, is {_said(value)}", None
     if kind == "literal_error":
-        near = difflib.get_close_matches(str(value), re.findall("'([^']*)'", context["expected"]))
+        known = re.findall("'([^']*)'", context["expected"])
+        near = difflib.get_close_matches(value, known) if isinstance(value, str) else []
         hint = f"did you mean {near[0]}?" if near else None
         return f"must be {context['expected']}, is {_said(value)}", hint
     if kind == "too_short" and not value:

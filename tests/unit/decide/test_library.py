@@ -118,3 +118,44 @@ def test_a_fifo_among_the_files_is_told_and_nobody_waits_for_it(library: Library
     (library.paths.masters / "content.md").write_text("---\nroutes: [blog-post]\n---\nWrite.")
     assert read(library).route("blog-post") is not None
     assert "no regular file" in library.problems[fifo]
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        "updated: !!timestamp soon",
+        "default_route: !!bool maybe",
+        "retries: !!int ''",
+        "runtime: 0x" + "f" * 4000,
+        "plans: [{types: [a], steps: [{name: a, worker_type: scan, runtime: 0x"
+        + "f" * 4000
+        + "}]}]",
+        "updated: 2025-02-30",
+    ],
+    ids=lambda front: front[:24],
+)
+def test_no_value_of_a_file_ends_its_reader(library: Library, front: str) -> None:
+    """Each was an exception that ended the daemon, and the next one at its start."""
+    paths = [folder / "odd.md" for folder in (library.paths.masters, library.paths.prompts)]
+    for path in paths:
+        path.write_text(f"---\nname: odd\n{front}\n---\n")
+    assert "scan-worker" in read(library).types
+    assert any(str(path) in library.problems.get(path, "") for path in paths)
+
+
+def test_a_date_that_is_none_is_text_where_the_rest_is_read_as_text(library: Library) -> None:
+    text = "---\nname: odd\ndescription: Use it: always\nupdated: 2025-02-30\n---\n"
+    (library.paths.prompts / "odd.md").write_text(text)
+    assert read(library).types["odd-worker"].description == "Use it: always"
+
+
+def test_a_file_that_comes_back_as_it_was_is_no_longer_told_of(library: Library) -> None:
+    read(library)
+    path, aside = library.paths.masters / "security-master.md", library.paths.masters / "aside"
+    path.rename(aside)
+    path.write_bytes(b"\xff")
+    library.refresh()
+    assert "cannot be read" in library.problems[path]
+    aside.rename(path)
+    library.refresh()
+    assert library.problems == {}

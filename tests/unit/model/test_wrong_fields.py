@@ -99,6 +99,13 @@ plans:
     ]
 
 
+def test_of_very_many_wrong_fields_of_a_file_the_first_is_named() -> None:
+    front = "name: m\n" + "\n".join(f"bad{n}: {n}" for n in range(FIELDS_AT_MOST + 5))
+    said = of_master(front)
+    assert said[0][0] == 3 and said[0][1].startswith("bad0: no such key")
+    assert said[-1][1] == "5 more fields are wrong"
+
+
 def test_steps_that_make_no_plan_are_told_all_at_once() -> None:
     front = """name: m
 spawns: [test]
