@@ -375,6 +375,67 @@ def test_the_parts_of_a_monorepo_are_tested_each_in_its_folder_as_it_says_itself
     assert [row["folder"] for row in only.results["tests"]["suites"]] == ["services/a b"]
 
 
+def project(folder: str, test: str = "def test_it():\n    pass\n") -> dict[str, str]:
+    return {
+        f"{folder}/pyproject.toml": '[project]\nname = "part"\nversion = "1"\n',
+        f"{folder}/tests/test_it.py": test,
+    }
+
+
+def folders(answer: Answer) -> list[str]:
+    return [row["folder"] for row in answer.results["tests"]["suites"]]
+
+
+def test_parts_of_a_monorepo_whose_names_are_alike_or_long_are_each_tested_and_logged(
+    run: Run, repository: Repository
+) -> None:
+    long = "/".join(["long-" * 12] * 5)
+    repository.commit({**project("libs/core"), **project("libs-core"), **project(long)})
+    answer = run("test-worker", repository.root, python=sys.executable)
+    assert (answer.results["status"], answer.results["verdict"]) == ("completed", "passed")
+    assert set(folders(answer)) == {"libs/core", "libs-core", long}
+    logs = [name for name in answer.results["artifacts"] if name.endswith(".log")]
+    assert len(set(logs)) == 3
+    assert all("1 passed" in answer.artifact(name) for name in logs)
+
+
+def test_paths_of_a_monorepo_choose_its_parts_however_they_are_written(
+    run: Run, repository: Repository
+) -> None:
+    own = {"shop/test_own.py": "def test_own():\n    pass\n", "notes/a.md": "# A\n"}
+    repository.commit({**project("one"), **project("two")})
+    chosen = {"./one": ["one"], "one/": ["one"], ".": ["one", "two"], "notes": ["one", "two"]}
+    for path, parts in chosen.items():
+        answer = run("test-worker", repository.root, python=sys.executable, paths=[path])
+        assert folders(answer) == parts, path
+    repository.commit(own)
+    both = run("test-worker", repository.root, python=sys.executable, paths=["one", "shop"])
+    assert (folders(both), both.results["tests"]["passed"]) == (["", "one"], 2)
+
+
+def test_the_tests_of_a_part_are_not_counted_with_those_of_the_root_whoever_runs_them(
+    run: Run, repository: Repository
+) -> None:
+    case = "import unittest\n\n\nclass T(unittest.TestCase):\n    def test_a(self):\n        pass\n"
+    repository.commit({**project("one", case), "test_own.py": "def test_own():\n    pass\n"})
+    results = run("test-worker", repository.root, python=sys.executable).results
+    assert [row["suite"] for row in results["tests"]["suites"]] == ["pytest", "unittest"]
+    assert results["tests"]["passed"] == 2
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="needs node")
+def test_a_workspace_finds_its_modules_above_it_and_one_that_lacks_any_is_not_run(
+    run: Run, repository: Repository
+) -> None:
+    package = '{"scripts": {"test": "node --test"}, "dependencies": {"left": "1"}}'
+    test = "const test = require('node:test');\nrequire('left');\ntest('it', () => {});\n"
+    repository.commit({"packages/a/package.json": package, "packages/a/a.test.js": test})
+    made = "mkdir -p node_modules/left && echo 'module.exports = 1' > node_modules/left/index.js"
+    results = run("test-worker", repository.root, setup=made).results
+    assert (results["verdict"], results["tests"]["passed"]) == ("passed", 1)
+    is_not_run(run("test-worker", repository.root, setup="mkdir -p node_modules/right"), "npm ci")
+
+
 @pytest.mark.skipif(not shutil.which("make"), reason="needs make")
 def test_a_makefile_above_the_parts_of_a_monorepo_says_how_all_are_tested(
     run: Run, repository: Repository

@@ -7,6 +7,7 @@ for it. A suite that could not run is never a pass. Asks no model.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from cortex.worker.tools.options import flag, text
 from cortex.worker.tools.outcomes import NotRunError
 from cortex.worker.tools.source_files import read_tree
 from cortex.worker.tools.suite_runs import SuiteRun, run_suites
-from cortex.worker.tools.suites import Suite, find_suites
+from cortex.worker.tools.suites import Suite, find_suites, is_within
 from cortex.worker.tools.test_report import suite_rows, test_markdown, totals, words_of
 
 __all__ = ["run_tests", "suites_of"]
@@ -37,8 +38,8 @@ def run_tests(worker: Worker) -> None:
     clone = clone_repository(worker)
     branches = incoming(worker, clone)
     merge_incoming(clone, branches)
-    paths = [str(path) for path in worker.scope.get("paths") or []]
-    suites = [suite for suite in suites_of(worker, clone) if _is_meant(suite, paths)]
+    paths = _paths(worker)
+    suites = _meant(suites_of(worker, clone), paths)
     environment = prepare_environment(worker, clone)
     runs = run_suites(worker, clone, environment, suites, paths=paths)
     if all(run.state == "not_run" for run in runs):
@@ -58,17 +59,23 @@ def suites_of(worker: Worker, clone: Clone) -> list[Suite]:
     return suites
 
 
+def _paths(worker: Worker) -> list[str]:
+    """The scope's paths, each as git writes it; none where one of them is the whole."""
+    paths = [posixpath.normpath(str(path)) for path in worker.scope.get("paths") or []]
+    return [] if "." in paths else paths
+
+
+def _meant(suites: list[Suite], paths: Sequence[str]) -> list[Suite]:
+    """The suites of a monorepo that test what the scope's paths touch; all, if none does."""
+    return [suite for suite in suites if _is_meant(suite, paths)] or suites
+
+
 def _is_meant(suite: Suite, paths: Sequence[str]) -> bool:
-    """Whether the scope's paths, if it has any, touch what a suite of a monorepo tests."""
-
-    def within(path: str, folder: str) -> bool:
-        return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
-
     if not paths:
         return True
     if suite.folder:
-        return any(within(path, suite.folder) or within(suite.folder, path) for path in paths)
-    return not all(any(within(path, part) for part in suite.without) for path in paths)
+        return any(is_within(one, suite.folder) or is_within(suite.folder, one) for one in paths)
+    return not all(any(is_within(path, part) for part in suite.without) for path in paths)
 
 
 def _write(

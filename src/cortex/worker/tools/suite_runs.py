@@ -7,6 +7,7 @@ an `error`; neither counts as passed. What a failing test means for a worker is 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from cortex.worker.tools.environment import HOW_TO_PYTHON, Environment
 from cortex.worker.tools.junit import TestCase, count, counts_in, read_go_events, read_junit
 from cortex.worker.tools.options import time_left_s
 from cortex.worker.tools.outcomes import NotRunError
-from cortex.worker.tools.suites import Suite
+from cortex.worker.tools.suites import Suite, is_within
 
 __all__ = ["SuiteRun", "run_suites"]
 
@@ -208,7 +209,10 @@ def _python_job(
                 ["pytest in that environment"],
             )
         tail = ["-m", "pytest", f"--junitxml={junit}", "-o", "junit_family=xunit1"]
-        tail += ["--tb=short", "-p", "no:cacheprovider", *_test_paths(clone, paths)]
+        chosen = [
+            path for path in paths if not any(is_within(path, part) for part in suite.without)
+        ]
+        tail += ["--tb=short", "-p", "no:cacheprovider", *_test_paths(clone, chosen)]
         tail += [f"--ignore={part}" for part in suite.without]
         if python.has_pytest_cov:
             tail += [f"--cov={_code(clone)}", "--cov-report=", "--cov-fail-under=0"]
@@ -273,8 +277,15 @@ def _node_job(clone: Clone, environment: Environment, suite: Suite, folder: Path
 
 
 def _node_modules(clone: Clone, suite: Suite) -> None:
-    if suite.needs_modules and not (clone.root / "node_modules").is_dir():
-        raise NotRunError("package.json names packages that are not installed", [_MODULES])
+    """Raises NotRunError without the modules: beside package.json, or all of them above it, where
+    the workspaces of a monorepo have theirs.
+    """
+    if not suite.modules or (clone.root / "node_modules").is_dir():
+        return
+    above = clone.root.parents[: len(Path(suite.folder).parts)]
+    for name in suite.modules:
+        if not any(os.path.lexists(folder / "node_modules" / name) for folder in above):
+            raise NotRunError("package.json names packages that are not installed", [_MODULES])
 
 
 def _program(environment: Environment, name: str) -> str:

@@ -18,10 +18,12 @@ from typing import Any
 
 from cortex.worker.tools.source_files import SourceFile, SourceTree
 
-__all__ = ["Suite", "find_suites"]
+__all__ = ["Suite", "find_suites", "is_within"]
 
 _READ_BYTES = 400_000
 _LOOKED_AT = 200
+_FILE_NAME_LENGTH = 50
+_NO_FILE_NAME = re.compile(r"[^\w.+ -]")
 _PYTHON_TEST = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
 _NODE_TEST = re.compile(r"\.(?:test|spec)\.[cm]?js$|(?:^|/)tests?/[^/]+\.[cm]?js$")
 _PLACEHOLDER = re.compile(r"no test specified|^\s*(?:exit 0|true|:)?\s*$")
@@ -40,29 +42,39 @@ _PYTEST = re.compile(r"^\s*(?:import pytest|from pytest)|^(?:async )?def test_",
 class Suite:
     """One suite: its kind (pytest, unittest, node, npm, go, cargo, make or command) and the mark
     that it was known by. `command` is set where a shell line runs it, `folder` where it is that of
-    a part of the repository; `without` are parts that have suites of their own.
+    a part of the repository; `without` are parts that have suites of their own. It needs the node
+    `modules` of these names. Its log has the `file_name`, without an ending.
     """
 
     kind: str
     mark: str
     command: str | None = None
-    needs_modules: bool = False
+    modules: tuple[str, ...] = ()
     folder: str = ""
     without: tuple[str, ...] = ()
+    file_name: str = ""
 
     @property
     def name(self) -> str:
         """What people call it."""
         return f"{self.kind} in {self.folder}" if self.folder else self.kind
 
-    @property
-    def file_name(self) -> str:
-        """The name of its log, without an ending."""
-        return "-".join([self.kind, *self.folder.split("/")]) if self.folder else self.kind
-
 
 def find_suites(tree: SourceTree, test_command: str | None = None) -> list[Suite]:
     """The repository's suites in the order to run them; empty where it has none."""
+    found: dict[str, Suite] = {}
+    for suite in _suites(tree, test_command):
+        whole = f"{suite.kind}-{suite.folder}" if suite.folder else suite.kind
+        whole = name = _NO_FILE_NAME.sub("-", whole)[:_FILE_NAME_LENGTH]
+        number = 1
+        while name in found:
+            number += 1
+            name = f"{whole}-{number}"
+        found[name] = replace(suite, file_name=name)
+    return list(found.values())
+
+
+def _suites(tree: SourceTree, test_command: str | None) -> list[Suite]:
     if test_command:
         return [Suite("command", "scope.test_command", test_command)]
     parts = [suite for folder, kind in _projects(tree) for suite in _of_part(tree, folder, kind)]
@@ -70,8 +82,13 @@ def find_suites(tree: SourceTree, test_command: str | None = None) -> list[Suite
     found = [*_python(rest), *_node(rest), *_compiled(tree)]
     if parts and not found:
         return list(_make(tree)) or parts
-    ignored = tuple(part.folder for part in parts if part.kind == "pytest")
+    ignored = tuple(part.folder for part in parts if part.kind in ("pytest", "unittest"))
     return [replace(one, without=ignored) for one in found] + parts or list(_make(tree))
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Whether a relative path is a folder or lies in it."""
+    return f"{path}/".startswith(f"{folder}/")
 
 
 def _projects(tree: SourceTree) -> list[tuple[str, str]]:
@@ -163,14 +180,15 @@ def _node(tree: SourceTree) -> Iterator[Suite]:
     package = _json(path)
     scripts = package.get("scripts")
     script = scripts.get("test") if isinstance(scripts, dict) else None
-    needs = bool(package.get("dependencies") or package.get("devDependencies"))
+    named = (package.get("dependencies"), package.get("devDependencies"))
+    needs = tuple(str(name) for names in named if isinstance(names, dict) for name in names)
     if isinstance(script, str) and not _PLACEHOLDER.search(script):
         hooks = isinstance(scripts, dict) and ("pretest" in scripts or "posttest" in scripts)
         direct = re.fullmatch(r"\s*node\s+--test(?P<rest>[^|&;<>]*)", script)
         if direct and not hooks and "--test-reporter" not in script:
             yield Suite("node", "package.json", direct["rest"].strip(), needs)
         else:
-            yield Suite("npm", "package.json", needs_modules=needs)
+            yield Suite("npm", "package.json", modules=needs)
         return
     scripted = tree.of("javascript")
     first = next((file.path for file in scripted if _NODE_TEST.search(file.path)), None)
