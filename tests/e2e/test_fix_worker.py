@@ -262,6 +262,23 @@ def test_a_step_after_a_fix_tests_the_fixed_code_and_two_fixes_of_one_line_are_a
     assert clash.results["findings"][0]["file"] == "requirements.txt"
 
 
+def test_what_the_steps_before_made_goes_on_through_one_that_finds_nothing_to_change(
+    run: Run, repository: Repository
+) -> None:
+    repository.commit({**SHOP, "ruff.toml": ""})
+    task = {"package": "jinja2", "version": "2.10.1", "allow_untested": True}
+    made = run("fix-worker", repository.root, **task)
+    (before,) = made.results["branches"]
+    tidy: dict[str, Any] = {"paths": ["test_shop.py"]}
+    for worker_type, options in (("fix-worker", task), ("refactor-worker", tidy)):
+        made = run(worker_type, repository.root, needs=(made,), context={"step": "b"}, **options)
+        assert made.results["status"] == "completed", made.results
+        assert repository.fetch(made)["head"] == before["head"]
+        assert "goes on as cortex/task-010/b" in made.results["summary"]
+    proposed = run("pr-worker", repository.root, needs=(made,)).results
+    assert proposed["branches"][0]["head"] == before["head"]
+
+
 def test_a_finding_that_points_outside_or_through_a_link_changes_nothing_there(
     run: Run, repository: Repository, tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ from cortex.worker.tools.options import flag
 from cortex.worker.tools.outcomes import NotRunError
 from cortex.worker.tools.proof import Package, Proof, prove
 
-__all__ = ["Work", "deliver", "report_name"]
+__all__ = ["Work", "deliver", "deliver_nothing", "report_name"]
 
 _SHOWN = 200
 
@@ -75,6 +75,22 @@ def deliver(worker: Worker, clone: Clone, start: str, work: Work) -> None:
         **work.extra,
     )
     worker.heartbeat.beat(1.0, "done", now=True)
+
+
+def deliver_nothing(
+    worker: Worker, clone: Clone, summary: str, told: Sequence[str], **extra: Any
+) -> None:
+    """The good end of a worker that had nothing to change, with `told` in its report: what the
+    needed steps handed over goes on as a branch of this one, because later steps may need only it.
+    """
+    handed_on = [export_branch(worker, clone)] if clone.head() != clone.base else []
+    for branch in handed_on:
+        summary += f" What the steps before made goes on as {branch['name']}."
+    name = report_name(worker)
+    lines = ["# Nothing to change", "", plain(summary), "", *bullets(told), *bullets(clone.notes)]
+    worker.write_artifact(name, "\n".join(lines).rstrip() + "\n")
+    artifacts = [name, *(branch["bundle"] for branch in handed_on)]
+    worker.write_results("completed", summary, artifacts=artifacts, branches=handed_on, **extra)
 
 
 def _refuse(

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cortex.model.findings import Finding
-from cortex.model.markdown import bullets, plain
 from cortex.worker.contract import Worker
 from cortex.worker.tools import processes
 from cortex.worker.tools.branches import commit_files, incoming, merge_incoming
 from cortex.worker.tools.bump import Bump, bump
 from cortex.worker.tools.clone import Clone, clone_repository
-from cortex.worker.tools.deliver import Work, deliver, report_name
+from cortex.worker.tools.deliver import Work, deliver, deliver_nothing
 from cortex.worker.tools.environment import prepare_environment
 from cortex.worker.tools.lint import LintError, fix, lint
 from cortex.worker.tools.options import text, time_left_s
@@ -64,11 +63,8 @@ def _nothing_changed(worker: Worker, clone: Clone, wanted: Wanted, work: Work) -
             [f"an agent or a person, for: {words.removesuffix(_THOUGHT)}" for words in work.left],
         )
     summary = f"Nothing to fix: {'; '.join(work.done) or 'the findings are gone'}."
-    name = report_name(worker)
-    lines = ["# Nothing to fix", "", plain(summary), "", *bullets(work.done)]
-    lines += bullets([f"{name} is gone" for name in wanted.gone])
-    worker.write_artifact(name, "\n".join([*lines, *bullets(clone.notes)]) + "\n")
-    worker.write_results("completed", summary, artifacts=[name], branches=[], **work.extra)
+    told = [*work.done, *(f"{name} is gone" for name in wanted.gone)]
+    deliver_nothing(worker, clone, summary, told, **work.extra)
 
 
 def _upgrade(worker: Worker, clone: Clone, package: Package, work: Work) -> None:

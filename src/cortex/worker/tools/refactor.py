@@ -10,7 +10,7 @@ from cortex.model.words import counted
 from cortex.worker.contract import Worker
 from cortex.worker.tools.branches import commit_files, incoming, merge_incoming
 from cortex.worker.tools.clone import clone_repository
-from cortex.worker.tools.deliver import Work, deliver, report_name
+from cortex.worker.tools.deliver import Work, deliver, deliver_nothing
 from cortex.worker.tools.lint import LintError, fix, format_files, has_own_configuration
 from cortex.worker.tools.options import flag
 from cortex.worker.tools.outcomes import NotRunError
@@ -52,11 +52,8 @@ def refactor(worker: Worker) -> None:
     except LintError as problem:
         raise NotRunError(str(problem), ["a configuration and code that ruff can read"]) from None
     if clone.head() == start:
-        summary = (
-            f"Nothing to change: {counted(len(files), 'file')} formatted and without a safe fix."
-        )
-        name = report_name(worker)
-        worker.write_artifact(name, f"# Nothing to change\n\n{summary}\n")
-        worker.write_results("completed", summary, artifacts=[name], branches=[])
+        files_seen = counted(len(files), "file")
+        summary = f"Nothing to change: {files_seen} formatted and without a safe fix."
+        deliver_nothing(worker, clone, summary, [])
         return
     deliver(worker, clone, start, work)
