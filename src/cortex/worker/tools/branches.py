@@ -31,6 +31,7 @@ class Incoming:
     name: str
     worker: str
     ref: str
+    base: str
     head: str
     bundle: Path
 
@@ -77,7 +78,10 @@ def export_branch(worker: Worker, clone: Clone, name: str | None = None) -> dict
 
 
 def incoming(worker: Worker, clone: Clone) -> list[Incoming]:
-    """Fetch the branches of the needed steps, in their order; what is not usable is a note."""
+    """Fetch the branches of the needed steps, in their order; what is not usable is a note.
+
+    The clone's `base` is then a commit before all of them.
+    """
     found: list[Incoming] = []
     for needed in worker.needed():
         rows = needed.results.get("branches")
@@ -87,7 +91,19 @@ def incoming(worker: Worker, clone: Clone) -> list[Incoming]:
                 found.append(_fetch(worker, clone, needed, row, ref))
             except (ValueError, OSError, GitError) as problem:
                 clone.notes.append(f"a branch of {needed.name} was left out: {problem}")
+    _begin_before(clone, found)
     return found
+
+
+def _begin_before(clone: Clone, branches: Sequence[Incoming]) -> None:
+    """A source whose HEAD has one of them by now, since a person stands on the branch that joins
+    them or has merged it: the work begins where they do, or nothing would be left to hand over.
+    """
+    git = clone.git
+    ahead = (git.run("merge-base", "--is-ancestor", one.head, clone.base) for one in branches)
+    if any(outcome.returncode == 0 for outcome in ahead):
+        shared = git.run("merge-base", "--octopus", *(branch.base for branch in branches))
+        clone.base = shared.stdout.decode("ascii", "replace").strip() or clone.base
 
 
 def merge_incoming(clone: Clone, branches: Sequence[Incoming]) -> None:
@@ -111,4 +127,4 @@ def merge_incoming(clone: Clone, branches: Sequence[Incoming]) -> None:
 def _fetch(worker: Worker, clone: Clone, needed: Needed, row: Any, ref: str) -> Incoming:
     told = read_row(clone.git, row)
     bundle = fetch_bundle(clone.git, needed.artifacts_dir, told, ref, time_left_s(worker))
-    return Incoming(told.name, needed.name, ref, told.head, bundle)
+    return Incoming(told.name, needed.name, ref, told.base, told.head, bundle)

@@ -99,11 +99,11 @@ def _report(
         for branch in branches
     ]
     lines += [*fenced("\n".join(commands), 60), ""]
-    commit = "commit, and push that branch there" if clone.address else "commit"
+    push = "push that branch there and " if clone.address else ""
     lines += [
-        f"Resolve what meets and {commit}. When it holds all of them, answer the approval "
-        "with `cortex approve`; the step is tried again and takes your merge. `cortex deny` "
-        "cancels the task.",
+        "Where one stops, resolve what meets and commit, then go on with the next. When that "
+        f"branch holds all of them, {push}answer the approval with `cortex approve`; the step is "
+        "tried again and takes your merge. `cortex deny` cancels the task.",
         "",
     ]
     for file in files[:_FILES_SHOWN]:
