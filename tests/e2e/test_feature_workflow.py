@@ -97,7 +97,7 @@ def change(to: str) -> str:
     return f"sed -i 's/return sum(prices)/return {to}/' app.py"
 
 
-@pytest.mark.parametrize("kind", ["path", "url"])
+@pytest.mark.parametrize("kind", ["path", "url", "stays there"])
 def test_a_conflict_is_shown_with_both_sides_and_goes_on_with_a_persons_merge(
     live: LiveHome, shop: Repository, kind: str
 ) -> None:
@@ -118,9 +118,12 @@ def test_a_conflict_is_shown_with_both_sides_and_goes_on_with_a_persons_merge(
     assert "round(sum(prices), 2)" in shown
     assert "sum(prices, 0)" in shown
     resolve(live, shop)
+    if kind != "stays there":
+        shop.git("switch", "--quiet", "main")
     live.drop({"kind": "approve", "approval_id": asked["approval_id"]})
     (row,) = live.until_ended("feature", limit_s=LIMIT_S)
     assert row["status"] == "completed", row
+    shop.git("switch", "--quiet", "main")
     shop.git("branch", "-D", "cortex/feature/join")
     assert "round(sum(prices, 0), 2)" in shop.git("show", f"{taken_in(live, shop, 'join')}:app.py")
     request = results_of(live, "pr")
@@ -159,7 +162,6 @@ def resolve(live: LiveHome, shop: Repository) -> None:
     shop.git("merge", "--quiet", "-s", "ours", "-m", "Merge", other)
     shop.write({"app.py": APP.replace("sum(prices)", "round(sum(prices, 0), 2)")})
     shop.git("commit", "--quiet", "--all", "--message", "Both")
-    shop.git("switch", "--quiet", "main")
 
 
 def test_a_step_that_needs_branches_which_meet_gets_an_integration_before_it(
@@ -198,3 +200,29 @@ def test_a_command_in_a_clone_that_fails_or_changes_nothing_hands_over_no_branch
     assert (failed["status"], looked["status"]) == ("failed", "completed")
     assert "exit 7: no" in failed["reason"]
     assert looked["summary"] == "main: nothing was changed"
+
+
+def test_an_agent_that_says_its_work_was_done_without_a_change_leaves_nothing_to_propose(
+    live: LiveHome, shop: Repository
+) -> None:
+    says = """echo '{"status": "completed", "summary": "All well."}' > "$CORTEX_RESULTS" """
+    pr = {"name": "pr", "worker_type": "pr", "needs": ["look"]}
+    scope = {"repository": str(shop.root), "workspace": "clone"}
+    live.drop({"id": "looks", "workers": [piece("look", says), pr], "scope": scope})
+    (row,) = live.until_ended("looks", limit_s=LIMIT_S)
+    assert row["status"] == "completed", row
+    assert results_of(live, "look")["branches"] == []
+    assert results_of(live, "pr")["pull_request"]["state"] == "nothing"
+
+
+@pytest.mark.parametrize("written", ["not JSON", "{}", "[]", '{"status": "great"}'])
+@pytest.mark.parametrize("command", ["true", "echo new > new.txt"])
+def test_a_results_file_that_is_wrong_is_refused_in_a_clone_as_everywhere(
+    live: LiveHome, shop: Repository, written: str, command: str
+) -> None:
+    says = f"""{command}; echo '{written}' > "$CORTEX_RESULTS" """
+    scope = {"repository": str(shop.root), "workspace": "clone"}
+    live.drop({"id": "wrong", "command": says, "scope": scope, "retries": 0})
+    (row,) = live.until_ended("wrong", limit_s=LIMIT_S)
+    assert row["status"] == "failed", row
+    assert "results refused" in row["reason"]

@@ -42,8 +42,7 @@ def _in_a_clone(worker: Worker) -> int:
     merge_incoming(clone, incoming(worker, clone))
     start = clone.head()
     status = _run(sys.argv[1:], clone)
-    if status == 0:
-        _hand_over(worker, clone, start)
+    if status == 0 and _hand_over(worker, clone, start):
         clear_away(worker)
     return status
 
@@ -60,20 +59,24 @@ def _run(argv: list[str], clone: Clone) -> int:
         return _NOT_FOUND if missing else _NOT_EXECUTABLE
 
 
-def _hand_over(worker: Worker, clone: Clone, start: str) -> None:
-    """Commit what is left uncommitted, and name the branch in results.json."""
+def _hand_over(worker: Worker, clone: Clone, start: str) -> bool:
+    """Commit what is left uncommitted, and name the branch in results.json; False where the command
+    wrote one that cannot be read, which stays as it is, to be refused.
+    """
+    try:
+        own = _own_results(worker)
+    except (OSError, ValueError, RecursionError):
+        return False
     title = str(worker.context.get("parent_task") or worker.task_id)
     step = str(worker.context.get("step") or "work")
     clone.git.text("add", "--all")
     if clone.git.run("diff", "--cached", "--quiet").returncode != 0:
         message = f"{title}: {step}\n\nTask: {worker.task_id}\nWorker: {worker.worker_id}"
         clone.git.text("commit", "--quiet", "--no-verify", "--message", message)
-    own = _own_results(worker)
-    if clone.head() == start and not own:
-        worker.write_results("completed", f"{step}: nothing was changed", branches=[])
-        return
     if clone.head() == start:
-        return
+        said = own or {"status": "completed", "summary": f"{step}: nothing was changed"}
+        write_json(worker.results_path, {"branches": [], **said})
+        return True
     files = clone.git.paths("diff", "--name-only", "--no-renames", "-z", start, "HEAD")
     branch = export_branch(worker, clone)
     said = own or {
@@ -87,18 +90,23 @@ def _hand_over(worker: Worker, clone: Clone, start: str) -> None:
     branches = [*known, branch] if isinstance(known, list) else [branch]
     made = {"artifacts": artifacts, "files_modified": modified, "branches": branches}
     write_json(worker.results_path, {**said, **made})
+    return True
 
 
-def _own_results(worker: Worker) -> Mapping[str, Any]:
-    """What the command wrote to results.json; empty where it wrote nothing that can be kept."""
+def _own_results(worker: Worker) -> Mapping[str, Any] | None:
+    """What the command wrote to results.json, None where it wrote none.
+
+    Raises OSError, ValueError or RecursionError for what is no object that can be read.
+    """
     path = worker.results_path
-    try:
-        if path.is_symlink() or path.stat().st_size > _RESULTS_BYTES_AT_MOST:
-            return {}
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    if not os.path.lexists(path):
+        return None
+    if path.is_symlink() or path.stat().st_size > _RESULTS_BYTES_AT_MOST:
+        raise ValueError("results.json is a link, or too large")
+    value = json.loads(path.read_bytes())
+    if not isinstance(value, dict) or not value:
+        raise ValueError("results.json is no object, or an empty one")
+    return value
 
 
 def _texts(value: Any) -> list[str]:
