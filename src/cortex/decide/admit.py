@@ -187,7 +187,7 @@ def _grant_or_pass(
     """A grant for this worker or one behind it, else the word that it waits; None: all said."""
     first = state.workers[ident]
     alone = _is_passed_by_nobody(state, slots.settings, first, now)
-    tried = [first] if alone else list(_with_backfill(state, queue, slots, first))
+    tried = [first] if alone else [first, *_behind(state, queue, slots, first)]
     for worker in tried if alone else itertools.chain(tried, _further(state, queue, slots, first)):
         granted = grant(state, worker, slots.settings)
         if granted is not None:
@@ -196,36 +196,36 @@ def _grant_or_pass(
         return _refuse_planner(state, first)
     if first.priority == "low" and first.step != PLANNER:
         return _refuse(state, first, now)
-    return tell(state, tried, slots.settings, now)
+    told = tell(state, tried, slots.settings, now)
+    return told or (_without_tokens(state, queue, slots, ident) if alone else None)
 
 
 def _without_tokens(state: State, queue: AdmissionQueue, slots: Slots, ident: str) -> Entry | None:
     """A grant for whoever uses no tokens, while those that are there are kept for other work."""
     first = state.workers[ident]
-    near = _with_backfill(state, queue, slots, first)
-    for worker in itertools.chain(near, _further(state, queue, slots, first)):
+    for worker in itertools.chain([first], _behind(state, queue, slots, first, at_most=0)):
         if not worker.uses_tokens and slots.held_by(worker) is None:
             return grant_nothing(worker, "tokens are kept for more urgent work, and it uses none")
     return None
 
 
-def _with_backfill(
-    state: State, queue: AdmissionQueue, slots: Slots, first: Worker
-) -> Iterator[Worker]:
-    yield first
-    for ident in queue.following(first.id, _BACKFILL):
-        if slots.held_by(state.workers[ident]) is None:
-            yield state.workers[ident]
-
-
 def _further(state: State, queue: AdmissionQueue, slots: Slots, first: Worker) -> Iterator[Worker]:
     """Those however far behind whom the tokens at hand pay, so that nothing stands still over what
     does not fit."""
-    if len(queue) <= _BACKFILL + 1:
-        return
-    for ident in queue.following(first.id, _BACKFILL, tokens_free(state, first)):
-        if slots.held_by(state.workers[ident]) is None:
-            yield state.workers[ident]
+    if len(queue) > _BACKFILL + 1:
+        yield from _behind(state, queue, slots, first, at_most=tokens_free(state, first))
+
+
+def _behind(
+    state: State, queue: AdmissionQueue, slots: Slots, first: Worker, at_most: int | None = None
+) -> Iterator[Worker]:
+    """Some that wait behind a worker and that no limit holds, as `AdmissionQueue.following`."""
+
+    def limit_of(ident: str) -> str | None:
+        return slots.held_by(state.workers[ident])
+
+    for ident in queue.following(first.id, _BACKFILL, limit_of, at_most):
+        yield state.workers[ident]
 
 
 def waiting_reason(state: State, worker: Worker) -> str:

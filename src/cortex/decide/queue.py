@@ -149,17 +149,44 @@ class AdmissionQueue:
         for level in sorted(levels, reverse=True):
             yield level, [entry[2] for entry in sorted(levels[level])]
 
-    def following(self, worker_id: str, count: int, at_most: int | None = None) -> list[str]:
+    def following(
+        self,
+        worker_id: str,
+        count: int,
+        limit_of: Callable[[str], str | None] = lambda _: None,
+        at_most: int | None = None,
+    ) -> list[str]:
         """Up to `count` workers that wait behind this one in its own heap, best first; those that
-        need `at_most` so many tokens, if that is given."""
+        need `at_most` so many tokens, if that is given.
+
+        Those that a limit holds are set aside for it on the way, so that they hide nobody.
+        """
         source = self._where[worker_id]
         heap: Iterable[_Entry] = self._heaps[source]
         if at_most is not None:
             heap = (entry for entry in heap if entry[3] <= at_most)
         # Only those that wait: what has left the queue lies in its heap until it comes up.
-        waiting = (entry for entry in heap if self._where.get(entry[2]) == source)
-        behind = heapq.nsmallest(count + 1, waiting)
-        return [entry[2] for entry in behind if entry[2] != worker_id][:count]
+        waiting = [entry for entry in heap if self._where.get(entry[2]) == source]
+        found: list[str] = []
+        for entry in self._in_turn(waiting, count + 1):
+            if entry[2] == worker_id:
+                continue
+            limit = limit_of(entry[2])
+            if limit is None:
+                found.append(entry[2])
+            elif limit != source.limit:
+                self._put(entry[2], replace(source, limit=limit))
+            if len(found) == count:
+                break
+        return found
+
+    @staticmethod
+    def _in_turn(entries: list[_Entry], first: int) -> Iterator[_Entry]:
+        """The entries, best first; of many no more than `first` are sorted unless more are asked
+        for."""
+        yield from heapq.nsmallest(first, entries)
+        if len(entries) > first:
+            yield from sorted(entries)[first:]
 
     def _trim(self, source: Source) -> bool:
         """Drops stale heads; False when the source is empty, and then it is forgotten."""
