@@ -17,6 +17,7 @@ from cortex.decide.lineage import GATE as LINEAGE_GATE
 from cortex.decide.not_run import changes_the_plan, waits_for_parts
 from cortex.decide.overdue import close_overdue
 from cortex.decide.reserve import GATE as RESERVE_GATE
+from cortex.decide.shortage import of_priority
 from cortex.model.errors import RequestError
 from cortex.model.owners import TASK_OWNERS
 from cortex.model.requests import TaskRequest, parse_request
@@ -68,6 +69,8 @@ def edit_fields(
         merged.changes.append(f"{task.id} {each.name}: {_short(each)}")
     if replan and waits_for_parts(task):
         replan = changes_the_plan(task, fields)
+    if "priority" in fields:
+        merged.events += of_priority(state, task, fields["priority"])
     if replan:
         merged.events += _plan_anew(state, task, "type" in fields)
     if fields:

@@ -15,13 +15,14 @@ from cortex.decide.escalate import close_escalations, is_escalated, raise_escala
 from cortex.decide.grant import grant, needed_tokens
 from cortex.decide.queue import paying_fund
 from cortex.model.settings import Settings
-from cortex.model.state import State, Worker
+from cortex.model.state import State, Task, Worker
 from cortex.model.words import counted
 
 __all__ = [
     "AND_A_SLOT",
     "SUBJECT",
     "is_short",
+    "of_priority",
     "relief",
     "tell",
     "tell_without_slot",
@@ -35,6 +36,7 @@ SUBJECT = "critical work is short of tokens"
 #: How the reason of critical work ends that lacks a slot beside tokens.
 AND_A_SLOT = ", and a free slot"
 _HAS_TOKENS = "a free slot; its tokens are there"
+_CRITICAL_NOW = "needs tokens for a task that is critical now"
 
 
 def tokens_free(state: State, worker: Worker) -> int:
@@ -163,3 +165,16 @@ def relief(state: State, worker: Worker) -> list[Event]:
         return []
     over = reserve.withdraw_asking(state, worker.task_id)
     return [*over, *close_escalations(state, worker.task_id, SUBJECT)]
+
+
+def of_priority(state: State, task: Task, priority: str) -> list[Event]:
+    """Events beside a new priority of a task: what waits for tokens is told of anew once that is
+    critical, and no longer once it is not."""
+    if priority != "critical":
+        return close_escalations(state, task.id, SUBJECT)
+    waiting = (state.workers[ident] for ident in task.workers if ident in state.waiting)
+    return [
+        {"event": "worker_queued", "worker_id": worker.id, "reason": _CRITICAL_NOW}
+        for worker in waiting
+        if worker.status == "queued" and (worker.reason or "").startswith("needs ")
+    ]

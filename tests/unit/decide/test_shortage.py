@@ -6,6 +6,7 @@ from typing import Any
 
 from cortex.decide.admit import waiting_reason
 from cortex.model.state import Task, Worker
+from tests.unit.decide.editing import Desk, row_in
 from tests.unit.decide.fleet import Fleet, settings
 
 
@@ -163,3 +164,50 @@ def test_each_task_that_waits_for_a_slot_is_asked_about() -> None:
     assert [row.task_id for row in fleet.state.escalations.values()] == [large.id]
     (line,) = [line for line in fleet.lines if line.events[0]["event"] == "approval_asked"]
     assert line.why == asked.reason
+
+
+def edited(fleet: Fleet, task: Task, **fields: Any) -> None:
+    """A person changes fields of a task in the published file."""
+    desk = Desk(fleet)
+    copy = desk.open()
+    row_in(copy, task.id).update(fields)
+    assert desk.save(copy).refusals == []
+    fleet.admit()
+
+
+def with_a_slot() -> Fleet:
+    """A fleet with a free slot and 5,000 tokens."""
+    fleet, holder = full(tools=2)
+    fleet.finish(holder.workers[0], 1)
+    return fleet
+
+
+def waits_for_tokens(fleet: Fleet, priority: str) -> Task:
+    task = fleet.dropped(command="x", token_budget=20_000, priority=priority)
+    fleet.admit()
+    assert fleet.workers_of(task, "queued")
+    return task
+
+
+def test_waiting_work_that_becomes_critical_is_told_of() -> None:
+    fleet = with_a_slot()
+    task = waits_for_tokens(fleet, "high")
+    assert told(fleet) == []
+    edited(fleet, task, priority="critical")
+    assert told(fleet) == [f"short by 15,000: 1 worker of {task.id} waits"]
+    assert fleet.admit() == [], "it is said once"
+
+
+def test_what_is_critical_no_more_is_told_of_no_longer() -> None:
+    fleet = with_a_slot()
+    task = waits_for_tokens(fleet, "critical")
+    assert len(told(fleet)) == 1
+    edited(fleet, task, priority="high")
+    assert (len(told(fleet)), len(told(fleet, "closed"))) == (0, 1)
+
+
+def test_a_new_priority_and_a_new_plan_come_in_one_edit() -> None:
+    fleet = with_a_slot()
+    task = waits_for_tokens(fleet, "high")
+    edited(fleet, task, priority="critical", token_budget=30_000)
+    assert told(fleet) == [f"short by 25,000: 1 worker of {task.id} waits"]
