@@ -104,7 +104,8 @@ class Library:
                     found[path] = entry
         self.changed += sorted(self._known.keys() - found.keys())
         self._known = found
-        self._unusable = {path: said for path, said in self._unusable.items() if path.exists()}
+        still = (path for path in self._unusable if os.path.lexists(path))
+        self._unusable = {path: self._unusable[path] for path in still}
         if not self.changed:
             return None
         self._between = {}

@@ -159,3 +159,20 @@ def test_a_file_that_comes_back_as_it_was_is_no_longer_told_of(library: Library)
     aside.rename(path)
     library.refresh()
     assert library.problems == {}
+
+
+def test_a_link_to_a_file_that_is_no_longer_there_is_told_of(
+    library: Library, tmp_path: Path
+) -> None:
+    target = tmp_path / "elsewhere.md"
+    target.write_text("---\nname: odd\n---\n")
+    link = library.paths.prompts / "odd.md"
+    link.symlink_to(target)
+    assert "odd-worker" in read(library).types
+    target.unlink()
+    library.refresh()
+    assert "cannot be read" in library.problems[link]
+    assert library.broken[link].in_force == "odd-worker"
+    link.unlink()
+    assert "odd-worker" not in read(library).types
+    assert library.problems == {}
