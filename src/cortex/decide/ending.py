@@ -116,8 +116,12 @@ def cancel_work(state: State, task: Task, reason: str) -> list[Event]:
 
 def awaited_handoff(state: State, task: Task) -> Handoff | None:
     """The handoff whose answer a task waits for, its own or the one of its parent."""
+    return _handoff_of(state, task, "pending")
+
+
+def _handoff_of(state: State, task: Task, *statuses: str) -> Handoff | None:
     for handoff in state.handoffs.values():
-        if handoff.status == "pending" and handoff.task_id in (task.id, task.parent):
+        if handoff.status in statuses and handoff.task_id in (task.id, task.parent):
             return handoff
     return None
 
@@ -166,12 +170,21 @@ def reopen_task(state: State, task: Task) -> list[Event]:
                 f"{ident} of {task.id} is still ending; retry in a moment", field="task_id"
             )
     reopened: Event = {"event": "task_reopened", "task_id": task.id}
-    handoff = awaited_handoff(state, task)
-    if handoff is not None and task.assigned_to is None:
-        reopened["waiting_for"] = f"{handoff.to_agent} to accept {handoff.id}"
+    if task.assigned_to is None:
+        reopened |= _handed_over_to(state, task)
     events: list[Event] = [reopened]
     for ident in task.children:
         child = state.tasks.get(ident)
         if child is not None and child.status in ("failed", "cancelled"):
             events += reopen_task(state, child)
     return events
+
+
+def _handed_over_to(state: State, task: Task) -> Event:
+    """Whose a reopened task is that has no master: the receiver's who accepted it meanwhile, or
+    nobody's while that one has not answered."""
+    awaited = awaited_handoff(state, task)
+    if awaited is not None:
+        return {"waiting_for": f"{awaited.to_agent} to accept {awaited.id}"}
+    accepted = _handoff_of(state, task, "accepted", "completed")
+    return {} if accepted is None else {"master": accepted.to_agent}

@@ -193,6 +193,7 @@ def _task_reopened(state: State, event: Event, _at: str) -> None:
     task = state.tasks[event["task_id"]]
     task.run += 1
     task.reason = task.ended_at = None
+    task.assigned_to = event.get("master", task.assigned_to)
     task.waiting_for = event.get("waiting_for")
     task.hold = task.waiting_for is not None
     task.approved = []

@@ -364,20 +364,36 @@ def test_a_paused_follow_up_becomes_the_receivers_when_it_is_resumed() -> None:
     assert (fix.assigned_to, fix.status) == ("development-master", "in_progress")
 
 
-def test_a_paused_follow_up_becomes_the_receivers_whatever_its_type_says() -> None:
+def to_coordinator() -> Fleet:
+    """A fleet in which fixes go to a master that their type does not route to, after a yes."""
     catalog = asking_catalog(to="coordinator-master")
     coordinator = catalog.masters["coordinator-master"].model_copy(
         update={"accept_handoffs": False}
     )
-    fleet = Fleet(
+    return Fleet(
         catalog=replace(catalog, masters={**catalog.masters, "coordinator-master": coordinator})
     )
+
+
+def test_a_paused_follow_up_becomes_the_receivers_whatever_its_type_says() -> None:
+    fleet = to_coordinator()
     handoff, _, (fix,) = handed_over(fleet, scanned(fleet, SQL))
     fleet.drop(kind="pause", task_id=fix.id)
     fleet.drop(kind="handoff", handoff_id=handoff.id, status="accepted")
     assert fix.status == "paused"
     fleet.drop(kind="resume", task_id=fix.id)
     assert fix.assigned_to == "coordinator-master"
+
+
+def test_a_follow_up_that_was_cancelled_before_the_yes_becomes_the_receivers_by_a_retry() -> None:
+    fleet = to_coordinator()
+    handoff, _, (fix, other) = handed_over(fleet, scanned(fleet, SQL, XSS))
+    fleet.drop(kind="cancel", task_id=fix.id)
+    fleet.drop(kind="handoff", handoff_id=handoff.id, status="accepted")
+    assert other.assigned_to == "coordinator-master"
+    fleet.drop(kind="retry", task_id=fix.id)
+    assert fix.assigned_to == "coordinator-master"
+    assert fleet.replayed().tasks[fix.id].to_json() == fix.to_json()
 
 
 def test_handoffs_that_are_rejected_by_one_edit_are_told_of_each() -> None:
