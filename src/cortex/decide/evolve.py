@@ -113,7 +113,7 @@ def _task_unblocked(state: State, event: Event, _at: str) -> None:
     for name in event.get("steps", []):
         task.step(name).missing = []
     if event.get("plan_again"):
-        task.planning = None
+        task.planning, task.approved = None, []  # no yes was for a plan that nobody knew
     set_task_status(state, task, "pending")
 
 

@@ -326,6 +326,24 @@ def test_a_denied_plan_is_forgotten_by_a_retry() -> None:
     assert task.workers == ["worker-planner-001", "worker-planner-002"]
 
 
+def test_a_yes_for_one_worker_is_none_for_the_plan_that_a_retry_brings() -> None:
+    catalog = changed(catalog_of(approvals=["feature"]), "types", "planner-worker", command="plan")
+    world = World(catalog=catalog)
+    task = feature(world)
+    for _ in range(2):
+        propose(world, task, [])
+    assert task.status == "awaiting_approval", "one worker for the whole"
+    world.catalog = replace(catalog, runtimes=WITHOUT_AGENT)
+    world.apply(answer(world.state, Answer(kind="approve", task_id=task.id)))
+    world.reconcile()
+    assert task.status == "blocked"
+    world.apply(Entry("cli", "retried", reopen_task(world.state, task)))
+    world.reconcile()
+    world.admit()
+    propose(world, task, {"workers": [{"name": "check", "worker_type": "test-worker"}]})
+    assert (task.status, task.steps) == ("awaiting_approval", [])
+
+
 # --- people in between
 
 
