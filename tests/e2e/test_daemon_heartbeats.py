@@ -34,3 +34,27 @@ def test_silence_ends_only_those_who_promised_to_speak(live: Any) -> None:
     assert silent["status"] == "failed"
     assert "no heartbeat for" in silent["reason"]
     assert (beating["status"], plain["status"]) == ("completed", "completed")
+
+
+SAYS = """echo '{"tokens_used": 900}' > "$CORTEX_HEARTBEAT"; """
+
+
+def test_what_a_heartbeat_said_was_used_stays_spent_however_the_worker_ends(live: Any) -> None:
+    ends = {
+        "fails": "exit 3",
+        "rubbish": 'echo no > "$CORTEX_RESULTS"',
+        "late": "sleep 60",
+        "quiet": "true",
+        "more": """echo '{"status": "failed", "tokens_used": 1200}' > "$CORTEX_RESULTS" """,
+    }
+    for name, end in ends.items():
+        step = {"name": name, "command": SAYS + end, "token_budget": 4000, "retries": 0}
+        late = {"timeout": "1s"} if name == "late" else {}
+        live.drop({"id": name, "workers": [{**step, **late}]})
+    live.until_ended(*ends)
+    rows = live.workers("completed", "failed")
+    used = {row["task_id"]: row["tokens_used"] for row in rows}
+    assert used == {"fails": 900, "rubbish": 900, "late": 900, "quiet": 900, "more": 1200}
+    assert live.read("token-budget")["worker_pool"]["spent"] == sum(
+        row["tokens_used"] for row in rows
+    )

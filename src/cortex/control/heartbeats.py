@@ -45,6 +45,13 @@ class Heartbeats:
             return None
         return self._judge(worker, clock - self._heard.setdefault(worker.id, clock))
 
+    def last(self, worker: Worker, seen: Seen, now: Now) -> int:
+        """The tokens that an ended worker last said it had used, at most what was reserved."""
+        if seen.heartbeat_ns:
+            self._told(worker, seen, now)
+        vitals = self._context.vitals.get(worker.id)
+        return vitals.tokens_used if vitals else 0
+
     def _longest_gap_s(self, worker: Worker) -> float:
         """Between two looks; after a longer one the daemon cannot tell what it did not read."""
         kind = self._context.catalog.types.get(worker.worker_type)

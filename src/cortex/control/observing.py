@@ -72,6 +72,7 @@ def _observe(executor: Executor, asked: Question) -> Seen:
     sighting = executor.look(asked.worker_id, paths.locks, paths.attempt)
     claim = sighting.claim
     if sighting.exit is not None and sighting.exit.nonce == asked.nonce:
+        said = read_heartbeat(f"{paths.folder}/{HEARTBEAT_NAME}")
         return Seen(
             asked.worker_id,
             claimed=True,
@@ -79,6 +80,8 @@ def _observe(executor: Executor, asked: Question) -> Seen:
             started_at=sighting.exit.started_at,
             alive=False,
             ended=_observed(asked, sighting.exit),
+            heartbeat_ns=said.mtime_ns,
+            heartbeat=said.document,
         )
     if asked.is_anothers:
         # It runs, if it does, for the home of which this one is a copy: nothing of it is touched.

@@ -286,7 +286,8 @@ class WorkersController:
             return
         running = self._running_event(worker, seen)
         if seen.ended is not None:
-            self._end(worker, seen.ended, running, now)
+            told = self._heartbeats.last(worker, seen, now)
+            self._end(worker, replace(seen.ended, told_tokens=told), running, now)
             return
         if running is not None:
             why = f"{worker.id} runs as process {seen.pid}"

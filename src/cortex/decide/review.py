@@ -51,6 +51,8 @@ class Observed:
     never_started: bool = False
     ended_descendants: int = 0
     limits_met: tuple[str, ...] = ()
+    told_tokens: int = 0
+    """What its last heartbeat said that it had used, at most what was reserved."""
 
 
 @dataclass(slots=True)
@@ -211,8 +213,8 @@ def _last_words(tail: str) -> str:
 def _tokens(worker: Worker, observed: Observed) -> tuple[int, int]:
     """(used, as known): used is clamped to what was reserved.
 
-    Known is the larger of what was metered and what the worker says of itself; only the metered
-    part above the reservation is an overrun of the books.
+    Known is the largest of what was metered and what the worker says of itself, in its results or
+    its last heartbeat; only the metered part above the reservation is an overrun of the books.
     """
     if observed.never_started:
         return 0, 0
@@ -221,7 +223,7 @@ def _tokens(worker: Worker, observed: Observed) -> tuple[int, int]:
         return used, used
     reported = (observed.results or {}).get("tokens_used")
     known = reported if isinstance(reported, int) and not isinstance(reported, bool) else 0
-    known = max(known, worker.tokens_used, 0)
+    known = max(known, worker.tokens_used, observed.told_tokens, 0)
     return min(known, worker.reserved), known
 
 
