@@ -25,7 +25,7 @@ from cortex.decide.alerts import next_alert
 from cortex.decide.catalog import Catalog
 from cortex.decide.ending import cancel_task, reopen_task
 from cortex.decide.entry import Entry
-from cortex.decide.evolve import EVENTS
+from cortex.decide.evolve import EVENTS, evolve
 from cortex.decide.handoffs import accept_handoff, reject_handoff
 from cortex.decide.ledger import violations
 from cortex.decide.lifecycle import InvalidTransitionError
@@ -169,8 +169,8 @@ class _Rerun:
         state = State.from_json(deepcopy(recording.start)) if recording.start else State()
         self._state = self._result.state = state
         self._clock = _Clock(recording.start_s)
-        journal = _Journal(state.at, state.seq, self._result.lines)
-        engine = Engine(state, journal, self._clock)
+        self._journal = _Journal(state.at, state.seq, self._result.lines)
+        engine = Engine(state, self._journal, self._clock)
         log = _Log(self._result.faults)
         no_effects = cast(Effects, None)
         self._context = Context(engine, no_effects, paths, settings, catalog, log)
@@ -322,9 +322,23 @@ class _Rerun:
                 self._result.unlike += 1
 
     def _verbatim(self, event: Event) -> None:
+        """As it was. Not by the engine, which goes no further after an event that does not fit."""
         if event["event"] not in EVENTS:
             return
-        self._apply("as it was", [event])
+        if event["event"] == "approval_answered" and "task_id" in event:
+            event["approval_id"] = self._asked_now(event["approval_id"], event["task_id"])
+        at = max(self._context.engine.now().at, self._journal.last_at)
+        evolve(self._state, self._state.seq + 1, at, [event])
+        self._journal.append(self._clock.now(), "what-if", "as it was", [event])
+
+    def _asked_now(self, ident: str, task_id: str) -> str:
+        """The open question of a task that an answer is for; numbers go by the order of asking."""
+        asked = [
+            approval.id
+            for approval in self._state.approvals.values()
+            if approval.task_id == task_id and approval.status == "pending"
+        ]
+        return ident if ident in asked or not asked else asked[0]
 
     def _cancel(self, event: Event) -> None:
         task = self._state.tasks[event["task_id"]]
