@@ -141,10 +141,10 @@ def observed_of(worker: Worker, outcome: Outcome, *, stopped: bool) -> Observed:
         return Observed(worker.id, code=0, duration_s=duration, results=results)
     said = str(end.get("reason") or "").removeprefix(f"exit {code}").removeprefix(": ")
     results |= {"status": "failed", "error": said or None, "permanent": end.get("permanent")}
-    outcome, colon, _ = said.partition(": ")
-    if colon and outcome in ("conflict", "not run"):
+    kind, colon, _ = said.partition(": ")
+    if colon and kind in ("conflict", "not run"):
         missing = [said.rpartition("missing: ")[2]]
-        results |= {"outcome": outcome.replace(" ", "_"), "missing": missing}
+        results |= {"outcome": kind.replace(" ", "_"), "missing": missing}
     if end.get("exit_signal") is not None:
         return Observed(worker.id, signal=end["exit_signal"], duration_s=duration, results=results)
     return Observed(worker.id, code=code or 0, duration_s=duration, results=results)
