@@ -15,7 +15,7 @@ from cortex.model.paths import DOCUMENT_NAMES, HomePaths, is_definition
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-__all__ = ["Problem", "check_file", "check_home"]
+__all__ = ["Problem", "check_file", "check_home", "edited_by_hand"]
 
 
 def check_file(path: Path) -> list[Problem]:
@@ -47,6 +47,14 @@ def check_home(paths: HomePaths) -> tuple[list[Problem], int]:
     found = [(path, _check_found(path)) for path in files]
     problems = [problem for path, wrong in found if os.path.lexists(path) for problem in wrong]
     return [*problems, *between_definitions(paths)], len(files)
+
+
+def edited_by_hand(paths: HomePaths) -> Problem | None:
+    """What is wrong with a published file, as only somebody else than the daemon can have left it;
+    None where nothing is.
+    """
+    found = (problem for path in paths.documents if path.exists() for problem in _check_found(path))
+    return next((problem for problem in found if not problem.is_warning), None)
 
 
 def _check_found(path: Path) -> list[Problem]:
@@ -121,7 +129,8 @@ def _document(path: Path, data: bytes, model: type[BaseModel]) -> list[Problem]:
 
     try:
         value = parse(data, max_bytes=1 << 30)
-        model.model_validate(value)
+        # What the daemon publishes is of just these types: "12" is no number of it.
+        model.model_validate(value, strict=path.name in DOCUMENT_NAMES)
     except JsonProblem as problem:
         return [Problem(str(path), problem.message, problem.line, problem.field)]
     except ValidationError as error:

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from cortex.cli import exits
-from cortex.cli.options import HomeOption, remember_home
+from cortex.cli.options import HomeOption, opened_home, remember_home
 from cortex.model.errors import CortexError
 
 __all__ = ["COMMANDS", "main"]
@@ -186,6 +186,27 @@ def main() -> None:
         what = "the output cannot be written" if error.filename is None else str(error.filename)
         note(f"{what}: {error.strerror or error}")
         sys.exit(exits.FAILED)
+    except Exception:
+        if not _is_edited_by_hand():
+            raise
+        sys.exit(exits.FAILED)
+
+
+def _is_edited_by_hand() -> bool:
+    """Whether what went wrong is that somebody wrote into a published file what cannot stand there;
+    says so then.
+    """
+    from cortex.cli.checks import edited_by_hand
+    from cortex.cli.terminal import note
+
+    home = opened_home()
+    problem = edited_by_hand(home.paths) if home is not None else None
+    if problem is not None:
+        note(
+            f"{problem}; the file was edited by hand. A running daemon restores it within seconds; "
+            "without one, correct or remove it and start cortexd"
+        )
+    return problem is not None
 
 
 def _settle_outputs() -> None:

@@ -20,11 +20,13 @@ __all__ = [
     "fail_usage",
     "note_without_daemon",
     "open_home",
+    "opened_home",
     "parse_timeout",
     "remember_home",
 ]
 
 _before_command: dict[str, str] = {}
+_opened: list[Home] = []
 
 HomeOption = Annotated[
     str | None,
@@ -58,7 +60,13 @@ def open_home(explicit: str | None) -> Home:
     """The home that this command means: its own --home, else the one before the command."""
     from cortex.home import Home
 
-    return Home.find(explicit or _before_command.get("home"))
+    _opened[:] = [Home.find(explicit or _before_command.get("home"))]
+    return _opened[0]
+
+
+def opened_home() -> Home | None:
+    """The home that was opened last."""
+    return _opened[0] if _opened else None
 
 
 def remember_home(home: str | None) -> None:

@@ -4,6 +4,7 @@ and arguments of strangers.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -137,3 +138,19 @@ def test_the_folder_of_a_user_whom_nobody_knows_is_one_that_is_not_there(
     ran = called(sample.root, *words.split())
     assert b"Traceback" not in ran.stderr, ran.stderr.decode()
     assert b"~nobody-is-called-so" in ran.stderr
+
+
+@pytest.mark.parametrize("odd", ["five", "5000", [1]])
+@pytest.mark.parametrize("words", ["budget", "status"])
+def test_a_number_that_somebody_wrote_over_is_named_with_its_file(
+    sample: Any, words: str, odd: object
+) -> None:
+    path = sample.root / "coordination" / "token-budget.json"
+    document = json.loads(path.read_bytes())
+    document["worker_pool"]["total"] = odd
+    path.write_text(json.dumps(document, indent=1))
+    ran = called(sample.root, *words.split())
+    said = ran.stderr.decode().splitlines()[-1]
+    assert (ran.returncode, "Traceback" in ran.stderr.decode()) == (1, False), said
+    assert said.startswith(f"cortex: {path}:") and "worker_pool.total" in said
+    assert "edited by hand" in said
