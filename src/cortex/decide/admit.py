@@ -34,7 +34,7 @@ from cortex.decide.shortage import (
 from cortex.decide.slots import Slots, wanted_slot
 from cortex.model.ids import PRIORITIES, master_key
 from cortex.model.settings import Settings
-from cortex.model.state import PLANNER, State, Worker
+from cortex.model.state import PLANNER, Escalation, State, Worker
 
 __all__ = ["next_admission", "waiting_reason"]
 
@@ -42,6 +42,8 @@ __all__ = ["next_admission", "waiting_reason"]
 #: as many of those further behind that the tokens at hand would pay.
 _BACKFILL = 16
 _CRITICAL = PRIORITIES.index("critical")
+#: So many that wait are asked whether tokens are kept for them: this is said of each of thousands.
+_LOOKED_AT = 200
 
 
 def next_admission(
@@ -257,23 +259,34 @@ def waiting_reason(state: State, worker: Worker) -> str:
 
 
 def _kept_for(state: State, worker: Worker) -> str | None:
-    """Whom the pool's tokens are kept for, where that is critical work that is short of them."""
-    if worker.priority == "critical" or not worker.uses_tokens:
+    """Whom the tokens are kept for that would do for a worker: more urgent work that is short."""
+    if not worker.uses_tokens:
         return None
-    for told in state.escalations.values():
-        if told.status != "open" or told.subject != SUBJECT or told.task_id not in state.tasks:
+    fund, rank = paying_fund(worker), PRIORITIES.index(worker.priority)
+    for urgent in _told_to_be_short(state):
+        if PRIORITIES.index(urgent.priority) <= rank or paying_fund(urgent) != fund:
             continue
-        for ident in state.tasks[told.task_id].workers:
-            urgent = state.workers.get(ident)
-            if urgent is None or ident not in state.waiting or not _could_free(state, urgent):
-                continue
-            if (urgent.reason or "").endswith(AND_A_SLOT):
-                continue
+        if is_short(state, urgent) and _could_free(state, urgent):
+            whose = "the pool" if fund == "pool" else f"{fund.removeprefix('master:')}'s own"
             return (
-                f"{state.budget.pool_available} tokens of the pool are kept for {ident} of "
-                f"{told.task_id}, which is critical and needs {needed_tokens(urgent)}"
+                f"{tokens_free(state, worker)} tokens of {whose} are kept for {urgent.id} of "
+                f"{urgent.task_id}, which is {urgent.priority} and needs {needed_tokens(urgent)}"
             )
     return None
+
+
+def _told_to_be_short(state: State) -> Iterator[Worker]:
+    """What waits for tokens alone: critical work, and others as far as there are not very many."""
+    told = (one.task_id for one in state.escalations.values() if _is_of_tokens(one))
+    urgent = (ident for task in told if task in state.tasks for ident in state.tasks[task].workers)
+    for ident in itertools.chain(urgent, itertools.islice(state.waiting, _LOOKED_AT)):
+        reason = state.workers[ident].reason or "" if ident in state.waiting else ""
+        if reason.startswith("needs ") and not reason.endswith(AND_A_SLOT):
+            yield state.workers[ident]
+
+
+def _is_of_tokens(told: Escalation) -> bool:
+    return told.status == "open" and told.subject == SUBJECT
 
 
 def _claimed(worker: Worker, other: Worker) -> str:

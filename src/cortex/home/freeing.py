@@ -34,7 +34,7 @@ __all__ = [
 _NAMED = 3
 _CLAIMED_BY = re.compile(r"(\S+) of \S+, which works on ")
 _OWN = re.compile(r"tokens of (\S+)'s own")
-_KEPT = re.compile(r"which is critical and needs (\d+)")
+_KEPT = re.compile(r"which is \w+ and needs (\d+)")
 _APPROVAL = re.compile(r"\bapproval-\d+\b")
 
 

@@ -211,3 +211,29 @@ def test_a_new_priority_and_a_new_plan_come_in_one_edit() -> None:
     task = waits_for_tokens(fleet, "high")
     edited(fleet, task, priority="critical", token_budget=30_000)
     assert told(fleet) == [f"short by 25,000: 1 worker of {task.id} waits"]
+
+
+def test_less_urgent_work_says_whom_the_tokens_are_kept_for() -> None:
+    fleet = with_a_slot()
+    urgent = waits_for_tokens(fleet, "high")
+    task = fleet.dropped(command="x", token_budget=4_000)
+    fleet.admit()
+    assert waiting_reason(fleet.state, fleet.state.workers[task.workers[0]]) == (
+        f"5000 tokens of the pool are kept for {urgent.workers[0]} of {urgent.id}, "
+        "which is high and needs 20000"
+    )
+
+
+def test_tokens_of_a_master_are_kept_for_its_own_more_urgent_work() -> None:
+    fleet = Fleet()
+    own = {"command": "x", "execution_mode": "direct"}
+    first = fleet.dropped(**own, token_budget=45_000)
+    fleet.admit()
+    fleet.run(fleet.state.workers[first.workers[0]])
+    urgent = fleet.dropped(**own, token_budget=20_000, priority="high")
+    task = fleet.dropped(**own, token_budget=4_000)
+    fleet.admit()
+    assert waiting_reason(fleet.state, fleet.state.workers[task.workers[0]]) == (
+        f"5000 tokens of coordinator's own are kept for {urgent.workers[0]} of {urgent.id}, "
+        "which is high and needs 20000"
+    )
