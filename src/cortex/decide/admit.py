@@ -43,7 +43,7 @@ __all__ = ["next_admission", "waiting_reason"]
 _BACKFILL = 16
 _CRITICAL = PRIORITIES.index("critical")
 #: So many that wait are asked whether tokens are kept for them: this is said of each of thousands.
-_LOOKED_AT = 200
+_LOOKED_AT = 50
 
 
 def next_admission(
