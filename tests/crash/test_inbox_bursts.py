@@ -89,7 +89,7 @@ def test_ten_thousand_drops_at_once_are_all_taken_or_refused_while_the_home_answ
     assert len(home.events("task_accepted")) == len(good) + 1
     receipts = Counter(event["receipt"] for event in home.events("receipt_taken"))
     assert len(receipts) == BURST + 1 and set(receipts.values()) == {1}
-    home.stop(30.0)
+    home.stop()
     home.start()
     assert len(home.tasks()) == len(good) + 1
 

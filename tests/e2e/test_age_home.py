@@ -19,7 +19,7 @@ from live_home import BIN, LiveHome, MakeHome
 TASKS = 10_000
 DAYS = 20
 START_S = 10.0
-COMMAND_S = 5.0
+COMMAND_S = 10.0
 HOT_BYTES = {
     "task-queue.json": 2_000_000,
     "worker-pool.json": 1_000_000,
