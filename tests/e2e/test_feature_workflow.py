@@ -215,6 +215,23 @@ def test_an_agent_that_says_its_work_was_done_without_a_change_leaves_nothing_to
     assert results_of(live, "pr")["pull_request"]["state"] == "nothing"
 
 
+def test_what_a_step_made_goes_on_through_a_command_that_changes_nothing(
+    live: LiveHome, shop: Repository
+) -> None:
+    make = piece("make", "echo new > new.txt")
+    look = piece("look", "test -e new.txt", needs=["make"])
+    scope = {"repository": str(shop.root), "workspace": "clone"}
+    for ident, needs in (("short", ["look"]), ("whole", ["make", "look"])):
+        pr = {"name": "pr", "worker_type": "pr", "needs": needs}
+        live.drop({"id": ident, "workers": [make, look, pr], "scope": scope})
+        (row,) = live.until_ended(ident, limit_s=LIMIT_S)
+        assert row["status"] == "completed", row
+        (made,) = results_of(live, "pr")["branches"]
+        step = "look" if ident == "short" else "make"
+        assert (made["name"], made["commits"]) == (f"cortex/{ident}/{step}", 1)
+    assert results_of(live, "look")["summary"] == "look: nothing was changed"
+
+
 @pytest.mark.parametrize("written", ["not JSON", "{}", "[]", '{"status": "great"}'])
 @pytest.mark.parametrize("command", ["true", "echo new > new.txt"])
 def test_a_results_file_that_is_wrong_is_refused_in_a_clone_as_everywhere(

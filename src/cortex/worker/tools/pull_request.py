@@ -121,8 +121,11 @@ def _must_have_passed(needed: list[Needed]) -> None:
 
 
 def _export(worker: Worker, clone: Clone, branches: list[Incoming]) -> dict[str, Any]:
-    """One branch keeps its name, several become one of this step's name."""
-    name = branches[0].name if len(branches) == 1 else branch_name(worker)
+    """One branch keeps its name, which steps that changed nothing hand on under theirs; several
+    become one of this step's name.
+    """
+    is_one = len({branch.head for branch in branches}) == 1
+    name = branches[0].name if is_one else branch_name(worker)
     return export_branch(worker, clone, name)
 
 

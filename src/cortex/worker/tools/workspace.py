@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from cortex.model.words import counted
 from cortex.worker.contract import ContractError, Worker, read_worker, write_json
 from cortex.worker.tools.branches import branch_name, export_branch, incoming, merge_incoming
 from cortex.worker.tools.clone import Clone, clear_away, clone_repository
@@ -67,23 +68,23 @@ def _hand_over(worker: Worker, clone: Clone, start: str) -> bool:
         own = _own_results(worker)
     except (OSError, ValueError, RecursionError):
         return False
+    files: list[str] = []
     title = str(worker.context.get("parent_task") or worker.task_id)
     step = str(worker.context.get("step") or "work")
     clone.git.text("add", "--all")
     if clone.git.run("diff", "--cached", "--quiet").returncode != 0:
         message = f"{title}: {step}\n\nTask: {worker.task_id}\nWorker: {worker.worker_id}"
         clone.git.text("commit", "--quiet", "--no-verify", "--message", message)
-    if clone.head() == start:
-        said = own or {"status": "completed", "summary": f"{step}: nothing was changed"}
+    summary = f"{step}: nothing was changed"
+    if clone.head() != start:
+        files = clone.git.paths("diff", "--name-only", "--no-renames", "-z", start, "HEAD")
+        summary = f"{counted(len(files), 'file')} changed on {branch_name(worker)}"
+    said = own or {"status": "completed", "summary": summary}
+    if clone.head() == clone.base:
         write_json(worker.results_path, {"branches": [], **said})
         return True
-    files = clone.git.paths("diff", "--name-only", "--no-renames", "-z", start, "HEAD")
+    # Where it changed nothing, what the needed steps made goes on: later ones may need only it.
     branch = export_branch(worker, clone)
-    said = own or {
-        "status": "completed",
-        "summary": f"{len(files)} file{'s' if len(files) != 1 else ''} changed on "
-        f"{branch_name(worker)}",
-    }
     artifacts = [*_texts(said.get("artifacts")), branch["bundle"]]
     modified = _texts(said.get("files_modified")) or files[:10_000]
     known = said.get("branches")
