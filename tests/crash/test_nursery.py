@@ -278,13 +278,21 @@ def test_a_hunt_spares_the_same_worker_id_of_another_home(home: ShimHome) -> Non
         assert other.poll() is None
 
 
+def leave_alone(home: ShimHome) -> None:
+    """Ends a worker's shim and what would end all that the shim held together: its nursery."""
+    nursery = nursery_pid(home)
+    os.kill(nursery, signal.SIGKILL)
+    home.until(lambda: not is_running(nursery), "the nursery is gone")
+    os.kill(home.look("worker-cmd-001").claim["pid"], signal.SIGKILL)
+
+
 def test_a_hunt_finds_by_its_lock_what_has_no_environment(plain_home: ShimHome) -> None:
     pid_file = plain_home.path / "pid"
     inner = f"echo $$ > {pid_file}; exec sleep 300"
     script = f"(setsid env -i /bin/sh -c '{inner}' &) ; sleep 300"
     plain_home.start("worker-cmd-001", script)
     pid = int(plain_home.wait_file(pid_file))
-    os.kill(plain_home.look("worker-cmd-001").claim["pid"], signal.SIGKILL)
+    leave_alone(plain_home)
     folder = plain_home.attempt_dir("worker-cmd-001")
     # What is met first takes its group along, so that how many are counted is chance.
     assert plain_home.executor.hunt("worker-cmd-001", folder) >= 1
@@ -298,7 +306,7 @@ def test_a_hunt_ends_the_session_of_what_it_finds(plain_home: ShimHome) -> None:
     inner = f"exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; echo $$ > {pid_file}; exec sleep 300"
     plain_home.start("worker-cmd-001", f"env -i /bin/sh -c '{inner}' & sleep 300")
     pid = int(plain_home.wait_file(pid_file))
-    os.kill(plain_home.look("worker-cmd-001").claim["pid"], signal.SIGKILL)
+    leave_alone(plain_home)
     assert plain_home.executor.hunt("worker-cmd-001") >= 2
     assert not is_running(pid)
 
