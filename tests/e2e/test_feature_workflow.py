@@ -243,3 +243,29 @@ def test_a_results_file_that_is_wrong_is_refused_in_a_clone_as_everywhere(
     (row,) = live.until_ended("wrong", limit_s=LIMIT_S)
     assert row["status"] == "failed", row
     assert "results refused" in row["reason"]
+
+
+TYPE = """---
+name: agent-worker
+description: Writes.
+command: echo new > new.txt
+workspace: clone
+---
+Write.
+"""
+
+
+def test_a_type_says_for_all_of_its_commands_that_they_run_in_a_clone(
+    live: LiveHome, shop: Repository
+) -> None:
+    (live.paths.prompts / "agent-worker.md").write_text(TYPE)
+    before = shop.state()
+    scope = {"repository": str(shop.root)}
+    live.drop({"id": "apart", "type": "agent", "scope": scope})
+    (apart,) = live.until_ended("apart", limit_s=LIMIT_S)
+    assert apart["status"] == "completed", apart
+    assert [branch["commits"] for branch in results_of(live, "main")["branches"]] == [1]
+    assert shop.state() == before
+    live.drop({"id": "here", "type": "agent", "scope": {**scope, "workspace": "in place"}})
+    live.until_ended("here", limit_s=LIMIT_S)
+    assert (shop.root / "new.txt").is_file()

@@ -9,7 +9,7 @@ from cortex.decide.batching import items_of
 from cortex.decide.catalog import Catalog
 from cortex.model.definitions import WorkerTypeDefinition
 from cortex.model.formats import SPEC
-from cortex.model.state import Task, Worker
+from cortex.model.state import Step, Task, Worker
 from cortex.model.times import write_duration
 
 __all__ = ["worker_folder", "worker_spec"]
@@ -30,7 +30,7 @@ def worker_spec(task: Task, worker: Worker, catalog: Catalog) -> dict[str, Any]:
         "created_by": worker.master,
         "created_at": worker.requested_at,
         "task_id": task.id,
-        "scope": step.scope,
+        "scope": _scope(step, kind, worker),
         "context": {
             "parent_task": task.title,
             "priority": worker.priority,
@@ -60,6 +60,13 @@ def worker_spec(task: Task, worker: Worker, catalog: Catalog) -> dict[str, Any]:
         spec["retry_of"] = worker.retry_of
         spec["context"]["why_again"] = step.reason
     return spec
+
+
+def _scope(step: Step, kind: WorkerTypeDefinition | None, worker: Worker) -> dict[str, Any]:
+    """The step's scope; where its command runs may be what its type says for all of them."""
+    if kind is None or kind.workspace is None or worker.runtime != "command":
+        return step.scope
+    return {"workspace": kind.workspace, **step.scope}
 
 
 def _file_name(kind: WorkerTypeDefinition | None, worker_type: str) -> str:

@@ -401,6 +401,11 @@ class WorkerTypeDefinition(BaseModel):
     command: Command | None = Field(
         None, description="What its workers run where neither their step nor task names a command."
     )
+    workspace: Literal["in place", "clone"] | None = Field(
+        None,
+        description="Where a command runs whose scope does not say: `in place`, the default, in "
+        "the repository itself, or in a `clone` of its own.",
+    )
     asks_commands: bool = Field(
         True,
         description="False: a command of a step or task that runs in its place need not write its "

@@ -41,7 +41,7 @@ _OWN_KEYS = frozenset(
         "default_route", "deliverables", "follow_ups", "heartbeat_interval", "heartbeats",
         "limits", "mission", "persona", "personality", "plan_commands", "planner", "plans",
         "results_schema", "retries", "routes", "runtime", "short_type", "spawns", "timeout",
-        "token_budget", "tools_runtime", "writes",
+        "token_budget", "tools_runtime", "workspace", "writes",
     }
 )  # fmt: skip
 
