@@ -103,6 +103,24 @@ def test_a_bare_repository_a_worktree_a_shallow_one_and_a_file_url_will_do(
     )
 
 
+@pytest.mark.parametrize("address", ["{}", "file://{}"])
+def test_a_bare_repository_whose_head_names_no_branch_is_begun_at_its_default_one(
+    tmp_path: Path, repository: Repository, address: str
+) -> None:
+    """`git init --bare` names a branch that nobody may ever push."""
+    commit = repository.commit({"a.txt": "one\n"})
+    bare = tmp_path / "bare.git"
+    repository.git("init", "--quiet", "--bare", "--initial-branch=master", str(bare))
+    repository.git("push", "--quiet", str(bare), "main", "main:trunk")
+    made = clone(tmp_path, address.format(bare))
+    assert (made.base, made.default_branch) == (commit, "main")
+    assert any(note.endswith("leads to no branch: this is its main") for note in made.notes)
+    repository.git("push", "--quiet", str(bare), ":main", ":trunk", "main:next")
+    with pytest.raises(NotRunError, match="leads to no branch") as caught:
+        clone_repository(worker(tmp_path / "other", repository=address.format(bare)))
+    assert caught.value.missing == ["scope.ref: the branch to start from"]
+
+
 def test_a_commit_that_no_branch_leads_to_can_be_named(
     tmp_path: Path, repository: Repository
 ) -> None:

@@ -254,13 +254,14 @@ def _branches(inside: Git, source: Git | None) -> tuple[str | None, str | None]:
             "for-each-ref", "--format=%(refname:lstrip=2)", "refs/remotes/origin"
         ).splitlines()
     }
+    known.discard("HEAD")
+    default = next((name for name in _DEFAULT_BRANCHES if name in known), None)
     if source is None:
-        return branch, branch  # a server's HEAD is its default branch
+        return branch, branch or default  # a server's HEAD is its default branch
     upstream = source.run("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
     named = upstream.stdout.decode("utf-8", "replace").strip().removeprefix("origin/")
     if named in known:
         return branch, named
-    default = next((name for name in _DEFAULT_BRANCHES if name in known), None)
     return branch, default or branch
 
 
@@ -273,9 +274,17 @@ def _start(clone: Clone, ref: str | None) -> str:
     found = clone.git.commit_of("HEAD")
     if found is None and clone.branch:
         found = clone.git.commit_of(f"refs/remotes/origin/{clone.branch}")
-    if found is None:
-        raise NotRunError(f"{clone.source} has no commit yet", ["a first commit"])
-    return found
+    if found is None and clone.default_branch:
+        # A bare repository whose HEAD names a branch that nobody ever pushed.
+        found = clone.git.commit_of(f"refs/remotes/origin/{clone.default_branch}")
+        said = f"HEAD of {clone.source} leads to no branch: this is its {clone.default_branch}"
+        clone.notes += [said] if found else []
+    if found is not None:
+        return found
+    if clone.git.text("for-each-ref", "--count=1", "refs/remotes/origin"):
+        said = f"HEAD of {clone.source} leads to no branch"
+        raise NotRunError(said, ["scope.ref: the branch to start from"])
+    raise NotRunError(f"{clone.source} has no commit yet", ["a first commit"])
 
 
 def _notes(clone: Clone) -> list[str]:
