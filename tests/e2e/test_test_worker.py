@@ -317,6 +317,19 @@ def test_paths_choose_tests_and_paths_of_other_code_run_the_whole_suite(
     assert whole.results["tests"]["failed"] == 1
 
 
+def test_paths_outside_of_the_repository_are_refused_and_nothing_there_is_run(
+    run: Run, repository: Repository, tmp_path: Path
+) -> None:
+    repository.commit(PYTEST_PROJECT)
+    ran = tmp_path / "ran"
+    (tmp_path / "test_outside.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    for path in ("../../../test_outside.py", "tests/../../../..", str(tmp_path)):
+        results = run("test-worker", repository.root, python=sys.executable, paths=[path]).results
+        assert not ran.exists()
+        assert results["status"] == "failed"
+        assert "lies outside the repository" in results["error"], results["error"]
+
+
 def test_every_test_is_counted_however_much_was_printed_after_it(
     run: Run, repository: Repository, tmp_path: Path
 ) -> None:

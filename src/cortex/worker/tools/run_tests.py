@@ -18,7 +18,7 @@ from cortex.worker.tools.environment import Environment, prepare_environment
 from cortex.worker.tools.junit import TestCase
 from cortex.worker.tools.options import flag, text
 from cortex.worker.tools.outcomes import NotRunError
-from cortex.worker.tools.source_files import read_tree
+from cortex.worker.tools.source_files import RepositoryError, read_tree
 from cortex.worker.tools.suite_runs import SuiteRun, run_suites
 from cortex.worker.tools.suites import Suite, find_suites, is_within
 from cortex.worker.tools.test_report import suite_rows, test_markdown, totals, words_of
@@ -32,7 +32,7 @@ def run_tests(worker: Worker) -> None:
     """Run the suites of the spec's repository, with the branches of the needed steps merged in.
 
     Raises NotRunError where no suite can run, CloneError or ConflictError where there is nothing
-    to run it on.
+    to run it on, RepositoryError for paths outside.
     """
     worker.heartbeat.beat(0.0, "cloning", now=True)
     clone = clone_repository(worker)
@@ -60,8 +60,16 @@ def suites_of(worker: Worker, clone: Clone) -> list[Suite]:
 
 
 def _paths(worker: Worker) -> list[str]:
-    """The scope's paths, each as git writes it; none where one of them is the whole."""
+    """The scope's paths, each as git writes it; none where one of them is the whole.
+
+    Raises RepositoryError for one that lies outside.
+    """
     paths = [posixpath.normpath(str(path)) for path in worker.scope.get("paths") or []]
+    for path in paths:
+        if path.startswith("/") or is_within(path, ".."):
+            raise RepositoryError(
+                f"scope.paths: {path!r} lies outside the repository; write it as seen from its root"
+            )
     return [] if "." in paths else paths
 
 
