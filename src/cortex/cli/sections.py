@@ -287,7 +287,8 @@ def handoff(home: Home, row: Row, explanation: Explanation) -> None:
 
 
 def _issue(issue: dict[str, Any]) -> str:
-    words = [issue.get(name) for name in ("severity", "title", "message", "file", "line")]
+    names = ("severity", "title", "message", "repository", "file", "line")
+    words = [issue.get(name) for name in names]
     told = " ".join(str(word) for word in words if word is not None)
     return told or json.dumps(issue)
 

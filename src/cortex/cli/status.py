@@ -107,7 +107,8 @@ def _show(health: Health, facts: Row) -> None:
     on = colours()
     head = paint(health.status, "bold", _COLOURS[health.status], on=on)
     if health.daemon.running:
-        head += f", up {age(facts['started_at'])}, pid {facts['pid']}, cortexd {facts['version']}"
+        up = f"up {age(facts['started_at'])}, pid {facts['pid']}, cortexd {facts['version']}"
+        head += f", {up}" if health.head else ", has published nothing yet"
         head += paint("  paused", "yellow", on=on) if facts["paused"] else ""
         drains = "  draining: nothing new starts, it leaves when idle"
         head += paint(drains, "yellow", on=on) if facts["draining"] else ""

@@ -12,6 +12,10 @@ from cortex.cli.terminal import note
 
 __all__ = ["unknown_fields", "warn_unknown_fields"]
 
+#: How like a known key one of a scope must be to be taken for a slip of the pen: `report` is a key
+#: of one's own, and no misspelt `repository`.
+_SCOPE_LIKENESS = 0.75
+
 
 def warn_unknown_fields(name: str, data: bytes) -> None:
     """One line on stderr for each unknown field of the tasks in this file; none if unreadable."""
@@ -37,17 +41,23 @@ def unknown_fields(name: str, data: bytes) -> list[tuple[str, str]]:
         for field, near in _strange(task, TaskRequest.model_fields):
             found[field] = f"no such key, kept as it is{_meant(near)}"
         scope = task.get("scope")
-        for field, near in _strange(scope, Scope.model_fields) if isinstance(scope, dict) else ():
+        own = scope if isinstance(scope, dict) else {}
+        for field, near in _strange(own, Scope.model_fields, _SCOPE_LIKENESS):
             if near is not None:
                 found[f"scope.{field}"] = f"no such key, kept as it is{_meant(near)}"
     return list(found.items())
 
 
-def _strange(value: dict[str, object], known: Iterable[str]) -> list[tuple[str, str | None]]:
+def _strange(
+    value: dict[str, object], known: Iterable[str], likeness: float = 0.6
+) -> list[tuple[str, str | None]]:
     """The fields that are not known, each with the known one that it resembles most, or None."""
     names = list(known)
     strange = [str(field) for field in value if field not in names]
-    return [(one, next(iter(difflib.get_close_matches(one, names, 1)), None)) for one in strange]
+    return [
+        (one, next(iter(difflib.get_close_matches(one, names, 1, likeness)), None))
+        for one in strange
+    ]
 
 
 def _meant(near: str | None) -> str:

@@ -131,3 +131,13 @@ def test_a_new_home_has_no_budget_yet_rather_than_none_left(cortex: Any, tmp_pat
         out = cortex("--home", str(tmp_path / "new"), *command).out
         assert "none yet" in out or "no budget yet" in out
         assert "reset in" not in out
+
+
+def test_a_first_daemon_that_has_published_nothing_yet_is_told_without_blanks(
+    cortex: Any, tmp_path: Path, run_daemon: RunDaemon
+) -> None:
+    assert cortex("init", str(tmp_path / "new")).code == 0
+    run_daemon(tmp_path / "new")
+    out = cortex("--home", str(tmp_path / "new"), "status").out
+    assert "has published nothing yet" in out.splitlines()[0]
+    assert "None" not in out

@@ -27,6 +27,15 @@ def test_describe_tells_what_a_person_wants(cortex: Any, ident: str, told: list[
         assert words in ran.out
 
 
+def test_a_handoff_names_the_repository_of_each_finding(cortex: Any, sample: Any) -> None:
+    document = json.loads(sample.paths.handoffs.read_bytes())
+    issue = {"severity": "high", "title": "a key", "repository": "/srv/shop", "file": "a.py"}
+    document["handoffs"][0]["context"] = {"priority_issues": [{**issue, "line": 3}]}
+    sample.paths.handoffs.write_text(json.dumps(document))
+    ident = document["handoffs"][0]["handoff_id"]
+    assert "high a key /srv/shop a.py 3" in cortex("describe", ident).out
+
+
 def test_describe_shows_masters_and_types_with_their_prompts(cortex: Any) -> None:
     ran = cortex("describe", "master", "security")
     assert ran.code == 0, ran.err
