@@ -56,7 +56,8 @@ def _facts(home: Home, health: Health) -> Row:
 
     pool, tasks = home.pool(), home.tasks()
     open_tasks = [row for row in tasks if not has_ended(str(row.get("status")))]
-    total = (budget_rows(home.budget()) or [{}])[-1]
+    funds = {row["fund"]: row for row in budget_rows(home.budget())}
+    total = funds.get("total", {})
     return {
         "home": str(home.root),
         "status": health.status,
@@ -85,7 +86,10 @@ def _facts(home: Home, health: Health) -> Row:
             "approvals": sum(row.get("status") == "pending" for row in home.approvals()),
             "escalations": sum(row.get("status") == "open" for row in home.escalations()),
         },
-        "budget": {name: total.get(name, 0) for name in ("total", "used", "reserved", "free")},
+        "budget": {
+            **{name: total.get(name, 0) for name in ("total", "used", "reserved", "free")},
+            "pool_free": funds.get("worker pool", {}).get("free", 0),
+        },
         "resets_at": home.budget().get("resets_at"),
     }
 
@@ -138,7 +142,8 @@ def _show(health: Health, facts: Row) -> None:
     if facts["resets_at"] is None:
         print("budget   none yet; the first daemon writes it")
     else:
-        print(f"budget   {budget['free']:,} of {budget['total']:,} free, reset in {left}")
+        free = f"{budget['free']:,} of {budget['total']:,} free"
+        print(f"budget   {free}, {budget['pool_free']:,} of it in the worker pool, reset in {left}")
 
 
 def _condition(row: Row, on: bool) -> str:

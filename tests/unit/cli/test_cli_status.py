@@ -141,3 +141,13 @@ def test_a_first_daemon_that_has_published_nothing_yet_is_told_without_blanks(
     out = cortex("--home", str(tmp_path / "new"), "status").out
     assert "has published nothing yet" in out.splitlines()[0]
     assert "None" not in out
+
+
+def test_the_budget_line_says_how_much_of_what_is_free_workers_may_have(
+    cortex: Any, sample: Any, run_daemon: RunDaemon
+) -> None:
+    run_daemon(sample.root)
+    available = json.loads(sample.paths.token_budget.read_bytes())["worker_pool"]["available"]
+    assert f" free, {available:,} of it in the worker pool, reset in" in cortex("status").out
+    told = json.loads(cortex("status", "-o", "json").out)
+    assert told["budget"]["pool_free"] == available
