@@ -149,7 +149,11 @@ class PlanStep(_Definition):
         default_factory=list, description="Steps that must be done before; their results go along."
     )
     optional: bool = Field(False, description="The task does not fail with it.")
-    approval: bool = Field(False, description="Waits for a person's yes once it could start.")
+    approval: bool = Field(
+        False,
+        description="Waits for a person's yes once it could start; meanwhile no other step of its "
+        "task starts.",
+    )
     retries: int | None = Field(
         None, ge=0, le=100, description="Further attempts; else the task's or the type's."
     )
