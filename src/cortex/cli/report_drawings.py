@@ -15,8 +15,8 @@ from cortex.model.times import format_duration, format_time
 
 __all__ = ["plan_svg", "timeline_svg"]
 
-_BOX_W, _BOX_H, _GAP_X, _GAP_Y, _PAD = 190, 66, 60, 18, 8
-_NAME_COLUMNS, _NAME_LINES, _KIND_COLUMNS, _KIND_W = 23, 2, 15, 100
+_BOX_W, _BOX_H, _GAP_X, _GAP_Y, _PAD = 204, 66, 46, 18, 8
+_NAME_COLUMNS, _NAME_LINES, _KIND_COLUMNS, _KIND_W = 24, 2, 15, 114
 _LABEL_W, _LINE_W, _LINE_H = 190, 700, 24
 _TICKS = 6
 _ACROSS = 4

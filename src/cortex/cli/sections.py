@@ -44,6 +44,20 @@ def _text(value: object) -> str:
     return str(value)
 
 
+def _scope(value: object) -> object:
+    """A scope whose parts are told by their names and what they need."""
+    if not isinstance(value, dict) or not isinstance(value.get("parts"), list):
+        return value
+    return {**value, "parts": ", ".join(_part(part) for part in value["parts"])}
+
+
+def _part(part: object) -> str:
+    if not isinstance(part, dict):
+        return str(part)
+    needs = " and ".join(map(str, part.get("needs") or ()))
+    return f"{part.get('name')} (after {needs})" if needs else str(part.get("name"))
+
+
 def _status(row: Row, explanation: Explanation) -> None:
     status = str(row.get("status"))
     text = paint(status, *status_colour(status), on=colours())
@@ -76,7 +90,7 @@ def task(home: Home, row: Row, explanation: Explanation) -> None:
             ("planned by", planned_by(row)),
             ("command", _command(row.get("command"))),
             ("items", row.get("items") and f"{row['items']}, the command for each of them"),
-            ("scope", row.get("scope")),
+            ("scope", _scope(row.get("scope"))),
             ("deadline", row.get("deadline")),
             ("needs", row.get("needs")),
             ("key", row.get("key")),

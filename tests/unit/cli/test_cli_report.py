@@ -136,7 +136,10 @@ def test_a_long_step_name_takes_two_lines_and_runs_under_nothing() -> None:
     ]
     page = story_html(told, now=10.0)
     names = re.findall(r'<text class="name"[^>]* y="(\d+)">([^<]*)<', page)
-    assert [text for _, text in names][:2] == ["examine-very-long-very-", "long-very-long-very-lo…"]
+    assert [text for _, text in names][:2] == [
+        "examine-very-long-very-",
+        "long-very-long-very-lon…",
+    ]
     states = set(re.findall(r'<text class="state"[^>]* y="(\d+)"', page))
     assert not states & {y for y, _ in names}, "a status has a line of its own"
     assert page.count('clip-path="url(#box)"') == 2, "wide letters end at the box"
@@ -175,7 +178,7 @@ def test_steps_that_nothing_connects_stand_side_by_side() -> None:
     told = story()
     told.steps = [{"name": f"s{n}", "status": "done", "needs": []} for n in range(10)]
     page = story_html(told, now=10.0)
-    corners = set(re.findall(r'<rect x="(\d+)" y="(\d+)" width="190"', page))
+    corners = set(re.findall(r'<rect x="(\d+)" y="(\d+)" width="204"', page))
     assert len(corners) == 10
     assert len({y for _, y in corners}) == 3, "ten in rows of four"
 

@@ -103,6 +103,14 @@ def test_a_failed_step_shows_its_last_worker_and_its_attempts(cortex: Any, sampl
     assert row.split()[3:5] == ["worker-scan-001", "1"]
 
 
+def test_the_parts_of_a_feature_are_told_by_name(cortex: Any, sample: Any) -> None:
+    parts = [{"name": "api", "paths": ["src/api"]}, {"name": "pages", "needs": ["api"]}, "odd"]
+    sample.state.tasks["task-001"].scope = {"repository": "shop", "parts": parts}
+    sample.publish()
+    out = cortex("describe", "task-001").out
+    assert "repository shop, parts api, pages (after api), odd\n" in out
+
+
 def test_describe_tells_what_a_task_handed_over(cortex: Any, sample: Any) -> None:
     worker = sample.state.workers["worker-scan-001"]
     worker.review = "accepted"
