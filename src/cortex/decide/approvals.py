@@ -1,12 +1,13 @@
 """A person's yes or no: which tasks and steps wait for one.
 
 A task waits as a whole before any of its workers is asked for; a step waits once it could start and
-nothing else of its task can. What was approved is not asked for again, until a retry of the task.
+nothing else of its task can, and one question is for all that wait then. What was approved is not
+asked for again, until a retry of the task.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cortex.decide.catalog import Catalog
@@ -67,6 +68,7 @@ def ask(
     now: Now,
     *,
     step: str | None = None,
+    also: Sequence[str] = (),
     gate: str = "",
     offer: dict[str, Any] | None = None,
     lifts: dict[str, int] | None = None,
@@ -82,6 +84,7 @@ def ask(
         created_at=now.at,
         resume_to="in_progress" if task.status == "in_progress" else "assigned",
         step=step,
+        also=list(also),
         gate=gate,
         offer=offer or {},
         lifts=lifts or {},

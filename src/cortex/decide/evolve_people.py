@@ -77,7 +77,7 @@ def _approval_answered(state: State, event: Event, at: str) -> None:
     if approval.status != "approved":
         return
     task = state.tasks[approval.task_id]
-    task.approved.append(approval.gate or approval.step or "")
+    task.approved += [approval.gate or approval.step or "", *approval.also]
     if approval.lifts:
         lift(state, task, approval.lifts)
     if not approval.resume_to:

@@ -6,6 +6,7 @@ would start and what that costs. No answer is looked at.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from cortex.decide.approvals import ask, offer, task_waits
@@ -17,7 +18,10 @@ from cortex.decide.made import made, made_words
 from cortex.model.settings import Settings
 from cortex.model.state import State, Task
 
-__all__ = ["before_it_ends", "before_it_starts", "before_more", "before_step"]
+__all__ = ["before_it_ends", "before_it_starts", "before_more", "before_steps"]
+
+#: Further steps that a question names; what a yes starts lists them.
+_NAMED = 3
 
 
 def before_it_starts(
@@ -47,12 +51,17 @@ def before_more(
     return _question(state, task, over, now, gate=TOKENS_GATE, offer=offered)
 
 
-def before_step(
-    state: State, task: Task, step: str, reason: str, catalog: Catalog, now: Now
+def before_steps(
+    state: State, task: Task, waiting: Mapping[str, str], catalog: Catalog, now: Now
 ) -> Entry:
-    """The question for one step that could start."""
-    offered = offer(state, [task.step(step)], catalog)
-    return _question(state, task, reason, now, step=step, offer=offered)
+    """One question for all steps that could start, each with its reason: a no is for the whole."""
+    (step, reason), *_ = waiting.items()
+    also = [name for name in waiting if name != step]
+    if also:
+        more = f" and {len(also) - _NAMED} more" if len(also) > _NAMED else ""
+        reason = f"{reason}; {', '.join(also[:_NAMED])}{more} with it"
+    offered = offer(state, [task.step(name) for name in waiting], catalog)
+    return _question(state, task, reason, now, step=step, also=also, offer=offered)
 
 
 def before_it_ends(state: State, task: Task, catalog: Catalog, now: Now) -> Entry | None:

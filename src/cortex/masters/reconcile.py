@@ -26,7 +26,7 @@ from cortex.masters.consent import (
     before_it_ends,
     before_it_starts,
     before_more,
-    before_step,
+    before_steps,
 )
 from cortex.masters.lacking import means_changed, stuck, tried_again
 from cortex.masters.planning import Decided, ask_planner, look_at_planning
@@ -357,8 +357,7 @@ def _advance(state: State, task: Task, catalog: Catalog, settings: Settings, now
     if started is not None:
         return Decision(started)
     if unasked:
-        name, reason = next(iter(unasked.items()))
-        return Decision(before_step(state, task, name, reason, catalog, now))
+        return Decision(before_steps(state, task, unasked, catalog, now))
     if free:  # None of them can start: what else there is to do does not wait for them.
         return Decision(again_in_s=_sooner(soonest, settings))
     lacking = stuck(task) if soonest is None else None

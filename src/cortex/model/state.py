@@ -307,7 +307,7 @@ class Escalation(Record):
 
 @dataclass(slots=True)
 class Approval(Record):
-    """A person's yes or no that a task waits for, to the whole of it or to one of its steps.
+    """A person's yes or no that a task waits for, to the whole of it or to a `step` and to `also`.
 
     Without `resume_to` the task goes on meanwhile, and a no ends nothing. `offer` is what a yes
     would start and cost; `lifts` is how far it would let a line of tasks go on (`decide.lineage`).
@@ -319,6 +319,7 @@ class Approval(Record):
     created_at: str
     resume_to: str
     step: str | None = None
+    also: list[str] = field(default_factory=list)
     gate: str = ""
     offer: dict[str, Any] = field(default_factory=dict)
     lifts: dict[str, int] = field(default_factory=dict)

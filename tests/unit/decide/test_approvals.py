@@ -188,6 +188,34 @@ def test_a_step_that_asks_on_its_own_offers_that_step_alone() -> None:
     assert [step["name"] for step in asked.offer["steps"]] == ["two"]
 
 
+@pytest.mark.parametrize("kind", ["approve", "deny"])
+def test_all_steps_that_ask_at_once_are_one_question(kind: str) -> None:
+    world = World()
+    asking = [f"propose-{n}" for n in range(6)]
+    plain = {"worker_type": "command", "command": "true"}
+    plan = [{"name": name, **plain, "approval": True} for name in asking]
+    late = {"name": "late", **plain, "approval": True, "needs": ["propose-5"]}
+    task = submitted(world, command=None, workers=[*plan, late])
+    (asked,) = world.state.approvals.values()
+    assert [asked.step, *asked.also] == asking
+    assert asked.reason == (
+        "step propose-0 asks for it; propose-1, propose-2, propose-3 and 2 more with it"
+    )
+    assert [step["name"] for step in asked.offer["steps"]] == asking
+    say(world, kind=kind, task_id=task.id)
+    world.reconcile()
+    if kind == "deny":
+        assert task.status == "cancelled"
+        return
+    assert sorted(worker.step for worker in world.state.workers.values()) == asking
+    for worker in list(world.state.workers.values()):
+        world.admit()
+        world.end(worker.id, 0, results={"status": "completed"})
+    world.reconcile()
+    *_, second = world.state.approvals.values()
+    assert (second.step, second.also) == ("late", []), "it could not start then"
+
+
 def test_of_a_long_plan_the_first_steps_are_offered_and_all_are_counted() -> None:
     world = world_with(workers_above=50)
     steps = [{"name": f"s{n}", "worker_type": "command", "command": "true"} for n in range(60)]

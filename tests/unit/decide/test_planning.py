@@ -460,12 +460,9 @@ def test_a_plan_may_ask_for_a_yes_and_cannot_take_one_away() -> None:
     tested = {"name": "tests", "worker_type": "test", "approval": False}
     propose(world, task, {"workers": [step(approval=True), tested]})
     assert task.status == "awaiting_approval"
-    reasons = [one.reason for one in world.state.approvals.values()]
-    assert reasons == ["step a asks for it"]
-    world.apply(answer(world.state, Answer(kind="approve", task_id=task.id)))
-    world.reconcile()
-    asked = list(world.state.approvals.values())[-1]
-    assert "test-worker, which asks before it starts" in asked.reason
+    (asked,) = world.state.approvals.values()
+    assert asked.reason == "step a asks for it; tests with it"
+    assert [step["worker_type"] for step in asked.offer["steps"]][1:] == ["test-worker"]
 
 
 def test_a_huge_proposal_is_not_taken_into_the_journal() -> None:
