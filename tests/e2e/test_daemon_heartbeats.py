@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 TYPE = """---
@@ -58,3 +60,26 @@ def test_what_a_heartbeat_said_was_used_stays_spent_however_the_worker_ends(live
     assert live.read("token-budget")["worker_pool"]["spent"] == sum(
         row["tokens_used"] for row in rows
     )
+
+
+def test_tokens_written_into_a_row_are_not_forgotten_over_an_older_heartbeat(
+    live: Any, tmp_path: Path
+) -> None:
+    step = {"name": "a", "command": f"{SAYS} until [ -e {tmp_path}/go ]; do sleep 0.1; done; false"}
+    live.drop({"id": "a", "workers": [{**step, "token_budget": 4000, "retries": 0}]})
+    live.until(
+        lambda: [row["tokens_used"] for row in live.workers("active")] == [900],
+        "the heartbeat was taken in",
+    )
+    pool = live.read("worker-pool")
+    pool["active_workers"][0]["tokens_used"] = 1500
+    beside = tmp_path / "pool"
+    beside.write_text(json.dumps(pool))
+    beside.replace(live.paths.coordination / "worker-pool.json")
+    live.until(
+        lambda: live.read("token-budget")["usage_metrics"]["total_tokens_used_today"] == 1500,
+        "the row was taken in",
+    )
+    (tmp_path / "go").touch()
+    live.until_ended("a")
+    assert [row["tokens_used"] for row in live.workers("failed")] == [1500]

@@ -47,7 +47,8 @@ class Heartbeats:
 
     def last(self, worker: Worker, seen: Seen, now: Now) -> int:
         """The tokens that an ended worker last said it had used, at most what was reserved."""
-        if seen.heartbeat_ns:
+        # One that was taken in already may be older than what the worker's row said since.
+        if seen.heartbeat_ns and self._versions.get(worker.id) != seen.heartbeat_ns:
             self._told(worker, seen, now)
         vitals = self._context.vitals.get(worker.id)
         return vitals.tokens_used if vitals else 0
