@@ -22,8 +22,8 @@ __all__ = ["AdmissionQueue", "Source", "paying_fund"]
 _HIGHEST_BY_AGE = PRIORITIES.index("high")
 #: Work without a deadline counts as due so long after it was asked for: nothing starves.
 _DUE_AFTER_S = 86_400.0
-#: Rises of workers that wait no more, kept before they are dropped.
-_STALE_RISES = 200
+#: Entries and rises of workers that wait no more, kept before they are dropped.
+_STALE = 200
 
 
 #: When it is due, what came first, the worker, and the tokens that it needs.
@@ -84,7 +84,7 @@ class AdmissionQueue:
         if level < _HIGHEST_BY_AGE:
             due = worker.queued_wall + (level - base + 1) * self.aging_s
             heapq.heappush(self._rises, (due, worker.id, level + 1))
-            if len(self._rises) > 2 * len(self._where) + _STALE_RISES:
+            if len(self._rises) > 2 * len(self._where) + _STALE:
                 self._drop_stale_rises()
 
     def _drop_stale_rises(self) -> None:
@@ -166,7 +166,9 @@ class AdmissionQueue:
         if at_most is not None:
             heap = (entry for entry in heap if entry[3] <= at_most)
         # Only those that wait: what has left the queue lies in its heap until it comes up.
-        waiting = [entry for entry in heap if self._where.get(entry[2]) == source]
+        waiting = [entry for entry in heap if self._waits_in(source, entry)]
+        stale = len(self._heaps[source]) - len(waiting) if at_most is None else 0
+        moved = False
         found: list[str] = []
         for entry in self._in_turn(waiting, count + 1):
             if entry[2] == worker_id:
@@ -176,9 +178,22 @@ class AdmissionQueue:
                 found.append(entry[2])
             elif limit != source.limit:
                 self._put(entry[2], replace(source, limit=limit))
+                moved = True
             if len(found) == count:
                 break
+        if moved or stale > len(waiting) + _STALE:
+            self._drop_stale(source)
         return found
+
+    def _drop_stale(self, source: Source) -> None:
+        """Behind a head that waits long, what passes it would make a heap of stale entries."""
+        left = [entry for entry in self._heaps[source] if self._waits_in(source, entry)]
+        heapq.heapify(left)
+        self._heaps[source] = left
+
+    def _waits_in(self, source: Source, entry: _Entry) -> bool:
+        """Whether an entry of a source's heap is not stale: its worker waits there, as due."""
+        return self._where.get(entry[2]) == source and self._rank[entry[2]] is entry
 
     @staticmethod
     def _in_turn(entries: list[_Entry], first: int) -> Iterator[_Entry]:
@@ -191,7 +206,7 @@ class AdmissionQueue:
     def _trim(self, source: Source) -> bool:
         """Drops stale heads; False when the source is empty, and then it is forgotten."""
         heap = self._heaps[source]
-        while heap and self._where.get(heap[0][2]) != source:
+        while heap and not self._waits_in(source, heap[0]):
             heapq.heappop(heap)
         if not heap:
             del self._heaps[source]
