@@ -487,3 +487,13 @@ def test_an_address_with_a_space_says_how_a_space_is_written(run: Run, tmp_path:
     answer = run("test-worker", f"file://{library.root}")
     assert "write it as %20" in answer.results["error"]
     is_not_run(run("test-worker", f"file://{library.root}".replace(" ", "%20")), "a test suite")
+
+
+def test_a_path_above_the_parts_chooses_them_and_does_not_ask_the_root_for_tests_that_are_theirs(
+    run: Run, repository: Repository
+) -> None:
+    own = {"test_own.py": "def test_own():\n    pass\n"}
+    repository.commit({**project("packages/one"), **project("packages/two"), **own})
+    answer = run("test-worker", repository.root, python=sys.executable, paths=["packages"])
+    assert (answer.results["status"], answer.results["verdict"]) == ("completed", "passed")
+    assert folders(answer) == ["", "packages/one", "packages/two"]

@@ -209,10 +209,8 @@ def _python_job(
                 ["pytest in that environment"],
             )
         tail = ["-m", "pytest", f"--junitxml={junit}", "-o", "junit_family=xunit1"]
-        chosen = [
-            path for path in paths if not any(is_within(path, part) for part in suite.without)
-        ]
-        tail += ["--tb=short", "-p", "no:cacheprovider", *_test_paths(clone, chosen)]
+        chosen = _test_paths(clone, paths, suite.without)
+        tail += ["--tb=short", "-p", "no:cacheprovider", *chosen]
         tail += [f"--ignore={part}" for part in suite.without]
         if python.has_pytest_cov:
             tail += [f"--cov={_code(clone)}", "--cov-report=", "--cov-fail-under=0"]
@@ -245,14 +243,18 @@ def _unittest_start(clone: Clone) -> str:
     return "."
 
 
-def _test_paths(clone: Clone, paths: Sequence[str]) -> list[str]:
-    """Those paths that are or hold tests; without any the whole suite runs."""
-    return [f"./{path}" for path in paths if _holds_tests(clone.root / path)]
+def _test_paths(clone: Clone, paths: Sequence[str], without: Sequence[str]) -> list[str]:
+    """Those paths that are or hold tests, of no other part; without any the whole suite runs."""
+    return [f"./{path}" for path in paths if _holds_tests(clone.root, path, without)]
 
 
-def _holds_tests(path: Path) -> bool:
-    names = [path.name] if path.is_file() else (file.name for file in path.rglob("*.py"))
-    return any(name.startswith("test_") or name.endswith("_test.py") for name in names)
+def _holds_tests(root: Path, path: str, without: Sequence[str]) -> bool:
+    files = [root / path] if (root / path).is_file() else (root / path).rglob("*.py")
+    return any(
+        (file.name.startswith("test_") or file.name.endswith("_test.py"))
+        and not any(is_within(file.relative_to(root).as_posix(), part) for part in without)
+        for file in files
+    )
 
 
 def _coverage(python: Path, clone: Clone, variables: dict[str, str], report: Path) -> float | None:
