@@ -311,6 +311,11 @@ def test_after_a_fix_that_found_everything_gone_there_is_nothing_to_propose_and_
         assert (results["status"], results["pull_request"]["state"]) == ("completed", "nothing")
         assert "jinja2 is at 2.10.1 or later already" in answer.artifact("body.md")
     is_not_run(run("pr-worker", repository.root, needs=(tested,)), "no step handed over a branch")
+    # One that names what it changed and hands over no branch has forgotten it: that is not none.
+    said = {**tested.results, "files_modified": ["requirements.txt"]}
+    (tested.folder / "results.json").write_text(json.dumps(said))
+    answer = run("pr-worker", repository.root, needs=(fixed, tested))
+    is_not_run(answer, "no step handed over a branch")
 
 
 def renamed(made: Answer, repository: Repository, name: str) -> Answer:

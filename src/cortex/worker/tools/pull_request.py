@@ -87,10 +87,11 @@ def propose(worker: Worker) -> None:
 
 def _nothing_was_changed(needed: list[Needed]) -> bool:
     """Whether the needed steps that make branches say that there was nothing to change; steps that
-    make none, such as tests, say nothing of that.
+    make none, such as tests, say nothing of that, as long as they name no files that they changed.
     """
     said = [step.results["branches"] for step in needed if "branches" in step.results]
-    return bool(said) and all(branches == [] for branches in said)
+    kept = [step.results.get("files_modified") for step in needed if "branches" not in step.results]
+    return bool(said) and all(branches == [] for branches in said) and not any(kept)
 
 
 def _nothing(worker: Worker, clone: Clone) -> None:
