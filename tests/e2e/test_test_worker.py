@@ -497,3 +497,16 @@ def test_a_path_above_the_parts_chooses_them_and_does_not_ask_the_root_for_tests
     answer = run("test-worker", repository.root, python=sys.executable, paths=["packages"])
     assert (answer.results["status"], answer.results["verdict"]) == ("completed", "passed")
     assert folders(answer) == ["", "packages/one", "packages/two"]
+
+
+def test_a_pattern_chooses_what_its_folder_does_and_a_part_that_is_named_is_tested_whole(
+    run: Run, repository: Repository
+) -> None:
+    more = {"parts/one/tests/test_more.py": "def test_more():\n    pass\n"}
+    own = {"test_own.py": "def test_own():\n    pass\n"}
+    repository.commit({**project("parts/one"), **project("parts/two"), **more, **own})
+    pattern = run("test-worker", repository.root, python=sys.executable, paths=["parts/*"])
+    assert folders(pattern) == ["", "parts/one", "parts/two"]
+    paths = ["parts/one", "parts/one/tests/test_it.py"]
+    both = run("test-worker", repository.root, python=sys.executable, paths=paths)
+    assert (folders(both), both.results["tests"]["passed"]) == (["parts/one"], 2)

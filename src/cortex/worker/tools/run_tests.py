@@ -8,6 +8,7 @@ for it. A suite that could not run is never a pass. Asks no model.
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,9 @@ from cortex.worker.tools.suites import Suite, find_suites, is_within
 from cortex.worker.tools.test_report import suite_rows, test_markdown, totals, words_of
 
 __all__ = ["run_tests", "suites_of"]
+
+#: A path from the first part on that has a sign of a pattern in it.
+_PATTERN = re.compile(r"[^/]*[*?\[].*", re.DOTALL)
 
 _FINDINGS_LIMIT = 500
 
@@ -60,11 +64,13 @@ def suites_of(worker: Worker, clone: Clone) -> list[Suite]:
 
 
 def _paths(worker: Worker) -> list[str]:
-    """The scope's paths, each as git writes it; none where one of them is the whole.
+    """The scope's paths, each as git writes it, a pattern as its folder; none where one of them is
+    the whole.
 
     Raises RepositoryError for one that lies outside.
     """
-    paths = [posixpath.normpath(str(path)) for path in worker.scope.get("paths") or []]
+    told = [_PATTERN.sub("", str(path)) for path in worker.scope.get("paths") or []]
+    paths = [posixpath.normpath(path) for path in told]
     for path in paths:
         if path.startswith("/") or is_within(path, ".."):
             raise RepositoryError(

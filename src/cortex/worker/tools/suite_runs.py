@@ -92,7 +92,9 @@ def _suite_run(
         clone, environment = _in_part(clone, environment, suite.folder)
         folder = folder / suite.file_name
         folder.mkdir()
-        paths = [path.removeprefix(prefix) for path in paths if path.startswith(prefix)]
+        whole = any(is_within(suite.folder, path) for path in paths)
+        inside = [path.removeprefix(prefix) for path in paths if path.startswith(prefix)]
+        paths = [] if whole else inside
     try:
         job = _job(clone, environment, suite, folder, paths)
     except NotRunError as problem:
