@@ -232,7 +232,17 @@ def test_what_a_step_made_goes_on_through_a_command_that_changes_nothing(
     assert results_of(live, "look")["summary"] == "look: nothing was changed"
 
 
-@pytest.mark.parametrize("written", ["not JSON", "{}", "[]", '{"status": "great"}'])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "not JSON",
+        "{}",
+        "[]",
+        '{"status": "great"}',
+        '{"status": "completed", "x": NaN}',
+        '{"status": "completed", "status": "failed"}',
+    ],
+)
 @pytest.mark.parametrize("command", ["true", "echo new > new.txt"])
 def test_a_results_file_that_is_wrong_is_refused_in_a_clone_as_everywhere(
     live: LiveHome, shop: Repository, written: str, command: str

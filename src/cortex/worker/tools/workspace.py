@@ -7,13 +7,13 @@ The command's own status, output and results.json stay what they are.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+from cortex.model.strict_json import parse
 from cortex.model.words import counted
 from cortex.worker.contract import ContractError, Worker, read_worker, write_json
 from cortex.worker.tools.branches import branch_name, export_branch, incoming, merge_incoming
@@ -66,7 +66,7 @@ def _hand_over(worker: Worker, clone: Clone, start: str) -> bool:
     """
     try:
         own = _own_results(worker)
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return False
     files: list[str] = []
     title = str(worker.context.get("parent_task") or worker.task_id)
@@ -97,14 +97,14 @@ def _hand_over(worker: Worker, clone: Clone, start: str) -> bool:
 def _own_results(worker: Worker) -> Mapping[str, Any] | None:
     """What the command wrote to results.json, None where it wrote none.
 
-    Raises OSError, ValueError or RecursionError for what is no object that can be read.
+    Raises OSError or ValueError for what is no object that the daemon would read.
     """
     path = worker.results_path
     if not os.path.lexists(path):
         return None
     if path.is_symlink() or path.stat().st_size > _RESULTS_BYTES_AT_MOST:
         raise ValueError("results.json is a link, or too large")
-    value = json.loads(path.read_bytes())
+    value = parse(path.read_bytes(), max_bytes=_RESULTS_BYTES_AT_MOST)
     if not isinstance(value, dict) or not value:
         raise ValueError("results.json is no object, or an empty one")
     return value
