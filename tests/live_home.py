@@ -83,8 +83,8 @@ class LiveHome:
             about = json.loads(self.paths.task_queue.read_bytes()).get("daemon") or {}
         except (OSError, ValueError):
             return False  # not there yet, or somebody's edit
-        # The documents come one after another, schedules.json last.
-        return about.get("pid") == self.daemon.pid and self.paths.schedules.exists()
+        # The documents come one after another, task-queue.json last.
+        return bool(about.get("pid") == self.daemon.pid)
 
     def kill(self) -> None:
         """kill -9, at whatever it is doing."""
@@ -208,7 +208,8 @@ class LiveHome:
     def until_ended(self, *idents: str, limit_s: float = LIMIT_S) -> list[Row]:
         """The rows of these tasks once all of them and their workers have ended.
 
-        The documents are published one after another, so the workers may be told of later.
+        What else the end has changed stands in the other documents by then, unless one of them is
+        being edited: task-queue.json is published last.
         """
 
         def ended() -> list[Row] | None:

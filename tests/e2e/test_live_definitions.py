@@ -194,6 +194,7 @@ def test_tasks_of_a_removed_master_or_type_say_so_and_go_on_when_it_is_back(
     write(path, WELCOME.replace("persona: greeter\n", ""))
     seen(home, lambda: "welcome" in masters(home), "the master is there")
     kind.unlink()
+    seen(home, lambda: home.events("definition_changed", change="removed"), "it is seen to go")
     home.drop({"id": "one", "type": "welcome"})
     blocked = lambda: str(home.task("one").get("blocked_on"))  # noqa: E731
     seen(home, lambda: "worker type greeting-worker has no file" in blocked(), "its type is gone")

@@ -130,7 +130,9 @@ class Publishing:
         )
 
     def _documents(self) -> tuple[_Document, ...]:
-        return (self._tasks, self._pool, self._budget, self._handoffs, self._schedules)
+        """In the order of their publication: who sees in task-queue.json that a task has ended
+        finds its workers, tokens and handoff in the other files."""
+        return (self._pool, self._budget, self._handoffs, self._schedules, self._tasks)
 
     def next_due(self) -> float | None:
         """Monotonic instant of the next publication or look, if one is due."""
