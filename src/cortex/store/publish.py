@@ -112,7 +112,11 @@ class Publisher:
         versions are deleted, but not under an editor that has one open."""
         edits: list[LateEdit] = []
         lingering = {entry.kept for entry in self._lingering}
-        for name in sorted(self._disk.listdir(self._out)):
+        try:
+            names = sorted(self._disk.listdir(self._out))
+        except FileNotFoundError:
+            return edits  # somebody removed the folder; the next publication makes it again
+        for name in names:
             kept = self._out / name
             if kept in lingering:
                 continue

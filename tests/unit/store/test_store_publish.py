@@ -169,6 +169,7 @@ def test_a_removed_out_folder_is_made_again(path: Path) -> None:
     for name in left(path):
         (path.parents[1] / "out" / name).unlink()
     (path.parents[1] / "out").rmdir()
+    assert ours.leftovers([path]) == [], "as is asked after a publication that failed"
     ours.publish(path, [b"second"], 2)
     assert path.read_bytes() == b"second"
 
