@@ -34,6 +34,7 @@ STOP_AGAIN_S = 2.0
 STARTS_AT_MOST = 3
 _FAULT_LENGTH = 300
 START_AGAIN_S = 2.0
+_UNCLAIMED = ("spawning", "ending")
 _TRANSIENT = ("EAGAIN", "ENOMEM", "EMFILE", "ENFILE", "NURSERY_GONE", "ENOSPC", "EDQUOT", "EROFS")
 
 
@@ -122,8 +123,8 @@ class WorkersController:
             self._looks.add_at(report.worker_id, now + CLAIM_LOOK_S)
         elif isinstance(report, StartFailed):
             worker = self._context.state.workers.get(report.worker_id)
-            if worker is None or worker.nonce != report.nonce:
-                return
+            if worker is None or worker.nonce != report.nonce or worker.status not in _UNCLAIMED:
+                return  # an answer that got lost with the nursery, for a shim that came
             self._failed_starts[report.worker_id] = report
             self._context.log.warning(
                 "a worker could not be started", worker=report.worker_id, error=report.message

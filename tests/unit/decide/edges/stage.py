@@ -125,7 +125,7 @@ class Home:
         self._checks = Checks(self.disk, self.paths)
         self._files = self._boots = 0
         self._held: tuple[str, ...] = ()
-        self._log = Log()
+        self.log = Log()
         self.start()
 
     # --- the daemon
@@ -146,7 +146,7 @@ class Home:
             archive_index=None,
             pid=1,
         )
-        self.daemon = Daemon(self.paths, self.settings, self._log, seams)
+        self.daemon = Daemon(self.paths, self.settings, self.log, seams)
         self.daemon.begin()
         self.settle()
 
@@ -181,7 +181,7 @@ class Home:
             else:
                 self._witness()
                 return
-        raise AssertionError(f"the daemon never rests: {self._log.lines[-5:]}")
+        raise AssertionError(f"the daemon never rests: {self.log.lines[-5:]}")
 
     def hold(self, *lanes: str) -> None:
         """Effects of these lanes take long; without any, all that were held come to their end."""
@@ -203,7 +203,7 @@ class Home:
         end = self.clock.monotonic() + at_most_s
         while not condition():
             left = end - self.clock.monotonic()
-            assert left > 0.0, ([t.status for t in self.state.tasks.values()], self._log.lines[-1:])
+            assert left > 0.0, ([t.status for t in self.state.tasks.values()], self.log.lines[-1:])
             self.pass_time(min(left, max(0.001, self._next_s())))
 
     def pass_time(self, seconds: float) -> None:
