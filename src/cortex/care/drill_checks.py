@@ -20,7 +20,7 @@ from cortex.model.state import TERMINAL_TASK, State
 from cortex.store.disk import RealDisk
 from cortex.store.journal_scan import read_lines
 
-__all__ = ["Evidence", "Verdict", "judge"]
+__all__ = ["Evidence", "Verdict", "judge", "programs"]
 
 _RUNS = ("spawning", "running", "ending", "collecting")
 
@@ -116,7 +116,7 @@ def _tasks(history: _History, evidence: Evidence) -> Verdict:
 
 def _starts(history: _History, evidence: Evidence) -> Verdict:
     """The programs counted themselves: the journal alone could not tell of a second start."""
-    ran = Counter(_lines(evidence.ran))
+    ran = Counter(programs(evidence.ran))
     broken = [f"the program of {ident} began {n} times" for ident, n in ran.items() if n > 1]
     unknown = ran.keys() - history.state.workers.keys()
     broken += [f"{ident} ran, and no line knows it" for ident in sorted(unknown)]
@@ -126,7 +126,8 @@ def _starts(history: _History, evidence: Evidence) -> Verdict:
     return Verdict("starts", figure, broken)
 
 
-def _lines(path: Path) -> list[str]:
+def programs(path: Path) -> list[str]:
+    """The workers whose programs began, as `Evidence.ran` has them; nothing without that file."""
     try:
         return path.read_text(encoding="utf-8").split()
     except FileNotFoundError:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from shutil import which
 
-from cortex.care.drill_checks import Evidence, Verdict, judge
+from cortex.care.drill_checks import Evidence, Verdict, judge, programs
 from cortex.care.scratch import Scratch
 from cortex.model.paths import HomePaths
 from cortex.store.disk import RealDisk
@@ -80,10 +80,6 @@ def _noticed(scratch: Scratch) -> bool:
     return "cannot be written" in log or "No space left" in log
 
 
-def _began(ran: Path) -> list[str]:
-    return ran.read_text(encoding="utf-8").split() if ran.exists() else []
-
-
 def _ordered(paths: HomePaths) -> set[str]:
     """The workers whose start the journal has."""
     lines = read_lines(RealDisk(), paths.journal)
@@ -103,7 +99,7 @@ def _drill(folder: Path, told: dict[str, float]) -> Iterator[str]:
         scratch.start()
         for name in names[:_TASKS]:
             scratch.drop({"id": name, "command": command})
-        if not scratch.until(lambda: _began(ran), time.monotonic() + 10):
+        if not scratch.until(lambda: programs(ran), time.monotonic() + 10):
             yield "the daemon started nothing"
         _fill(balloon)
         began = time.monotonic()
@@ -111,7 +107,7 @@ def _drill(folder: Path, told: dict[str, float]) -> Iterator[str]:
             told["noticed_s"] = time.monotonic() - began
             time.sleep(1.0)
             # What was ordered before may still begin, on a busy machine late.
-            for ident in sorted(set(_began(ran)) - _ordered(scratch.paths)):
+            for ident in sorted(set(programs(ran)) - _ordered(scratch.paths)):
                 yield f"{ident} was started although its line could not be written"
         if not scratch.runs:
             yield f"the daemon died of a full disk: {scratch.deaths}"

@@ -10,7 +10,7 @@ from cortex.cli.definition_checks import between_definitions, check_definition
 from cortex.cli.field_lines import line_of_field
 from cortex.cli.problem import Problem
 from cortex.model.errors import RequestError, SettingsError, WrongField
-from cortex.model.paths import DOCUMENT_NAMES, HomePaths, is_definition
+from cortex.model.paths import DOCUMENT_NAMES, HomePaths, definitions_in
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -38,7 +38,7 @@ def check_home(paths: HomePaths) -> tuple[list[Problem], int]:
     """The problems of a whole home, and how many files were looked at."""
     files = [paths.settings]
     for folder in (paths.masters, paths.prompts, paths.personas):
-        files += filter(is_definition, sorted(folder.glob("*.md")))
+        files += definitions_in(folder)
     files += [path for path in paths.documents if path.exists()]
     files += sorted(paths.worker_specs.glob("*.json"))
     files += sorted(path for path in paths.inbox.glob("[!.]*") if path.is_file())

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from cortex.model.errors import HomeError
 from cortex.model.formats import DOCUMENT, FormatTooNew
-from cortex.model.paths import is_definition
+from cortex.model.paths import definitions_in
 
 __all__ = ["Row", "definition_files", "open_plain", "read_document", "read_json", "rows_of"]
 
@@ -91,7 +91,7 @@ def definition_files(folder: Path) -> list[Path]:
     """The definitions in a folder by name, as the daemon reads them: a link may lead to one, and
     what is no file at all (a pipe would let its reader wait) is none.
     """
-    return [path for path in sorted(folder.glob("*.md")) if is_definition(path) and path.is_file()]
+    return [path for path in definitions_in(folder) if path.is_file()]
 
 
 def rows_of(document: Row | None, *lists: str) -> list[Row]:

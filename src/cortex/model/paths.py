@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-__all__ = ["DOCUMENT_NAMES", "HomePaths", "expanded", "is_definition"]
+__all__ = ["DOCUMENT_NAMES", "HomePaths", "definitions_in", "expanded"]
 
 # The published documents, which a person may edit in place; never taken for drops.
 DOCUMENT_NAMES = (
@@ -24,9 +24,12 @@ def expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
-def is_definition(path: Path) -> bool:
-    """Whether a file under agents/ is called like a definition; a README there is for people."""
-    return path.suffix == ".md" and path.stem.lower() != "readme"
+def definitions_in(folder: Path) -> list[Path]:
+    """What is called like a definition in a folder under agents/, by name; a README is for people.
+
+    They may be of any kind: files, links, folders.
+    """
+    return [path for path in sorted(folder.glob("*.md")) if path.stem.lower() != "readme"]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,10 @@ from cortex.decide.entry import Entry
 from cortex.model.paths import HomePaths
 from cortex.model.settings import Settings
 from cortex.store.disk import RealDisk
-from cortex.store.journal import recover
 from cortex.whatif.recording import Fact, Recording, record
 from cortex.whatif.rerun import rerun
-from tests.unit.deciding import World, builtin_catalog
+from tests.unit.deciding import builtin_catalog
+from tests.unit.whatif.recorded import RecordedWorld
 
 CONFLICT = {
     "status": "failed",
@@ -27,36 +26,20 @@ CONFLICT = {
 @pytest.fixture
 def day(tmp_path: Path) -> tuple[Recording, HomePaths]:
     """An integration meets a conflict, a person says yes to it, and it is done."""
-    paths = HomePaths(tmp_path)
-    paths.state.mkdir(parents=True)
-    world = World()
-    journal = recover(RealDisk(), paths.journal, ballast=paths.ballast).journal
-    written = 0
-
-    def log(minute: int) -> None:
-        nonlocal written
-        world.reconcile()
-        world.admit()
-        for entry in world.lines[written:]:
-            moment = datetime.fromtimestamp(world.wall, UTC)
-            journal.append(moment, entry.by, entry.why, entry.events)
-        journal.commit()
-        written = len(world.lines)
-        world.at(9, minute)
-
+    world = RecordedWorld(tmp_path)
     world.at(9)
     task = world.task(type="integration", scope={"repository": "/srv/shop"})
-    log(1)
+    world.go_on(1)
     world.end(task.workers[0], 0, results=CONFLICT)
-    log(2)
+    world.go_on(2)
     (approval,) = world.state.approvals.values()
     answered = {"event": "approval_answered", "approval_id": approval.id, "task_id": task.id}
     world.apply(Entry("person", "resolved", [{**answered, "status": "approved"}]))
-    log(3)
+    world.go_on(3)
     world.end(task.workers[-1], 0, results={"status": "completed"})
-    log(4)
-    journal.close()
-    return record(RealDisk(), paths, 0.0, None), paths
+    world.go_on(4)
+    world.journal.close()
+    return record(RealDisk(), world.paths, 0.0, None), world.paths
 
 
 def test_a_conflict_is_asked_about_again_and_the_answer_fits(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cortex.model.paths import HomePaths
 from cortex.model.settings import Settings
 from cortex.store.disk import RealDisk
-from cortex.store.journal import recover
 from cortex.whatif.recording import record
 from cortex.whatif.rerun import rerun
-from tests.unit.deciding import World, builtin_catalog
+from tests.unit.deciding import builtin_catalog
+from tests.unit.whatif.recorded import RecordedWorld
 
 PLAN = {
     "workers": [
@@ -24,35 +23,19 @@ PLAN = {
 
 def a_day(folder: Path) -> HomePaths:
     """A task whose first plan is refused, and whose second one is carried out."""
-    paths = HomePaths(folder)
-    paths.state.mkdir(parents=True)
-    world = World()
-    journal = recover(RealDisk(), paths.journal, ballast=paths.ballast).journal
-    written = 0
-
-    def log(minute: int) -> None:
-        nonlocal written
-        world.reconcile()
-        world.admit()
-        for entry in world.lines[written:]:
-            moment = datetime.fromtimestamp(world.wall, UTC)
-            journal.append(moment, entry.by, entry.why, entry.events)
-        journal.commit()
-        written = len(world.lines)
-        world.at(9, minute)
-
+    world = RecordedWorld(folder)
     world.at(9)
     task = world.task(type="general")
-    log(1)
+    world.go_on(1)
     says: list[Any] = [{"workers": []}, PLAN]
     for minute, plan in enumerate(says, 2):
         world.end(task.workers[-1], 500, results={"status": "completed", "plan": plan})
-        log(minute)
+        world.go_on(minute)
     for ident in world.workers("approved"):
         world.end(ident, 100)
-    log(9)
-    journal.close()
-    return paths
+    world.go_on(9)
+    world.journal.close()
+    return world.paths
 
 
 def told(lines: Any, name: str) -> list[dict[str, Any]]:

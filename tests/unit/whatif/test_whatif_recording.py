@@ -13,54 +13,40 @@ from cortex.model.errors import SettingsError
 from cortex.model.paths import HomePaths
 from cortex.model.settings import Settings
 from cortex.store.disk import RealDisk
-from cortex.store.journal import recover
 from cortex.whatif.figures import count
 from cortex.whatif.overrides import override
 from cortex.whatif.recording import Recording, record
 from cortex.whatif.rerun import rerun
-from tests.unit.deciding import World, builtin_catalog
+from tests.unit.deciding import builtin_catalog
+from tests.unit.whatif.recorded import RecordedWorld
 
 SECOND_DAY = datetime(2025, 11, 2, 8, tzinfo=UTC).timestamp()
 
 
 def write(folder: Path, *, days_open: bool) -> HomePaths:
     """Two days: a worker that lives through the night, a failure, and work of the second day."""
-    paths = HomePaths(folder)
-    paths.state.mkdir(parents=True)
-    world = World()
-    journal = recover(RealDisk(), paths.journal, ballast=paths.ballast).journal
-    written = 0
-
-    def log() -> None:
-        nonlocal written
-        for entry in world.lines[written:]:
-            journal.append(
-                datetime.fromtimestamp(world.wall, UTC), entry.by, entry.why, entry.events
-            )
-        journal.commit()
-        written = len(world.lines)
-
+    world = RecordedWorld(folder)
     world.at(9)
-    log()
+    world.write()
     night = world.task(command="true")
     world.admit()
     world.run(world.state.workers[night.workers[0]])
-    log()
+    world.write()
     state = json.dumps(world.state.to_json()).encode()
     if days_open:
-        journal.open_days_with(lambda: state)
+        world.journal.open_days_with(lambda: state)
     world.at(7, day=2)
     stopped = {"event": "daemon_stopped", "workers": 1}
     world.apply(Entry("daemon", "told to stop", [stopped]))
-    log()
+    world.write()
     world.at(9, day=2)
     world.end(night.workers[0], 0)
     fresh = world.task(command="true", created_at="2025-11-02T09:00:00Z")
     world.admit()
     world.end(fresh.workers[0], 0, code=3)
-    log()
-    journal.close()
-    return paths
+    world.write()
+    world.journal.close()
+    return world.paths
 
 
 def facts(recording: Recording) -> list[tuple[float, str]]:
