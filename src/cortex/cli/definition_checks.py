@@ -98,8 +98,9 @@ def between_definitions(paths: HomePaths) -> Iterator[Problem]:
     masters = {one.name for path, _, one in found if path.parent == paths.masters}
     types = {one.name for path, _, one in found if path.parent == paths.prompts}
     personas = {one.name for path, _, one in found if path.parent == paths.personas}
-    yield from _budget(paths, [file for file in found if file[0].parent == paths.masters])
-    routes: dict[str, str] = {}
+    of_masters = [file for file in found if file[0].parent == paths.masters]
+    yield from _budget(paths, of_masters)
+    yield from _rivals(sorted(of_masters, key=lambda file: file[0]))
     for path, data, one in found:
         told: set[tuple[str, str]] = set()
         for place, kind, name in _named(one):
@@ -107,15 +108,17 @@ def between_definitions(paths: HomePaths) -> Iterator[Problem]:
             if name not in known and (kind, name) not in told:
                 told.add((kind, name))
                 yield _missing(path, _line(path, data, place), place, kind, name)
-        for position, route in enumerate(getattr(one, "routes", [])):
-            if routes.setdefault(route, one.name) != one.name:
-                said = f"{route!r} is routed to {routes[route]} too"
-                line = _line(path, data, ("routes", position))
-                yield Problem(str(path), said, line, "routes", "keep it in one of them")
-        if getattr(one, "default_route", False) and routes.setdefault("", one.name) != one.name:
-            said = f"{routes['']} has the default route too"
-            line = _line(path, data, ("default_route",))
-            yield Problem(str(path), said, line, "default_route", "keep it in one of them")
+
+
+def _rivals(masters: list[tuple[Path, bytes, Any]]) -> Iterator[Problem]:
+    """Routes that another master's file, which counts, has already."""
+    from cortex.model.definitions import rival_routes
+
+    files = {one.name: (path, data) for path, data, one in masters}
+    for name, place, said in rival_routes(one for _, _, one in masters):
+        path, data = files[name]
+        line = _line(path, data, place)
+        yield Problem(str(path), said, line, str(place[0]), "keep it in one of them")
 
 
 def _budget(paths: HomePaths, masters: list[tuple[Path, bytes, Any]]) -> Iterator[Problem]:

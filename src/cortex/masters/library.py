@@ -17,10 +17,10 @@ from typing import Any
 
 from cortex.decide.catalog import Catalog, RuntimeInfo
 from cortex.masters.last_good import keep_last_good, last_good
-from cortex.model.definitions import read_master, read_worker_type
+from cortex.model.definitions import read_master, read_worker_type, rival_routes
 from cortex.model.errors import DefinitionError
 from cortex.model.front_matter import line_of
-from cortex.model.paths import HomePaths, is_definition
+from cortex.model.paths import HomePaths, definitions_in
 from cortex.model.personas import read_persona
 
 __all__ = ["Broken", "Known", "Library"]
@@ -96,7 +96,7 @@ class Library:
             (self.paths.prompts, read_worker_type),
             (self.paths.personas, read_persona),
         ):
-            for path in filter(is_definition, sorted(folder.glob("*.md"))):
+            for path in definitions_in(folder):
                 entry, is_new = self._read(path, read)
                 if is_new:
                     self.changed.append(path)
@@ -183,20 +183,12 @@ class Library:
 
     def _look_for_rivals(self, masters: dict[str, Path]) -> None:
         """Tells of a route that a master before this one has already: nothing comes here by it."""
-        taken: dict[str, str] = {}
-        for name, path in masters.items():
-            master = self._known[path].definition
-            routes: dict[str, tuple[int | str, ...]] = {
-                route: ("routes", number) for number, route in enumerate(master.routes)
-            }
-            if master.default_route:
-                routes[""] = ("default_route",)
-            for route, place in routes.items():
-                first = taken.setdefault(route, name)
-                if first != name and path not in self._between:
-                    told = f"{route!r} is" if route else "what nobody lists is"
-                    said = f"{place[0]}: {told} routed to {first} already; keep it in one of them"
-                    self._between[path] = f"{path}:{_line(path, place)}: {said}"
+        rivals = rival_routes(self._known[path].definition for path in masters.values())
+        for name, place, said in rivals:
+            path = masters[name]
+            if path not in self._between:
+                where = f"{path}:{_line(path, place)}: {place[0]}"
+                self._between[path] = f"{where}: {said}; keep it in one of them"
 
     def _by_name(self, folder: Path) -> dict[str, Path]:
         """The files of a folder's definitions, in their order; of two with one name that counts

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -50,6 +50,7 @@ __all__ = [
     "read_front_matter",
     "read_master",
     "read_worker_type",
+    "rival_routes",
 ]
 
 
@@ -441,6 +442,24 @@ class WorkerTypeDefinition(BaseModel):
     def short(self) -> str:
         """The middle of its workers' ids."""
         return self.short_type or short_type(self.name)
+
+
+def rival_routes(masters: Iterable[MasterDefinition]) -> Iterator[tuple[str, Place, str]]:
+    """Routes that a master names though one before it has them: no task comes to it by these.
+
+    `masters` are in the order of their files. Each is (its name, where its file says so, in words).
+    """
+    taken: dict[str, str] = {}
+    for master in masters:
+        wanted: dict[str, Place] = {
+            f"{route!r} is": ("routes", number) for number, route in enumerate(master.routes)
+        }
+        if master.default_route:
+            wanted["what nobody lists is"] = ("default_route",)
+        for route, place in wanted.items():
+            first = taken.setdefault(route, master.name)
+            if first != master.name:
+                yield master.name, place, f"{route} routed to {first} already"
 
 
 def read_master(text: str, path: Path) -> MasterDefinition:

@@ -52,8 +52,8 @@ def test_validate_tells_what_definitions_name_that_is_not_there(cortex: Any, sam
         f"{path}:5: spawns.0: no worker type 'greeting-worker' here; add agents/prompts/workers/",
         f"{path}:7: planner: no worker type 'planer-worker' here",
         f"{path}:14: follow_ups.0.to: no master 'developers-master' here",
-        f"{path}:3: routes: 'scan' is routed to security-master too; keep it in one of them",
-        f"{path}:4: default_route: coordinator-master has the default route too; keep it in one",
+        f"{path}:3: routes: 'scan' is routed to security-master already; keep it in one of them",
+        f"{path}:4: default_route: what nobody lists is routed to coordinator-master",
     ):
         assert said in ran.out.replace(f"{sample.root}/", ""), said
     assert ran.out.count("no worker type 'greeting-worker'") == 1
