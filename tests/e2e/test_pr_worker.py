@@ -96,6 +96,17 @@ def test_without_leave_to_push_the_patches_and_texts_are_what_it_delivers(
     assert (tmp_path / "mine" / "a.py").read_text() == "a = 1\n"
 
 
+def test_tests_that_failed_before_the_change_already_are_not_hidden_from_the_reviewer(
+    run: Run, branch: Callable[..., Answer], repository: Repository
+) -> None:
+    made = branch()
+    reason = "before: Tests: 1 failed, 1 passed. After: Tests: 1 failed, 1 passed."
+    tested = {**made.results, "tested": True, "tests": {"state": "same", "reason": reason}}
+    (made.folder / "results.json").write_text(json.dumps(tested))
+    body = run("pr-worker", repository.root, needs=(made,)).artifact("body.md")
+    assert f"no test got worse. {reason}" in body
+
+
 def test_with_leave_it_pushes_and_opens_a_pull_request_with_gh(
     run: Run, repository: Repository, remote: Path, branch: Callable[..., Answer], tmp_path: Path
 ) -> None:

@@ -40,6 +40,19 @@ def test_two_advisories_of_one_pin_stay_two_findings() -> None:
     assert [f["rule"] for f in merged] == ["GHSA-1", "GHSA-2"]
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        {},
+        {"file": "tests/test_a.py", "line": 6, "rule": "test-failed", "family": "failing-test"},
+        {"file": "README.md", "line": 2, "rule": "broken-link", "family": "documentation-link"},
+    ],
+)
+def test_two_problems_of_one_rule_in_one_line_stay_two(place: dict[str, Any]) -> None:
+    said = [{**place, "title": title} for title in ("the first", "the second", "the first")]
+    assert sorted(found["title"] for found in merge(said)) == ["the first", "the second"]
+
+
 def test_one_advisory_under_two_names_is_one_finding() -> None:
     pin = {"family": "vulnerable-dependency", "package": "p", "file": "r.txt", "line": 1}
     merged = merge(

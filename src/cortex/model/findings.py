@@ -92,6 +92,7 @@ _FAMILY_OF_CWE = {
     1336: "template-injection",
     1395: DEPENDENCY_FAMILY,
 }
+_FAMILIES = frozenset(_FAMILY_OF_CWE.values())
 
 
 class Finding(TypedDict):
@@ -199,9 +200,11 @@ def merge(findings: Iterable[Mapping[str, Any]]) -> list[Finding]:
     """Reports of one problem joined into one finding each, ranked.
 
     Two reports are one problem when they name the same repository, file and line and share the
-    CWE or the rule family; vulnerable dependencies when they share an advisory id. Severity and
-    confidence are the highest reported, `tools` and `rules` the union. The result does not
-    depend on the order of the input, and merging it again changes nothing.
+    CWE or the rule family; vulnerable dependencies when they share an advisory id. Where neither
+    a CWE nor a family of one stands behind them they share the title too: two failing tests or
+    two dead links of one line are two problems. Severity and confidence are the highest
+    reported, `tools` and `rules` the union. The result does not depend on the order of the
+    input, and merging it again changes nothing.
     """
     entries = sorted((normalise(raw) for raw in findings), key=_canonical)
     leader = list(range(len(entries)))
@@ -257,10 +260,10 @@ def _join_keys(finding: Finding) -> list[tuple[str, ...]]:
         package = finding.get("package", "")
         ids = {*finding["rules"], *_texts(finding.get("aliases"))}
         return [(*place, "advisory", package, advisory) for advisory in sorted(ids)]
-    keys: list[tuple[str, ...]] = [(*place, "family", finding["family"])]
+    family = (*place, "family", finding["family"])
     if finding["cwe"]:
-        keys.append((*place, "cwe", finding["cwe"]))
-    return keys
+        return [family, (*place, "cwe", finding["cwe"])]
+    return [family if finding["family"] in _FAMILIES else (*family, finding["title"])]
 
 
 def _joined(group: Sequence[Finding]) -> Finding:

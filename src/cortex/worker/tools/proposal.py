@@ -68,10 +68,17 @@ def _tests(needed: list[Needed]) -> list[str]:
         if results.get("verdict") in ("passed", "failed", "unknown"):
             words.append(f"{step.name}: {results.get('summary')}")
         elif results.get("tested") is True:
-            words.append(f"{step.name}: tests before and after, none got worse")
+            words.append(
+                f"{step.name}: no test got worse. {_counts(results.get('tests'))}".rstrip()
+            )
         elif results.get("tested") is False:
             words.append(f"{step.name}: NOT TESTED, which its task allowed")
     return bullets(words) or ["No step ran the tests.", ""]
+
+
+def _counts(tests: object) -> str:
+    """What ran before and after: some may have failed before the change already."""
+    return str(tests.get("reason") or "")[:500] if isinstance(tests, dict) else ""
 
 
 def _list(value: object) -> list[Any]:
