@@ -152,11 +152,13 @@ def write_exit_record(attempt_dir: str, record: dict[str, Any]) -> bool:
             write_file(draft, data)
             os.rename(draft, f"{attempt_dir}/exit.json")
             return True
-        except FileNotFoundError:
-            os.makedirs(attempt_dir, exist_ok=True)  # somebody removed it by hand
-        except OSError:
+        except OSError as problem:
             if time.monotonic() > deadline_s:
                 return False
+            if problem.errno == errno.ENOENT:
+                # Somebody removed it by hand, or a full disk had no room for it before.
+                with suppress(OSError):
+                    os.makedirs(attempt_dir, exist_ok=True)
         time.sleep(pause_s)
         pause_s = min(1.0, pause_s * 2)
 
