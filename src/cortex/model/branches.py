@@ -37,8 +37,12 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _URL = re.compile(r"(?:file|https?|ssh)://[^\s-]\S*\Z")
 _SCP_LIKE = re.compile(r"[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:[^\s:]\S*\Z")
 _URL_USER = re.compile(r"(?<=://)[^/@\s]+@")
-#: A password, or a token of GitHub or GitLab in place of the user: each kind has its beginning.
-_URL_SECRET = re.compile(r"://(?:[^/@\s]*:[^/@\s]+|(?:gh[a-z]_|github_pat_|glpat-)[^/@\s]*)@")
+#: A password; a token in place of the user, by its beginning or because it is longer than names
+#: are and has digits; or a token as a parameter.
+_URL_SECRET = re.compile(
+    r"://(?:(?:[^/@\s]*:[^/@\s]+|(?:gh[a-z]_|github_pat_|glpat-)[^/@\s]*"
+    r"|(?=[^/@\s]*\d)[\w-]{32,})@|[^\s?]*\?\S*token=)"
+)
 _NAME_LENGTH = 60
 _HASH_LENGTH = 8
 

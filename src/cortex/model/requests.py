@@ -152,6 +152,9 @@ class Scope(BaseModel):
         for repository in [self.repository, *(self.repositories or [])]:
             if repository is not None and (not repository or "\0" in repository):
                 raise ValueError("has an empty or impossible repository; write a path or URL")
+        remote = (self.model_extra or {}).get("remote")
+        if isinstance(remote, str):
+            _address(remote)
         if self.repositories and len(set(self.repositories)) != len(self.repositories):
             raise ValueError("names a repository twice; name each once")
         for path in [

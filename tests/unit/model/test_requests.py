@@ -64,6 +64,21 @@ WORKERS = [{"name": "a", "command": "x"}]
             "scope.repositories.0",
             "has a password or token in its address",
         ),
+        (
+            {"title": "x", "scope": {"repository": f"https://{'0a1B' * 10}@example.org/a.git"}},
+            "scope.repository",
+            "has a password or token in its address",
+        ),
+        (
+            {"title": "x", "scope": {"repository": "https://example.org/a.git?private_token=abc"}},
+            "scope.repository",
+            "has a password or token in its address",
+        ),
+        (
+            {"title": "x", "scope": {"remote": "https://ada:hunter2@example.org/shop.git"}},
+            "scope",
+            "has a password or token in its address",
+        ),
         ({"title": ""}, "title", "is empty"),
         ({"title": "a\nb"}, "title", "control characters"),
         ({"title": "a\x1b[31m"}, "title", "control characters"),
