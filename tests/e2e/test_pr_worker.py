@@ -96,6 +96,16 @@ def test_without_leave_to_push_the_patches_and_texts_are_what_it_delivers(
     assert (tmp_path / "mine" / "a.py").read_text() == "a = 1\n"
 
 
+def test_names_of_files_are_shown_to_people_as_they_are(
+    run: Run, branch: Callable[..., Answer], repository: Repository
+) -> None:
+    repository.commit({"größe.py": "c=1\n"})
+    made = branch("größe.py")
+    assert "größe.py | 2 +-" in made.artifact("refactor_notes.md")
+    body = run("pr-worker", repository.root, needs=(made,)).artifact("body.md")
+    assert "größe.py | 2 +-" in body
+
+
 def test_tests_that_failed_before_the_change_already_are_not_hidden_from_the_reviewer(
     run: Run, branch: Callable[..., Answer], repository: Repository
 ) -> None:

@@ -67,6 +67,11 @@ class Clone:
         """The commit that stands checked out."""
         return self.git.text("rev-parse", "HEAD")
 
+    def changed_since(self, commit: str) -> str:
+        """The files that differ from a commit and by how many lines, for people."""
+        plainly = ("-c", "core.quotePath=false", "diff", "--stat", "--no-color", "--no-ext-diff")
+        return self.git.text(*plainly, commit, "HEAD")
+
     def copy_at(self, commit: str, folder: Path) -> Clone:
         """Another clone, of this one, at a commit: for runs that may leave files behind."""
         self.git.text("clone", *_QUIETLY, "--shared", "--", str(self.root), str(folder))

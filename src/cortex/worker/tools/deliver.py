@@ -160,5 +160,5 @@ def _markdown(
         "untested": "**Not tested.**",
     }
     lines += [f"{words[proof.state]} {plain(proof.reason)}", ""]
-    diff = clone.git.text("diff", "--stat", "--no-color", "--no-ext-diff", start, "HEAD")
-    return "\n".join([*lines, "## Files", "", *fenced(diff, 60)]).rstrip() + "\n"
+    files = fenced(clone.changed_since(start), 60)
+    return "\n".join([*lines, "## Files", "", *files]).rstrip() + "\n"

@@ -46,8 +46,7 @@ def body_of(worker: Worker, clone: Clone, row: dict[str, Any]) -> str:
     titles = [str(found.get("title")) for found in findings if isinstance(found, dict)]
     if titles:
         lines += ["## Findings of the steps", "", *bullets(titles[:_FINDINGS_SHOWN])]
-    stat = clone.git.text("diff", "--stat", "--no-color", "--no-ext-diff", clone.base, "HEAD")
-    lines += ["## Files", "", *fenced(stat, 60), ""]
+    lines += ["## Files", "", *fenced(clone.changed_since(clone.base), 60), ""]
     lines += bullets(clone.notes)
     lines.append(
         f"Prepared by Cortex for task {code(worker.task_id)} ({code(worker.worker_id)}), from "
