@@ -6,6 +6,7 @@ Every wait has a deadline. `close` ends exactly what was started here, and says 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -78,7 +79,7 @@ class LiveHome:
         """Whether the daemon that was started last has published."""
         assert self.daemon is not None
         if self.daemon.poll() is not None:
-            raise AssertionError(f"cortexd ended with {self.daemon.returncode}: {self.log()}")
+            raise AssertionError(f"cortexd ended with {self.daemon.returncode}: {self._log_end()}")
         try:
             about = json.loads(self.paths.task_queue.read_bytes()).get("daemon") or {}
         except (OSError, ValueError):
@@ -90,7 +91,7 @@ class LiveHome:
         """kill -9, at whatever it is doing."""
         if self.daemon is not None:
             self.daemon.kill()
-            self.daemon.wait(10)
+            self.daemon.wait(STOPPED_S)
             self.daemon = None
 
     def stop(self) -> None:
@@ -98,12 +99,16 @@ class LiveHome:
         assert self.daemon is not None
         self.daemon.send_signal(signal.SIGTERM)
         self.daemon.wait(STOPPED_S)
-        assert self.daemon.returncode == 0, self.log()
+        assert self.daemon.returncode == 0, self._log_end()
         self.daemon = None
 
     def log(self) -> str:
+        """All that the daemons have said."""
         path = self.root / "daemon.log"
-        return path.read_text(errors="replace")[-6000:] if path.exists() else "no daemon ran"
+        return path.read_text(errors="replace") if path.exists() else "no daemon ran"
+
+    def _log_end(self) -> str:
+        return self.log()[-6000:]
 
     # --- what is seen from outside
 
@@ -192,16 +197,28 @@ class LiveHome:
         self.drop({"id": ident, "command": command, **fields}, f"{ident}.json")
         return ident
 
+    def define(self, path: Path, text: str) -> None:
+        """Puts a definition in its place as editors do, and waits until it is in force: a task that
+        is dropped next is another file, which the daemon may see first."""
+        aside = path.with_suffix(".tmp")
+        aside.write_text(text)
+        aside.rename(path)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        self.until(
+            lambda: self.events("definition_changed", sha256=digest), f"{path.name} is in force"
+        )
+
     # --- waiting
 
     def until(self, condition: Callable[[], T], what: str, limit_s: float = LIMIT_S) -> T:
         """The first true value of the condition, within the limit."""
         end = time.monotonic() + limit_s
         while True:
+            is_last = time.monotonic() > end  # a look comes after the limit, however late
             value = condition()
             if value:
                 return value
-            if time.monotonic() > end:
+            if is_last:
                 raise AssertionError(f"not within {limit_s} s: {what}\n{self._told()}")
             time.sleep(0.01)  # between two looks
 
@@ -225,8 +242,13 @@ class LiveHome:
         return rows
 
     def until_running(self, ident: str) -> Row:
-        """The first worker of this task that runs."""
-        return self.until(lambda: next(iter(self.running(ident)), None), f"{ident} runs") or {}
+        """The first worker of this task that runs, once task-queue.json tells of it too."""
+
+        def found() -> Row | None:
+            told = self.task(ident).get("workers", [])
+            return next((row for row in self.running(ident) if row["worker_id"] in told), None)
+
+        return self.until(found, f"{ident} runs") or {}
 
     def until_taken(self, name: str) -> None:
         """Until the journal has taken a drop in."""
@@ -250,7 +272,7 @@ class LiveHome:
             for row in self.workers()
         ]
         shown = json.dumps([tasks[-12:], workers[-12:]], indent=1)
-        return f"{shown}\nrejected: {self.errors()}\n{self.log()}"
+        return f"{shown}\nrejected: {self.errors()}\n{self._log_end()}"
 
     # --- what must hold at any time
 
@@ -265,22 +287,25 @@ class LiveHome:
     def assert_books(self) -> Row:
         """The equations of token-budget.json at idle: nothing allocated, spent is what was used."""
         self.until_idle()
-        self.until(self._nothing_allocated, "nothing is allocated any more")
+        # Its document follows the workers' one a moment later.
+        self.until(self._is_settled, "nothing is allocated any more, and all that was used told")
         budget = self.read("token-budget")
         pool, reserve = budget["worker_pool"], budget["emergency_reserve"]
         masters = budget["masters"].values()
+        assert pool["allocated_to_workers"] == reserve["allocated"] == 0
         assert pool["total"] == sum(pool[k] for k in ("allocated_to_workers", "spent", "available"))
         parts = sum(fund["allocated"] for fund in masters) + pool["total"] + reserve["total"]
         assert budget["total_budget"] == parts
-        assert reserve["allocated"] == 0
         assert all(fund["reserved"] == 0 for fund in masters)
-        used = sum(row["tokens_used"] for row in self.workers("completed", "failed"))
-        own = sum(fund["used"] for fund in masters)
-        assert used == pool["spent"] + reserve["spent"] + own
         return budget
 
-    def _nothing_allocated(self) -> bool:
-        return bool(self.read("token-budget")["worker_pool"]["allocated_to_workers"] == 0)
+    def _is_settled(self) -> bool:
+        budget = self.read("token-budget")
+        pool, reserve = budget["worker_pool"], budget["emergency_reserve"]
+        used = sum(row["tokens_used"] for row in self.workers("completed", "failed"))
+        own = sum(fund["used"] for fund in budget["masters"].values())
+        spent = pool["spent"] + reserve["spent"] + own
+        return bool(pool["allocated_to_workers"] == 0 and used == spent)
 
     def assert_replay_is_published(self) -> None:
         """The published files say what the journal alone says."""
@@ -310,6 +335,16 @@ class LiveHome:
 
     # --- the end
 
+    def nurseries(self) -> list[int]:
+        """The daemon's nursery: none before its first start, and while it is replaced."""
+        assert self.daemon is not None
+        return [
+            pid
+            for pid in _pids()
+            if b"/nursery.py\0%b/" % os.fsencode(self.paths.state) in _says(pid)
+            and _parent(pid) == self.daemon.pid
+        ]
+
     def processes(self) -> list[int]:
         """Living processes whose environment or command line names this home."""
         mark = os.fsencode(str(self.root))
@@ -327,14 +362,13 @@ class LiveHome:
         finally:
             if self.daemon is not None and self.daemon.poll() is None:
                 self.daemon.terminate()
-                self.daemon.wait(20)
+                self.daemon.wait(STOPPED_S)
             self.daemon = None
             left = self._left()
             for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                end_process(pid)
             self._forget_locks()
-        assert not left, f"processes were left: {left}\n{self.log()}"
+        assert not left, f"processes were left: {left}\n{self._log_end()}"
 
     def _end_work(self) -> None:
         if not self.worker_processes():
@@ -349,7 +383,7 @@ class LiveHome:
 
     def _left(self) -> list[int]:
         with contextlib.suppress(AssertionError):
-            self.until(lambda: not self.processes(), "no process is left", 10)
+            self.until(lambda: not self.processes(), "no process is left")
         return self.processes()
 
     def _forget_locks(self) -> None:
@@ -415,6 +449,19 @@ def _says(pid: int) -> bytes:
         return (folder / "environ").read_bytes() + b"\0" + (folder / "cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
+def end_process(pid: int, number: int = signal.SIGKILL) -> None:
+    """Signals a process that may have ended since it was listed."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def mentioning(mark: str | Path) -> list[int]:

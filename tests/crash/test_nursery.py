@@ -78,8 +78,7 @@ def test_a_late_shim_cannot_start_what_was_given_up_and_forgotten(home: ShimHome
     home.run("worker-cmd-001", "true")  # the nursery is up
     folder = home.attempt_dir("worker-cmd-002")
     ran = home.path / "ran"
-    pid = nursery_pid(home)
-    os.kill(pid, signal.SIGSTOP)
+    pid = home.stop_nursery()
     try:
         home.start("worker-cmd-002", f"echo x >> {ran}")
         assert home.executor.claim("worker-cmd-002", folder, 1)
@@ -118,8 +117,7 @@ def test_workers_outlive_a_killed_nursery_and_the_next_start_brings_another(
 
 def test_launches_that_a_dying_nursery_never_answered_are_reported(home: ShimHome) -> None:
     home.run("worker-cmd-001", "true")
-    pid = nursery_pid(home)
-    os.kill(pid, signal.SIGSTOP)
+    pid = home.stop_nursery()
     home.start("worker-cmd-002", "true")
     os.kill(pid, signal.SIGKILL)
 
@@ -144,6 +142,7 @@ def test_the_nursery_holds_nothing_of_the_daemon_and_has_a_session_of_its_own(
     finally:
         os.close(descriptor)
     pid = nursery_pid(home)
+    home.until(home.no_shim_is_busy, "it forks")
     held = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
     assert str(secret) not in held
     assert Stat(pid).session == pid
@@ -235,7 +234,7 @@ def stranger(**changes: Any) -> Iterator[subprocess.Popen[bytes]]:
 
 def test_a_stranger_with_the_pid_of_a_dead_shim_is_never_signalled(home: ShimHome) -> None:
     ready = home.path / "ready"
-    home.start("worker-cmd-001", f"echo up > {ready}; exec sleep 300")
+    home.start("worker-cmd-001", f"echo up > {ready}; while :; do sleep 300; done")
     home.wait_file(ready)
     claim = home.look("worker-cmd-001").claim
     path = Path(home.attempt_dir("worker-cmd-001")) / "claim.1"
@@ -300,19 +299,19 @@ def test_a_hunt_finds_by_its_lock_what_has_no_environment(plain_home: ShimHome) 
     folder = plain_home.attempt_dir("worker-cmd-001")
     # What is met first takes its group along, so that how many are counted is chance.
     assert plain_home.executor.hunt("worker-cmd-001", folder) >= 1
-    assert not is_running(pid)
-    assert not plain_home.look("worker-cmd-001").lock_held
+    plain_home.until(lambda: not is_running(pid), "it lives")
+    plain_home.until(lambda: not plain_home.look("worker-cmd-001").lock_held, "its lock is held")
 
 
 def test_a_hunt_ends_the_session_of_what_it_finds(plain_home: ShimHome) -> None:
     pid_file = plain_home.path / "pid"
     # No environment and no lock, yet in the session of one that has both.
     inner = f"exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; echo $$ > {pid_file}; exec sleep 300"
-    plain_home.start("worker-cmd-001", f"env -i /bin/sh -c '{inner}' & sleep 300")
+    plain_home.start("worker-cmd-001", f"env -i /bin/sh -c '{inner}' & wait")
     pid = int(plain_home.wait_file(pid_file))
     leave_alone(plain_home)
     assert plain_home.executor.hunt("worker-cmd-001") >= 2
-    assert not is_running(pid)
+    plain_home.until(lambda: not is_running(pid), "it lives")
 
 
 FORK_FAILS = f"""
@@ -363,13 +362,18 @@ DISK_FULL = f"""
 import errno, os, sys
 from pathlib import Path
 sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(SOURCE)!r}]
-from shim_home import ShimHome
+from shim_home import SLEEP, ShimHome, waits_in
 from cortex.runtime.executor import StartFailed
 disk = Path(sys.argv[1])
 home = ShimHome(disk / "home")
 go, balloon = Path(sys.argv[2]) / "go", disk / "balloon"
 
 def fill():
+    for number in range(1000):
+        try:
+            (disk / f"small-{{number}}").touch()
+        except OSError:
+            break  # no room for a folder either
     with balloon.open("wb", buffering=0) as file:
         try:
             while file.write(bytes(4096)):
@@ -381,6 +385,7 @@ ready = go.with_name("ready")
 wait = f"while ! [ -e {{go}} ]; do sleep 0.02; done"
 home.start("worker-cmd-001", f"echo up > {{ready}}; {{wait}}; exit 5")
 home.wait_file(ready)
+balloon.touch()
 fill()
 home.start("worker-cmd-002", "exit 6")
 home.until(lambda: [r for r in home.reports if isinstance(r, StartFailed)], "no report")
@@ -389,12 +394,16 @@ assert (report.worker_id, report.error) == ("worker-cmd-002", "ENOSPC"), report
 aside = str(go.parent / "run" / "worker-cmd-003")
 home.start("worker-cmd-003", "exit 7", lock_dir=aside)
 home.until(lambda: home.executor.look("worker-cmd-003", aside, aside).claim, "no claim")
+late = home.executor.look("worker-cmd-003", aside, aside).claim["pid"]
+home.until(lambda: waits_in(late, SLEEP), "it had to start before it tries to tell")
 go.touch()
 shim = home.look("worker-cmd-001").claim["pid"]
 home.until(lambda: not Path(f"/proc/{{shim}}/task/{{shim}}/children").read_text(), "goes on")
+home.until(lambda: waits_in(shim, SLEEP), "its record finds room")
 assert home.look("worker-cmd-001").lock_held
 assert home.look("worker-cmd-001").exit is None
-balloon.unlink()
+for path in [balloon, *disk.glob("small-*")]:
+    path.unlink()
 assert home.wait_exit("worker-cmd-001").code == 5
 record = home.wait_exit("worker-cmd-003")
 assert (record.spawn_error["error"], record.retryable) == ("ENOSPC", True), record
@@ -408,7 +417,7 @@ def test_a_full_disk_delays_records_and_loses_none(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     own = [] if os.geteuid() == 0 else ["-Ur"]
-    mount = f'mount -t tmpfs -o size=256k none {disk} && exec "$@"'
+    mount = f'mount -t tmpfs -o size=256k,nr_inodes=300 none {disk} && exec "$@"'
     unshare = ["unshare", *own, "-m", "sh", "-c", mount, "sh"]
     if subprocess.run([*unshare, "true"], capture_output=True).returncode != 0:
         pytest.skip("no mount namespace here")

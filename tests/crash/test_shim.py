@@ -6,7 +6,6 @@ import hashlib
 import json
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from shim_home import ShimHome, is_running
 
 from cortex.runtime.executor import Claimed, Exited, Limits
 from privileges import without
-
-ENDED_WITHIN_S = 5.0
 
 
 @pytest.fixture
@@ -126,17 +123,19 @@ def test_signals_are_at_their_defaults_in_the_program(home: ShimHome) -> None:
 
 
 def test_a_timeout_ends_a_tree_that_ignores_term(home: ShimHome) -> None:
-    script = "trap '' TERM; (trap '' TERM; echo $$; while :; do sleep 1; done) & wait; wait"
-    record = home.run("worker-cmd-001", script, timeout_s=0.3)
+    ready = home.path / "ready"
+    script = f"trap '' TERM; (touch {ready}; while :; do sleep 1; done) & wait; wait"
+    worker_id, record = home.run_past_timeout(script, ready)
     assert (record.cause, record.signal) == ("timeout", signal.SIGKILL)
-    assert record.duration_s < 0.3 + 0.3 + ENDED_WITHIN_S
-    assert home.executor.hunt("worker-cmd-001") == 0
-    assert "timeout of 0.3 s" in home.log("worker-cmd-001")
+    assert record.left_descendants == 0
+    assert home.executor.hunt(worker_id) == 0
+    assert "limit: timeout of" in home.log(worker_id)
 
 
 def test_a_timeout_is_polite_first(home: ShimHome) -> None:
-    script = "trap 'echo concluding; exit 9' TERM; while :; do sleep 0.05; done"
-    record = home.run("worker-cmd-001", script, timeout_s=0.3, grace_s=10.0)
+    ready = home.path / "ready"
+    script = f"trap 'echo concluding; exit 9' TERM; touch {ready}; while :; do sleep 0.05; done"
+    _, record = home.run_past_timeout(script, ready, grace_s=10.0)
     assert (record.cause, record.code) == ("timeout", 9)
     assert record.tail.endswith("concluding\n")
 
@@ -158,7 +157,7 @@ def test_a_daemonised_child_without_environment_is_gone_after_its_worker(
 ) -> None:
     pid_file = plain_home.path / "pid"
     inner = f"echo $$ > {pid_file}; exec sleep 300"
-    script = f"""(setsid env -i /bin/sh -c '{inner}' >/dev/null 2>&1 &) &
+    script = f"""(setsid env -i /bin/sh -c '{inner}' >/dev/null 2>&1 &)
     while ! [ -s {pid_file} ]; do sleep 0.01; done; exit 0"""
     record = plain_home.run("worker-cmd-001", script)
     assert (record.code, record.cause) == (0, None)
@@ -169,16 +168,16 @@ def test_a_daemonised_child_without_environment_is_gone_after_its_worker(
 def test_a_descendant_that_keeps_the_output_open_does_not_hold_the_end_up(
     home: ShimHome,
 ) -> None:
-    started_s = time.monotonic()
     record = home.run("worker-cmd-001", "sleep 300 & echo done")
-    assert record.tail == "done\n"
-    assert time.monotonic() - started_s < ENDED_WITHIN_S
+    assert (record.tail, record.cause) == ("done\n", None)
+    assert (record.ended_descendants, record.left_descendants) == (1, 0)
 
 
 def test_what_ends_by_itself_right_after_the_program_may_finish(home: ShimHome) -> None:
-    record = home.run("worker-cmd-001", "(sleep 0.05; echo late) & exit 0")
-    assert record.tail == "late\n"
-    assert record.ended_descendants == 0
+    # It has 0.2 s, which on a busy machine are over before it comes to run; hence ten tries.
+    script = "(sleep 0.05; echo late) & exit 0"
+    records = (home.run(f"worker-cmd-{number:03d}", script) for number in range(1, 11))
+    assert any((record.tail, record.ended_descendants) == ("late\n", 0) for record in records)
 
 
 def test_orphans_are_reaped_while_the_program_runs(home: ShimHome) -> None:
@@ -290,16 +289,20 @@ def test_a_removed_attempt_folder_comes_back_for_the_record(home: ShimHome) -> N
 
 
 def test_a_worker_that_kills_its_shim_is_seen_and_hunted(plain_home: ShimHome) -> None:
-    ready = plain_home.path / "ready"
-    script = f"kill -9 $PPID; echo $$ > {ready}; exec sleep 300"
+    ready, go = plain_home.path / "ready", plain_home.path / "go"
+    wait = f"while ! [ -e {go} ]; do sleep 0.02; done"
+    script = f"{wait}; kill -9 $PPID; echo $$ > {ready}; while :; do sleep 300; done"
     plain_home.start("worker-cmd-001", script)
+    plain_home.until(lambda: plain_home.look("worker-cmd-001").claim, "no claim")
+    plain_home.stop_nursery()  # it would end what it inherits
+    go.touch()
     pid = int(plain_home.wait_file(ready))
     plain_home.until(lambda: not plain_home.look("worker-cmd-001").shim_alive, "the shim lives")
     sighting = plain_home.look("worker-cmd-001")
     assert (sighting.lock_held, sighting.exit) == (True, None)
-    assert plain_home.executor.hunt("worker-cmd-001") == 1
-    assert not is_running(pid)
-    assert not plain_home.look("worker-cmd-001").lock_held
+    assert plain_home.executor.hunt("worker-cmd-001") >= 1
+    plain_home.until(lambda: not is_running(pid), "it lives")
+    plain_home.until(lambda: not plain_home.look("worker-cmd-001").lock_held, "its lock is held")
 
 
 def test_a_program_cannot_free_the_shims_lock(home: ShimHome) -> None:

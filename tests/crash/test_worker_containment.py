@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from cortex.runtime.processes import all_pids, read_proc, stat_or_none
 from cortex.runtime.shim_groups import end_all, find_place, remove
 
 MEANS = probe()
-GONE_WITHIN_S = 5.0
+GONE_WITHIN_S = 30.0
 
 
 @pytest.fixture(params=["namespace", "cgroup"])
@@ -99,16 +100,15 @@ def test_an_escaped_process_is_gone_after_its_shim_was_killed(home: ShimHome, ma
     os.kill(claim["pid"], signal.SIGKILL)
     home.until(lambda: not home.look("worker-cmd-001").shim_alive, "the shim lives")
     home.executor.hunt("worker-cmd-001", home.attempt_dir("worker-cmd-001"))
-    assert alive(mark) == []
-    assert not home.look("worker-cmd-001").lock_held
+    home.until(lambda: not alive(mark), "it lives")
+    home.until(lambda: not home.look("worker-cmd-001").lock_held, "its lock is held")
 
 
 def test_an_escaped_process_is_gone_at_the_timeout(home: ShimHome, mark: str) -> None:
     ready = home.path / "ready"
     script = f"trap '' TERM; {escape(mark, ready)}\nsleep 300; sleep 300"
-    record = home.run("worker-cmd-001", script, timeout_s=1.0)
+    _, record = home.run_past_timeout(script, ready)
     assert (record.cause, record.left_descendants) == ("timeout", 0)
-    assert ready.exists()
     assert alive(mark) == []
 
 
@@ -177,6 +177,7 @@ def test_a_shim_whose_proc_a_worker_took_away_serves_no_other(apart: ShimHome) -
     taken = apart.run("worker-cmd-001", "umount -l /proc").code == 0
     assert taken == (os.geteuid() == 0), "an ordinary user may not"
     first = apart.look("worker-cmd-001").claim["pid"]
+    apart.until(apart.no_shim_is_busy, "it is neither free nor gone")
     assert apart.run("worker-cmd-002", "test $(readlink /proc/self) -lt 50").code == 0
     assert (apart.look("worker-cmd-002").claim["pid"] != first) == taken
     assert Path("/proc/self").exists()
@@ -296,7 +297,7 @@ assert group.startswith(sys.argv[2] + "/cortex-"), group
 os.kill(claim["pid"], signal.SIGKILL)
 home.until(lambda: not home.look("worker-cmd-002").shim_alive, "the shim lives")
 home.executor.hunt("worker-cmd-002", home.attempt_dir("worker-cmd-002"))
-assert not Path(group).exists()
+home.until(lambda: not Path(group).exists(), "the group is left")
 home.executor.close()
 print("passed")
 """
@@ -327,8 +328,12 @@ def test_an_ordinary_user_may_make_groups_where_the_system_left_one_to_him() -> 
             )
         assert done.stdout == "passed\n", done.stderr
     finally:
-        end_all([str(own)])
-        assert remove([str(folder)])
+        # Of the shims that nobody needs any more some may be on their way out.
+        deadline_s = time.monotonic() + GONE_WITHIN_S
+        while not remove([*map(str, folder.glob("*/")), str(folder)]):
+            end_all([str(own)])
+            assert time.monotonic() < deadline_s, f"{folder} is left"
+            time.sleep(0.01)  # between two looks
 
 
 REFUSED = f"""
