@@ -19,7 +19,7 @@ from cortex.decide import budget
 from cortex.decide.admit import waiting_reason
 from cortex.decide.alerts import next_alert
 from cortex.decide.entry import Entry
-from cortex.decide.grant import needed_tokens
+from cortex.decide.ledger import needed_tokens
 from cortex.decide.project import budget_document, task_row
 from cortex.model.errors import RequestError
 from cortex.model.settings import Settings

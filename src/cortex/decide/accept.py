@@ -43,7 +43,7 @@ from cortex.model.requests import (
 )
 from cortex.model.settings import Settings
 from cortex.model.state import TERMINAL_TASK, State, Task
-from cortex.model.words import counted
+from cortex.model.words import counted, listed
 
 __all__ = ["accept_all", "accept_each"]
 
@@ -308,8 +308,7 @@ def _title(task_type: str, request: TaskRequest) -> str:
     names = scope.repositories or ([scope.repository] if scope.repository else [])
     if not names:
         return task_type
-    shown = ", ".join(name.rstrip("/").rpartition("/")[2] for name in names[:3])
-    return f"{task_type} of {shown}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"{task_type} of {listed([name.rstrip('/').rpartition('/')[2] for name in names], 3)}"
 
 
 def _open(state: State, task_id: str, verb: str) -> Task:

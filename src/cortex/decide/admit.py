@@ -17,7 +17,8 @@ from collections.abc import Iterator, Sequence
 from cortex.decide import preempt, reserve
 from cortex.decide.claims import WHOLE, in_the_way, overlap
 from cortex.decide.entry import Entry, Now, due_at
-from cortex.decide.grant import grant, grant_in_place_of, grant_nothing, needed_tokens
+from cortex.decide.grant import grant, grant_in_place_of, grant_nothing
+from cortex.decide.ledger import needed_tokens
 from cortex.decide.pace import next_count
 from cortex.decide.queue import AdmissionQueue, Source, paying_fund
 from cortex.decide.refused import REFUSED_AGAIN_S

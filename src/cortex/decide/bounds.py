@@ -12,6 +12,7 @@ from cortex.decide.aggregate import outcome
 from cortex.decide.catalog import Catalog
 from cortex.decide.conflicts import INTEGRATION
 from cortex.decide.evidence import quote
+from cortex.decide.ledger import needed_tokens
 from cortex.decide.master_plans import too_large
 from cortex.model.ids import master_key, worker_type_name
 from cortex.model.settings import Settings
@@ -89,7 +90,7 @@ def over_tokens(state: State, task: Task, catalog: Catalog) -> str | None:
         if worker is not None and worker.ended_at:
             used += worker.tokens_used
         elif worker is not None and worker.uses_tokens:
-            held += worker.token_budget + worker.overhead_tokens
+            held += needed_tokens(worker)
     left = [step for step in task.steps if step.status in ("waiting", "ready")]
     to_come = quote(state, left, catalog)["p90"]
     may_use = used + held + to_come

@@ -11,6 +11,7 @@ from typing import Any
 from cortex.decide.approvals import ask
 from cortex.decide.entry import Now
 from cortex.model.state import State, Step, Task, Worker
+from cortex.model.words import listed
 
 __all__ = ["INTEGRATION", "conflict_events", "is_conflict"]
 
@@ -71,8 +72,6 @@ def _integration(task: Task, step: Step) -> Step:
 def _reason(worker: Worker, results: dict[str, Any]) -> str:
     told = results.get("conflicts")
     files = [str(file)[:_NAME_LENGTH] for file in told] if isinstance(told, list) else []
-    named = ", ".join(files[:_FILES_NAMED])
-    more = f" and {len(files) - _FILES_NAMED} more" if len(files) > _FILES_NAMED else ""
     said = str(results.get("error") or "branches that cannot be joined")[:_SAID_LENGTH]
     place = f"; both sides are in {worker.folder}/artifacts/conflicts.md" if worker.folder else ""
-    return f"{said} in {named}{more}{place}" if files else f"{said}{place}"
+    return f"{said} in {listed(files, _FILES_NAMED)}{place}" if files else f"{said}{place}"

@@ -13,19 +13,15 @@ from typing import Any
 from cortex.decide import budget as budgets
 from cortex.decide import evidence, preempt, reserve
 from cortex.decide.entry import Entry
+from cortex.decide.ledger import needed_tokens
 from cortex.decide.rehearse import rehearse
 from cortex.model.ids import master_key
 from cortex.model.settings import Settings
 from cortex.model.state import OPEN_TASK, State, Worker
 
-__all__ = ["grant", "grant_in_place_of", "grant_nothing", "needed_tokens"]
+__all__ = ["grant", "grant_in_place_of", "grant_nothing"]
 
 Event = dict[str, Any]
-
-
-def needed_tokens(worker: Worker) -> int:
-    """R: what must be reserved for a worker before it starts."""
-    return worker.token_budget + worker.overhead_tokens
 
 
 def grant(state: State, worker: Worker, settings: Settings) -> Entry | None:
@@ -78,7 +74,7 @@ def _paid(state: State, worker: Worker, settings: Settings) -> Entry | None:
     budget = state.budget
     if worker.fund.startswith("master:"):
         fund = budget.masters.get(worker.fund.removeprefix("master:"))
-        if fund is not None and fund.allocated - fund.used - fund.reserved >= tokens:
+        if fund is not None and fund.free >= tokens:
             why = f"{worker.fund} pays {tokens}{evidence.words(state, worker)}"
             return _approval(worker, worker.fund, tokens, why)
         if worker.uses_tokens:

@@ -14,11 +14,16 @@ from cortex.model.funds import Budget, MasterFund, Opening
 from cortex.model.ids import master_key
 from cortex.model.state import OPEN_TASK, State, Worker
 
-__all__ = ["EVENTS", "violations"]
+__all__ = ["EVENTS", "needed_tokens", "violations"]
 
 Event = dict[str, Any]
 #: So many closed openings of a period are kept at hand; the journal keeps all.
 _OPENINGS = 50
+
+
+def needed_tokens(worker: Worker) -> int:
+    """R: what is reserved for a worker before it starts; one that uses none starts without too."""
+    return worker.token_budget + worker.overhead_tokens
 
 
 def _master_of(fund: str) -> str:
@@ -266,7 +271,7 @@ def violations(state: State) -> list[str]:
         own = held.pop(f"master:{name}", 0)
         if fund.reserved != own:
             broken.append(f"{name} has {fund.reserved} reserved, its workers hold {own}")
-        if fund.allocated - fund.used - fund.reserved < 0:
+        if fund.free < 0:
             broken.append(f"{name} has overspent its own {fund.allocated}")
     for name, available, allocated in (
         ("pool", budget.pool_available, budget.pool_allocated),

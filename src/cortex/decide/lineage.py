@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from cortex.decide.catalog import Catalog
 from cortex.decide.evidence import quote
+from cortex.decide.ledger import needed_tokens
 from cortex.model.settings import Settings
 from cortex.model.state import State, Step, Task, Worker
 
@@ -129,7 +130,7 @@ def _held(state: State, task: Task) -> int:
     found = (state.workers[ident] for ident in itertools.chain(state.live, state.waiting))
     line = root_of(task)
     return sum(
-        worker.token_budget + worker.overhead_tokens
+        needed_tokens(worker)
         for worker in found
         if worker.uses_tokens and root_of(state.tasks[worker.task_id]) == line
     )

@@ -11,7 +11,7 @@ from typing import Any
 from cortex.decide.branches import branch_rows
 from cortex.model.branches import result_of_plan
 from cortex.model.state import State, Task, Worker
-from cortex.model.words import counted
+from cortex.model.words import counted, listed
 
 __all__ = ["made", "made_words"]
 
@@ -56,11 +56,9 @@ def _step(worker: Worker) -> Made:
 def made_words(found: Made) -> str:
     """The same in one line: `review says request_changes; 3 findings; cortex/task-001/join`."""
     said = [f"{row['name']} says {row['verdict']}" for row in found["steps"] if "verdict" in row]
-    branches = found["branches"]
-    more = f" and {len(branches) - 3} more" if len(branches) > 3 else ""
     parts = [
         ", ".join(said[-3:]),
         counted(found["findings"], "finding") if found["findings"] else "no findings",
-        ", ".join(branches[:3]) + more,
+        listed(found["branches"], 3),
     ]
     return "; ".join(part for part in parts if part)

@@ -12,6 +12,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from cortex.decide.ledger import needed_tokens
 from cortex.model.ids import PRIORITIES
 from cortex.model.state import Worker
 from cortex.model.times import parse_time
@@ -75,7 +76,7 @@ class AdmissionQueue:
         wanted = worker.queued_wall + _DUE_AFTER_S
         if worker.deadline is not None:
             wanted = parse_time(worker.deadline)
-        needed = worker.token_budget + worker.overhead_tokens if worker.uses_tokens else 0
+        needed = needed_tokens(worker) if worker.uses_tokens else 0
         self._rank[worker.id] = (wanted, worker.order, worker.id, needed)
         base = PRIORITIES.index(worker.priority)
         risen = max(0, int((now_wall - worker.queued_wall) // self.aging_s))

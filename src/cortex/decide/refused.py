@@ -8,7 +8,7 @@ and at once when its task changes or a person gives a fund more. It changes noth
 from __future__ import annotations
 
 from cortex.decide.entry import Now, seconds_left
-from cortex.decide.grant import needed_tokens
+from cortex.decide.ledger import needed_tokens
 from cortex.model.ids import master_key
 from cortex.model.state import State, Step, Task
 
@@ -43,7 +43,7 @@ def _are_free(state: State, task: Task, tokens: int) -> bool:
         name = master_key(task.assigned_to or "")
         fund = budget.masters.get(name)
         paid_by = f"master:{name}"
-        free = fund.allocated - fund.used - fund.reserved if fund else 0
+        free = fund.free if fund else 0
     for ident in state.waiting:
         if tokens > free:
             return False

@@ -12,7 +12,8 @@ from typing import Any
 from cortex.decide import reserve
 from cortex.decide.entry import Entry, Now
 from cortex.decide.escalate import close_escalations, is_escalated, raise_escalation
-from cortex.decide.grant import grant, needed_tokens
+from cortex.decide.grant import grant
+from cortex.decide.ledger import needed_tokens
 from cortex.decide.queue import paying_fund
 from cortex.model.settings import Settings
 from cortex.model.state import State, Task, Worker
@@ -44,7 +45,7 @@ def tokens_free(state: State, worker: Worker) -> int:
     if not worker.fund.startswith("master:"):
         return state.budget.pool_available
     fund = state.budget.masters.get(worker.fund.removeprefix("master:"))
-    return fund.allocated - fund.used - fund.reserved if fund else 0
+    return fund.free if fund else 0
 
 
 def is_short(state: State, worker: Worker) -> bool:

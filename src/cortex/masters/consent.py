@@ -17,6 +17,7 @@ from cortex.decide.lineage import GATE, at_ceiling
 from cortex.decide.made import made, made_words
 from cortex.model.settings import Settings
 from cortex.model.state import State, Task
+from cortex.model.words import listed
 
 __all__ = ["before_it_ends", "before_it_starts", "before_more", "before_steps"]
 
@@ -58,8 +59,7 @@ def before_steps(
     (step, reason), *_ = waiting.items()
     also = [name for name in waiting if name != step]
     if also:
-        more = f" and {len(also) - _NAMED} more" if len(also) > _NAMED else ""
-        reason = f"{reason}; {', '.join(also[:_NAMED])}{more} with it"
+        reason = f"{reason}; {listed(also, _NAMED)} with it"
     offered = offer(state, [task.step(name) for name in waiting], catalog)
     return _question(state, task, reason, now, step=step, also=also, offer=offered)
 

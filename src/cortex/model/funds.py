@@ -25,6 +25,11 @@ class MasterFund(Record):
     reserved: int = 0
     share_used: int = 0
 
+    @property
+    def free(self) -> int:
+        """What is neither used nor held; negative only where the books are broken."""
+        return self.allocated - self.used - self.reserved
+
 
 @dataclass(slots=True)
 class Opening(Record):

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cortex.model.words import counted
+from cortex.model.words import counted, listed
 from cortex.worker.contract import ContractError, Worker, read_worker
 from cortex.worker.draining import drain
 
@@ -227,9 +227,8 @@ def _conclude(worker: Worker, records: list[Record]) -> None:
             "completed", summary, findings=findings, artifacts=["items.jsonl"], items=rows
         )
         return
-    named = ", ".join(f"{r['item'][:60]} ({r.get('error')})" for r in failed[:_NAMED])
-    more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
-    error = f"{len(failed)} of {len(records)} items failed: {named}{more}"
+    named = listed([f"{r['item'][:60]} ({r.get('error')})" for r in failed], _NAMED)
+    error = f"{len(failed)} of {len(records)} items failed: {named}"
     worker.write_results(
         "failed",
         error,

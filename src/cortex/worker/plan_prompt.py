@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cortex.model.words import listed
+
 __all__ = ["plan_prompt", "plan_system"]
 
 _ENTRIES_AT_MOST = 80
@@ -93,5 +95,4 @@ def _facts(scope: Mapping[str, Any]) -> Iterable[str]:
         except OSError as error:
             yield f"{repository}: cannot be looked at ({error.strerror})"
             continue
-        more = f" and {len(names) - _ENTRIES_AT_MOST} more" if names[_ENTRIES_AT_MOST:] else ""
-        yield f"{repository}: {', '.join(names[:_ENTRIES_AT_MOST])}{more}"
+        yield f"{repository}: {listed(names, _ENTRIES_AT_MOST)}"
