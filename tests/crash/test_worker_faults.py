@@ -14,7 +14,7 @@ from cortex.runtime.containment import probe
 from live_home import LiveHome, MakeHome, mentioning, pid_and_start
 
 MEANS = probe()
-GONE_WITHIN_S = 5.0
+GONE_WITHIN_S = 30.0
 PROGRAM = (sys.executable, "-m", "cortex.serving")
 SETTINGS = "[workers]\nbackoff = 0.1\ngrace = 0.3\n"
 WAYS = ["auto", "cgroup", "none"]
@@ -77,7 +77,7 @@ def test_what_left_everything_is_gone_also_where_its_shim_was_killed(
     home.until_ended("parent")
     assert home.workers("failed")[0]["status"] == "lost"
     until_gone(home, mark)
-    assert home.worker_processes() == []
+    home.until(lambda: not home.worker_processes(), "nothing of it is left")
     home.assert_books()
 
 
@@ -108,7 +108,7 @@ def test_a_worker_that_kills_its_shim_is_lost_once_and_leaves_nothing(make_home:
     home.run("rude", "kill -9 $PPID; sleep 600", retries=0)
     home.until_ended("rude")
     assert home.workers("failed")[0]["status"] == "lost"
-    home.until(lambda: not home.worker_processes(), "nothing of it is left", 10)
+    home.until(lambda: not home.worker_processes(), "nothing of it is left")
     home.assert_started_once()
     home.assert_books()
 
@@ -123,7 +123,7 @@ def test_a_worker_that_kills_nursery_and_daemon_ends_once_all_the_same(
     rude = f"kill -9 $(pgrep -P {daemon} -f nursery) {daemon}; echo x >> {killed}; exit 4"
     home.run("rude", rude, retries=0)
     home.until(killed.exists, "it did so")
-    home.daemon.wait(10)
+    home.daemon.wait(30)
     assert home.daemon.returncode == -signal.SIGKILL
     home.daemon = None
     home.start()
@@ -173,7 +173,7 @@ def test_a_fork_bomb_is_ended_and_other_tasks_go_on(
     bomb = tmp_path / "bomb.py"
     bomb.write_text(BOMB)
     home.drop(
-        {"id": "bomb", "command": [sys.executable, "-I", str(bomb)], "timeout": "3s", "retries": 0}
+        {"id": "bomb", "command": [sys.executable, "-I", str(bomb)], "timeout": "9s", "retries": 0}
     )
     home.until_running("bomb")
     least = 51 if limit == 0 else 15
@@ -246,7 +246,7 @@ HEARTBEATING = """---
 name: beating-worker
 description: Promises heartbeats.
 heartbeats: true
-heartbeat_interval: 700ms
+heartbeat_interval: 1500ms
 ---
 Live.
 """
@@ -264,7 +264,7 @@ def test_heartbeats_count_when_they_arrive_whatever_date_or_kind_of_file_they_ha
     home.start()
     future = "touch -d 2099-01-01 $CORTEX_HEARTBEAT; sleep 600"
     past = (
-        "for n in $(seq 20); do touch -d 1999-01-0$((n % 9 + 1)) $CORTEX_HEARTBEAT; sleep 0.2; done"
+        "for n in $(seq 40); do touch -d 1999-01-0$((n % 9 + 1)) $CORTEX_HEARTBEAT; sleep 0.2; done"
     )
     commands = {
         "future": future,
@@ -310,25 +310,24 @@ def test_a_worker_that_wrecks_its_folder_and_the_published_files_is_one_more_out
     home.assert_books()
 
 
-def test_a_flood_of_output_is_cut_and_neither_daemon_nor_shim_grows(make_home: MakeHome) -> None:
+def test_a_flood_of_output_is_cut_and_neither_daemon_nor_shim_grows(
+    make_home: MakeHome, tmp_path: Path
+) -> None:
     home = serving(make_home)
     assert home.daemon is not None
     before_kb = memory_kb(home.daemon.pid, "VmRSS")
-    home.run("flood", "head -c 100000000 /dev/zero | tr '\\0' 'x'; sleep 1")
+    flooded, gate = tmp_path / "flooded", tmp_path / "gate"
+    wait = f"touch {flooded}; until test -e {gate}; do sleep 0.05; done"
+    home.run("flood", f"head -c 100000000 /dev/zero | tr '\\0' 'x'; {wait}")
     shim = shim_of(home, "flood")
-    peaks: list[int] = []
-
-    def ended() -> bool:
-        if pid_and_start(shim) is not None:
-            peaks.append(memory_kb(shim, "VmHWM"))
-        return bool(home.task("flood").get("ended_at"))
-
-    home.until(ended, "the flood ended")
-    assert home.task("flood")["status"] == "completed"
+    home.until(flooded.exists, "the shim has taken all but what is in the pipe")
+    peak_kb = memory_kb(shim, "VmHWM")
+    gate.touch()
+    assert home.until_ended("flood")[0]["status"] == "completed"
     text = (home.folder_of("worker-cmd-001") / "log.md").read_bytes()
     assert len(text) < 66 << 20
     assert b"log cut: 100000000 bytes came" in text[-500:]
-    assert max(peaks) < 64 << 10
+    assert 0 < peak_kb < 64 << 10
     assert memory_kb(home.daemon.pid, "VmHWM") < before_kb + (64 << 10)
 
 

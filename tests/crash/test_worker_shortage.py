@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import subprocess
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from cortex.runtime.processes import all_pids, stat_or_none
 from cortex.runtime.shim_groups import find_place, remove
 from live_home import LiveHome, MakeHome
 
@@ -62,18 +62,13 @@ def is_short(home: LiveHome) -> bool:
     return bool(queued_again and running and pool["allocated_to_workers"] == running)
 
 
-def family(pid: int) -> list[int]:
-    """A daemon and its nursery."""
-    stats = [stat for each in all_pids() if (stat := stat_or_none(each)) is not None]
-    return [pid, *(stat.pid for stat in stats if stat.parent == pid and stat.state != "Z")]
-
-
 def cpu_s(pids: list[int]) -> float:
-    """CPU time of these processes so far."""
+    """CPU time of these processes so far; none of one that has ended."""
     ticks = 0
     for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
@@ -86,7 +81,7 @@ def test_starts_wait_where_descriptors_are_short_and_nothing_spins(
     assert home.daemon is not None
     idents = gated(home, tmp_path, DESCRIPTORS + 16)
     home.until(lambda: is_short(home), "some run and others wait", 60)
-    pids = family(home.daemon.pid)
+    pids = [home.daemon.pid, *home.nurseries()]
     began, before_s = time.monotonic(), cpu_s(pids)
     home.until(lambda: time.monotonic() - began > MEASURED_S, "it was measured")
     share = (cpu_s(pids) - before_s) / (time.monotonic() - began)
@@ -115,7 +110,7 @@ class Narrow:
             now = int((self._folder / "pids.current").read_text())
             (self._folder / "pids.max").write_text(str(now + room))
             return
-        nursery = next(pid for pid in family(home.daemon.pid)[1:])
+        (nursery,) = home.nurseries()
         self._before = (nursery, resource.prlimit(nursery, resource.RLIMIT_NPROC))
         resource.prlimit(nursery, resource.RLIMIT_NPROC, (0, self._before[1][1]))
 
@@ -171,7 +166,7 @@ STRANGER = """
 import contextlib, os, signal, subprocess, sys
 from pathlib import Path
 sys.path[:0] = {path!r}
-from live_home import LiveHome, pid_and_start
+from live_home import LiveHome, end_process, pid_and_start
 home = LiveHome(Path(sys.argv[1]), {settings!r}, {program!r})
 home.start()
 home.run("hit", "mkdir " + sys.argv[1] + "-once && sleep 600; exit 0", retries=1)
@@ -180,7 +175,7 @@ home.kill()
 os.kill(shim, signal.SIGKILL)
 home.until(lambda: pid_and_start(shim) is None, "the shim is gone")
 for pid in home.worker_processes():
-    os.kill(pid, signal.SIGKILL)
+    end_process(pid)
 
 def stranger():
     with contextlib.suppress(ChildProcessError):
