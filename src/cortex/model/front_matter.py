@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from cortex.model.errors import DefinitionError, Place, WrongField
+from cortex.model.strict_json import MAX_DEPTH
 from cortex.model.wrong_fields import wrong_fields
 from cortex.model.yaml_words import yaml_words
 
@@ -23,6 +24,10 @@ __all__ = ["line_of", "read_front_matter", "validate"]
 #: What the parser raises beside its own errors: over a date such as 2025-13-45, and over a value
 #: whose tag is for others (`!!int x`, `!!bool x`, `!!timestamp x`).
 _NOT_CONSTRUCTED = (ValueError, LookupError, AttributeError)
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+_VALUES_AT_MOST = 100_000
+_BRACKETS_AT_MOST = 500
+_BRACKET = re.compile(r"[\[\]{}]")
 _PLAIN = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_-]*):[ \t]+(?P<text>\S.*)")
 _KEY = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_-]*):(?:[ \t].*)?")
 #: Keys of the files of agent programs; within a description that runs over several lines, anything
@@ -54,6 +59,8 @@ def read_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
     import yaml
 
     first, lines, body = _split(text, path)
+    if _brackets_open("\n".join(lines)) > _BRACKETS_AT_MOST:
+        raise _refusal(path, WrongField(_TOO_DEEP, line=first))
     try:
         data = yaml.safe_load("\n".join(lines))
     except yaml.YAMLError as error:
@@ -65,14 +72,46 @@ def read_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
             raise _refusal(path, WrongField(problem, line=line)) from None
         data = yaml.safe_load("\n".join(readable))
     except RecursionError:
-        raise _refusal(path, WrongField("is nested too deeply", line=first)) from None
+        raise _refusal(path, WrongField(_TOO_DEEP, line=first)) from None
     except _NOT_CONSTRUCTED as error:
         problem = str(error) if isinstance(error, ValueError) else "a value that its tag is not for"
         raise _refusal(path, WrongField(problem, line=first)) from None
     if not isinstance(data, dict):
         problem = "the front matter is not a list of `key: value`"
         raise _refusal(path, WrongField(problem, line=first))
+    unbounded = _unbounded(data)
+    if unbounded is not None:
+        raise _refusal(path, WrongField(unbounded, line=first))
     return {str(key): value for key, value in data.items() if value is not None}, body
+
+
+def _brackets_open(text: str) -> int:
+    """How many are open at once, wherever they stand: the parser's time grows with the square."""
+    most = depth = 0
+    for sign in _BRACKET.findall(text):
+        depth = depth + 1 if sign in "[{" else max(0, depth - 1)
+        most = max(most, depth)
+    return most
+
+
+def _unbounded(data: Any) -> str | None:
+    """Why nobody can go through all of it: an alias (`*name`) may stand within what it repeats, and
+    a few of them may repeat each other to any number of values.
+    """
+    left = _VALUES_AT_MOST
+    todo: list[tuple[Any, int]] = [(data, 1)]
+    while todo:
+        value, depth = todo.pop()
+        inner = list(value.values()) if isinstance(value, dict) else value
+        if not isinstance(inner, list | tuple | set):
+            continue
+        left -= len(inner)
+        if depth > MAX_DEPTH:
+            return _TOO_DEEP
+        if left < 0:
+            return f"more than {_VALUES_AT_MOST:,} values, aliases (`*name`) with all that they repeat"
+        todo += ((one, depth + 1) for one in inner)
+    return None
 
 
 def _split(text: str, path: Path) -> tuple[int, list[str], str]:

@@ -140,6 +140,11 @@ def test_the_shipped_worker_types_have_the_documented_budgets(
 
 # --- wrong ones
 
+#: Each line repeats the one before it ten times: 10^9 values in all.
+LAUGHS = "a0: &a0 [x]\n" + "\n".join(
+    f"a{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 10)}]" for number in range(1, 10)
+)
+
 
 @pytest.mark.parametrize(
     ("text", "says"),
@@ -151,6 +156,9 @@ def test_the_shipped_worker_types_have_the_documented_budgets(
         ("---\njust text\n---\n", r"m\.md:2: the front matter is not a list of `key: value`"),
         ("---\nname: a\nroutes: [a, b\n---\n", r"m\.md:\d: "),
         ("---\nname: a\nroutes:\n\t- a\n---\n", r"m\.md:\d: "),
+        (f"---\nname: a\nroutes: {'[' * 20_000}\n---\n", r"m\.md:2: nested deeper than 64 levels"),
+        ("---\nplans: &a [{steps: *a}]\n---\n", r"m\.md:2: nested deeper than 64 levels"),
+        (f"---\n{LAUGHS}\nroutes: *a8\n---\n", r"m\.md:2: more than 100,000 values, aliases"),
     ],
 )
 def test_a_file_without_a_usable_front_matter_says_where(text: str, says: str) -> None:
