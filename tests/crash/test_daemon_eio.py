@@ -38,17 +38,21 @@ def fill(path: Path) -> None:
 def scenario(folder: Path) -> None:
     home = LiveHome(folder / "disk" / "home", SETTINGS.format(run=folder / "run"))
     balloon, marks = folder / "room" / "balloon", folder / "marks"
+    first, gate = folder / "first", folder / "gate"
     try:
         home.start()
         home.drop({"kind": "pause"}, "pause.json")
-        command = f"echo $CORTEX_WORKER_ID >> {marks}"
+        # The first one ends at once; the others when the journal cannot be synced any more.
+        wait = f"mkdir {first} || until test -e {gate}; do sleep 0.02; done"
+        command = f"echo $CORTEX_WORKER_ID >> {marks}; {wait}"
         title = "a title that makes long lines " * 12
         idents = [home.run(f"job-{n}", command, title=title) for n in range(TASKS)]
         home.until(lambda: len(home.workers("queued")) == TASKS, "all wait")
         home.drop({"kind": "resume"}, "resume.json")
-        home.until_ended(idents[0])
+        home.until(lambda: home.workers("completed"), "the first one has ended")
         os.sync()
         fill(balloon)
+        gate.touch()
         assert home.daemon is not None
         assert home.daemon.wait(60) > 0
         assert str(home.paths.journal) in home.log(), home.log()

@@ -58,13 +58,26 @@ class Open:
         home.assert_started_once()
         home.assert_books()
         home.assert_replay_is_published()
-        home.until(lambda: not home.worker_processes(), "no process is left", 10)
+        home.until(lambda: not home.worker_processes(), "no process is left")
         assert "Traceback" not in home.log()
 
 
 @pytest.fixture
 def opened(make_home: MakeHome, tmp_path: Path) -> Open:
     return Open(make_home(settings=SETTINGS), tmp_path / "gate")
+
+
+def remove(home: LiveHome, folder: Path) -> None:
+    """As `rm -rf` does it, again where the daemon was just at work in the folder."""
+
+    def is_removed() -> bool:
+        try:
+            shutil.rmtree(folder)
+        except OSError:
+            return not folder.exists()
+        return True
+
+    home.until(is_removed, f"{folder} is removed")
 
 
 FOLDERS = [
@@ -77,7 +90,7 @@ FOLDERS = [
 def test_a_folder_that_is_removed_is_made_again_and_nothing_is_lost(
     opened: Open, folder: str
 ) -> None:
-    shutil.rmtree(opened.home.root / folder)
+    remove(opened.home, opened.home.root / folder)
     opened.home.until(opened.home.paths.inbox.exists, "people can drop files again")
     opened.goes_on("completed")
 
@@ -88,9 +101,8 @@ def test_a_running_workers_folder_that_is_removed_costs_its_results_at_most(
 ) -> None:
     paths = opened.home.paths
     own = opened.home.folder_of(opened.worker)
-    shutil.rmtree(
-        {"its worker's": own, "all of today's": own.parent, "all logs": paths.logs}[which]
-    )
+    folders = {"its worker's": own, "all of today's": own.parent, "all logs": paths.logs}
+    remove(opened.home, folders[which])
     opened.goes_on("completed", "failed")
 
 
@@ -109,7 +121,7 @@ def test_a_spec_that_is_removed_changes_nothing(opened: Open) -> None:
 
 
 def test_a_whole_state_folder_that_is_removed_costs_no_work(opened: Open) -> None:
-    shutil.rmtree(opened.home.paths.state)
+    remove(opened.home, opened.home.paths.state)
     home = opened.home
     home.run("after", "true")
     assert home.until_ended("after")[0]["status"] == "completed"
@@ -122,12 +134,22 @@ def test_a_whole_state_folder_that_is_removed_costs_no_work(opened: Open) -> Non
     opened.is_sound()
 
 
+def is_stopped(home: LiveHome) -> bool:
+    """Whether every thread of the daemon stands still."""
+    assert home.daemon is not None
+    threads = Path(f"/proc/{home.daemon.pid}/task").glob("*/stat")
+    return all(path.read_text().rpartition(")")[2].split()[0] == "T" for path in threads)
+
+
 @pytest.mark.parametrize("how", ["removed", "renamed", "written into", "emptied"])
 def test_a_journal_that_is_touched_while_it_is_written_stops_the_daemon_and_no_worker(
     opened: Open, how: str
 ) -> None:
     home = opened.home
     assert home.daemon is not None
+    # It writes no line between what is read here and what is done to the file.
+    home.daemon.send_signal(signal.SIGSTOP)
+    home.until(lambda: is_stopped(home), "it stands still")
     (segment,) = home.paths.journal.glob("*.jsonl")
     before = segment.read_bytes()
     aside = segment.with_name("aside")
@@ -138,8 +160,9 @@ def test_a_journal_that_is_touched_while_it_is_written_stops_the_daemon_and_no_w
     else:
         os.truncate(segment, 0)
         segment.write_bytes(before + b"hello\n" if how == "written into" else b"")
+    home.daemon.send_signal(signal.SIGCONT)
     home.run("after", "true")
-    assert home.daemon.wait(20) > 0
+    assert home.daemon.wait(30) > 0
     assert str(segment) in home.log()
     assert home.worker_processes(), "its worker lives on"
     aside.unlink(missing_ok=True)
@@ -180,7 +203,7 @@ def test_a_removed_lock_is_taken_anew_before_a_second_daemon_can(opened: Open) -
     assert home.daemon is not None
     home.paths.lock.unlink()
     home.until(lambda: "taken anew" in home.log(), "the daemon notices")
-    assert home.popen().wait(20) > 0
+    assert home.popen().wait(30) > 0
     assert f"pid {home.daemon.pid}" in home.log()
     opened.goes_on("completed")
 
@@ -202,9 +225,9 @@ def test_without_file_events_drops_and_edits_are_found_by_looking_and_that_is_sa
     assert "no file events" in home.log()
     for number in range(3):
         home.run(f"found-{number}", "true")
-        assert home.until_ended(f"found-{number}", limit_s=10)[0]["status"] == "completed"
+        assert home.until_ended(f"found-{number}")[0]["status"] == "completed"
     home.paths.task_queue.write_text("no JSON")
-    home.until(lambda: home.errors().get("task-queue.json"), "the edit is found", 10)
+    home.until(lambda: home.errors().get("task-queue.json"), "the edit is found")
     home.assert_books()
     home.stop()
 
@@ -218,16 +241,19 @@ def read_only(folder: Path) -> None:
     gate = folder / "gate"
     try:
         at_work = Open(home, gate)
-        subprocess.run(["mount", "--bind", home.root, home.root], check=True)
-        subprocess.run(["mount", "-o", "remount,bind,ro", home.root], check=True)
-        started = len(home.events("worker_running"))
         said = len(home.log())
-        home.until(lambda: "ead-only" in home.log()[said - 1 :] or None, "it says so")
+        subprocess.run(["mount", "--bind", home.root, home.root], check=True)
+        # Refused as busy while the daemon is in the middle of a file there.
+        remount = ["mount", "-o", "remount,bind,ro", home.root]
+        home.until(lambda: subprocess.run(remount).returncode == 0, "it is read-only")
+        started = len(home.events("worker_running"))
+        home.until(lambda: "ead-only" in home.log()[said:], "it says so")
         cannot_start(home, folder / "log")
         gate.touch()
         home.until(lambda: not home.worker_processes(), "its worker ends as it would")
         assert len(home.events("worker_running")) == started
-        subprocess.run(["umount", home.root], check=True)
+        let_go = ["umount", home.root]
+        home.until(lambda: subprocess.run(let_go).returncode == 0, "it is let go")
         at_work.goes_on("completed", "failed")
         home.stop()
     finally:
@@ -256,7 +282,7 @@ def cannot_start(home: LiveHome, log: Path) -> None:
     """Another daemon leaves at once and says why."""
     with log.open("wb") as file:
         command = [*home.program, "--home", str(home.root)]
-        assert subprocess.Popen(command, stdout=file, stderr=file).wait(20) > 0
+        assert subprocess.Popen(command, stdout=file, stderr=file).wait(30) > 0
     said = log.read_text()
     assert str(home.root) in said and "ead-only" in said, said
     assert "Traceback" not in said
@@ -284,7 +310,7 @@ def test_a_daemon_that_stood_still_past_three_heartbeats_grants_a_full_one_more(
     home = make_home(settings=SETTINGS)
     (home.paths.prompts / "beating-worker.md").write_text(
         "---\nname: beating-worker\ndescription: Says that it lives.\nheartbeats: true\n"
-        "heartbeat_interval: 500ms\n---\nLive.\n"
+        "heartbeat_interval: 1500ms\n---\nLive.\n"
     )
     home.start()
     stop, quiet = tmp_path / "stop", tmp_path / "quiet"
@@ -301,7 +327,7 @@ def test_a_daemon_that_stood_still_past_three_heartbeats_grants_a_full_one_more(
     assert home.daemon is not None
     home.daemon.send_signal(signal.SIGSTOP)
     quiet.touch()
-    subprocess.run(["sleep", "4"], check=True)  # eight intervals that nobody read
+    subprocess.run(["sleep", "7"], check=True)  # four intervals that nobody read
     home.daemon.send_signal(signal.SIGCONT)
     stop.touch()
     rows = home.until_ended("a", "b")
@@ -334,6 +360,7 @@ def test_fifty_running_tasks_are_adopted_after_a_kill_and_end_once(
     assert home.assert_books()["worker_pool"]["spent"] == 0
 
 
+@pytest.mark.timeout(240)
 def test_a_daemon_under_load_leaves_when_it_is_asked_and_the_next_one_goes_on(
     make_home: MakeHome,
 ) -> None:
@@ -344,6 +371,6 @@ def test_a_daemon_under_load_leaves_when_it_is_asked_and_the_next_one_goes_on(
         home.until(lambda ended=ended: len(home.events("worker_ended")) >= ended, "in the middle")
         home.stop()
         home.start()
-    assert {row["status"] for row in home.until_ended(*idents, limit_s=60)} == {"completed"}
+    assert {row["status"] for row in home.until_ended(*idents, limit_s=100)} == {"completed"}
     home.assert_started_once()
     home.assert_books()
