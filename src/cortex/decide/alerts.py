@@ -49,8 +49,7 @@ def next_alert(state: State, settings: Settings, now: Now) -> Entry | None:
     full = {use.name + _SUBJECT for use in uses if use.passes(settings.budget.escalate_at)}
     for told in _open(state):
         if told.subject not in full:
-            event = {"event": "escalation_ended", "escalation_id": told.id}
-            return Entry("coordinator-master", f"{told.subject}: no longer", [event])
+            return Entry("coordinator-master", f"{told.subject}: no longer", [_ended(told)])
     return None
 
 
@@ -85,8 +84,14 @@ def _raised(state: State, use: _Use, level: str, now: Now) -> Entry:
     if level == "escalation":
         way = "`cortex budget --set-total N` adds to the pool; else it waits for the reset"
         reason = f"{use}; {way}" if use.fund == "pool" else f"{use}; it is full again at the reset"
-        events.append(raise_escalation(state, use.name + _SUBJECT, reason, None, now))
+        subject = use.name + _SUBJECT
+        events += [_ended(told) for told in _open(state) if told.subject == subject]
+        events.append(raise_escalation(state, subject, reason, None, now))
     return Entry("coordinator-master", why, events)
+
+
+def _ended(told: Escalation) -> Event:
+    return {"event": "escalation_ended", "escalation_id": told.id}
 
 
 def _open(state: State) -> Iterator[Escalation]:

@@ -216,8 +216,12 @@ def _reviewed(
 
 
 def _writes(step: Step, catalog: Catalog) -> bool:
+    """Whether it leaves a branch: its type writes, or it is a command in a clone of its own."""
     kind = catalog.types.get(step.worker_type)
-    return kind is not None and kind.writes
+    if kind is None or kind.writes:
+        return kind is not None
+    where = step.scope.get("workspace") or kind.workspace
+    return where == "clone" and (step.command or kind.command) is not None
 
 
 def _ends(steps: list[Step], catalog: Catalog) -> list[tuple[Step, set[str]]]:

@@ -101,7 +101,7 @@ def fallback(
     direct.execution_mode = "direct"
     direct.steps = make_steps(direct, catalog, settings)
     fund = state.budget.masters.get(master_key(draft.assigned_to or ""))
-    free = fund.allocated - fund.used - fund.reserved if fund else 0
+    free = fund.free if fund else 0
     lacks, price = missing_for(direct.steps, catalog), step_tokens(direct.steps[0], catalog)
     if lacks is not None:
         same = "the same" if lacks == missing else f"something too: {lacks}"
@@ -149,16 +149,19 @@ def _own_step(task: Task, row: dict[str, Any], retries: Retries) -> Step:
     for named, instead in (("repository", "repositories"), ("repositories", "repository")):
         if named in own:
             scope.pop(instead, None)
+    runtime = row.get("runtime", "auto")
+    if runtime == "auto" and row.get("command") is None:
+        runtime = task.runtime
     return Step(
         name=row["name"],
         worker_type=row["worker_type"],
         needs=list(row.get("needs", [])),
         optional=row.get("optional", False),
-        runtime=row.get("runtime", "auto"),
+        runtime=runtime,
         command=row.get("command"),
         env={**task.env, **row.get("env", {})},
         scope=scope,
-        token_budget=row.get("token_budget"),
+        token_budget=row.get("token_budget", task.token_budget),
         timeout_s=row.get("timeout", task.timeout_s),
         retries=row["retries"] if "retries" in row else retries(row["worker_type"]),
         approval=row.get("approval", False),

@@ -108,6 +108,19 @@ def test_a_raised_total_is_told_of_anew_and_a_lowered_one_is_not() -> None:
     assert told(fleet) == []
 
 
+def test_of_a_raised_fund_that_is_full_again_at_once_one_escalation_is_open() -> None:
+    fleet = Fleet()
+    holds(fleet, 60_000)
+    told(fleet)
+    (before,) = escalated(fleet)
+    fleet.drop(kind="budget", total_budget=220_000)
+    holds(fleet, 24_000)
+    told(fleet)
+    (after,) = escalated(fleet)
+    assert before.status == "closed"
+    assert after.reason.startswith("84,000 of the worker pool's 85,000 tokens")
+
+
 def test_tokens_that_move_by_themselves_tell_nothing_anew() -> None:
     fleet = Fleet()
     holds(fleet, 64_000)

@@ -226,6 +226,18 @@ def test_a_feature_is_reviewed_as_a_whole() -> None:
     assert found["test"] == ["integrate"]
 
 
+def test_what_a_command_commits_in_a_clone_of_its_own_is_reviewed_too() -> None:
+    front = (
+        "plans: [{types: [ops], review: review, steps: [{name: list, worker_type: analysis},"
+        " {name: make, worker_type: command, command: make, needs: [list]},"
+        " {name: pr, worker_type: pr, needs: [make]}]}]"
+    )
+    in_clones = planned(front, scope={"repository": "/r/a", "workspace": "clone"})
+    assert needs(in_clones)["review"] == ["make"]
+    assert needs(in_clones)["pr"] == ["make", "review"]
+    assert "review" not in needs(planned(front, scope={"repository": "/r/a"}))
+
+
 def test_a_plan_that_writes_nothing_has_nothing_to_review() -> None:
     front = "plans: [{types: [ops], review: review, steps: [{name: scan, worker_type: scan}]}]"
     assert list(needs(planned(front))) == ["scan"]

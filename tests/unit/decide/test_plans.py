@@ -139,6 +139,25 @@ def test_a_step_takes_what_it_names_and_inherits_the_rest() -> None:
     assert heir.scope == {"repositories": ["/srv/a"], "depth": "full"}
 
 
+def test_a_step_without_tokens_or_runtime_of_its_own_has_those_of_its_task() -> None:
+    fleet = Fleet()
+    fix = {"name": "fix", "worker_type": "fix", "scope": {"repository": "/srv/a"}}
+    task = fleet.dropped(
+        title="p",
+        runtime="tools",
+        token_budget=700,
+        workers=[fix, {"name": "make", "command": "make"}, {**fix, "name": "ask", "runtime": "agent"},
+                 step("cheap")],
+    )  # fmt: skip
+    made = {row.name: (row.runtime, row.token_budget) for row in task.steps}
+    assert made == {
+        "fix": ("tools", 700),
+        "make": ("auto", 700),
+        "ask": ("agent", 700),
+        "cheap": ("auto", 10),
+    }
+
+
 def test_a_step_that_names_several_repositories_drops_the_tasks_single_one() -> None:
     fleet = Fleet()
     task = fleet.dropped(

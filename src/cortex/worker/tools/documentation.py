@@ -153,7 +153,7 @@ def _summary(source: str, numbers: dict[str, Any], findings: Sequence[dict[str, 
         parts.append(f"{share} ({numbers['percent']:g} %)")
     if numbers["markdown_files"]:
         links = f"{numbers['links_broken']} of {numbers['links_checked']} links are broken"
-        parts.append(f"{links} in {numbers['markdown_files']} Markdown files")
+        parts.append(f"{links} in {counted(numbers['markdown_files'], 'Markdown file')}")
     if any(finding["rule"].endswith("readme") for finding in findings):
         parts.append("no README that says anything")
     return f"{name}: {'; '.join(parts)}."
