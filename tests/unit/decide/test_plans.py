@@ -146,9 +146,13 @@ def test_a_step_without_tokens_or_runtime_of_its_own_has_those_of_its_task() -> 
         title="p",
         runtime="tools",
         token_budget=700,
-        workers=[fix, {"name": "make", "command": "make"}, {**fix, "name": "ask", "runtime": "agent"},
-                 step("cheap")],
-    )  # fmt: skip
+        workers=[
+            fix,
+            {"name": "make", "command": "make"},
+            {**fix, "name": "ask", "runtime": "agent"},
+            step("cheap"),
+        ],
+    )
     made = {row.name: (row.runtime, row.token_budget) for row in task.steps}
     assert made == {
         "fix": ("tools", 700),
