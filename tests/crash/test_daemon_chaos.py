@@ -111,7 +111,7 @@ def test_a_home_that_is_asked_for_everything_while_its_daemon_dies_stays_sound(
     assert len(home.events("drop_rejected")) == len(home.errors())
     home.assert_books()
     home.assert_replay_is_published()
-    home.until(lambda: not home.worker_processes(), "no process is left", 10)
+    home.until(lambda: not home.worker_processes(), "no process is left")
 
 
 def settle(home: LiveHome, made: int) -> None:

@@ -22,7 +22,7 @@ from cortex.model.failpoints import VARIABLE
 from cortex.store.disk import RealDisk
 from cortex.store.history import check_home
 from cortex.store.journal import recover
-from live_home import LiveHome, MakeHome
+from live_home import STOPPED_S, LiveHome, MakeHome
 
 SOURCE = Path(__file__).parents[2] / "src" / "cortex"
 SETTINGS = """
@@ -120,7 +120,7 @@ class Work:
         assert {ident for kind, ident in counts if kind == "task"} == set(self.jobs)
         budget = home.replay().budget
         assert budget.pool_allocated == 0
-        home.until(lambda: not home.worker_processes(), "no process is left", 10)
+        home.until(lambda: not home.worker_processes(), "no process is left")
 
 
 def with_yesterday(home: LiveHome) -> None:
@@ -154,7 +154,7 @@ def run_until_death(home: LiveHome, work: Work, mark: Path) -> None:
     home.until(is_far_enough, "somebody dies, or all is over")
     if not mark.exists():  # some points are reached on the way out only
         daemon.terminate()
-        daemon.wait(10)
+        daemon.wait(STOPPED_S)
 
 
 @pytest.mark.slow
@@ -173,7 +173,7 @@ def test_a_daemon_that_dies_at_any_named_point_loses_and_doubles_nothing(
     run_until_death(home, work, mark)
     assert mark.exists() or nth > 1, f"nothing came by {name}"
     if mark.exists():
-        assert home.daemon.wait(10) == -signal.SIGKILL
+        assert home.daemon.wait(STOPPED_S) == -signal.SIGKILL
         assert int(mark.read_text()) == home.daemon.pid
     finish(home, work)
 
@@ -203,7 +203,7 @@ def finish(home: LiveHome, work: Work) -> None:
     home.env.pop(VARIABLE)
     if home.daemon is None or home.daemon.poll() is not None:
         home.daemon = home.popen()
-    home.until(work.is_over, "all has ended")
+    home.until(work.is_over, "all has ended", 60)
     home.until(home.serves, "serves")
     work.check()
     home.stop()

@@ -53,6 +53,7 @@ def test_an_edit_takes_effect_once_wherever_the_daemon_dies(
     assert [event["task"]["id"] for event in home.events("task_accepted")] == ["held", "task-001"]
     assert len(home.events("task_edited")) == 1
     if is_forged:
+        home.until(home.errors, "what was refused is told")
         assert (home.paths.rejected / "task-queue.json").read_bytes() == data
         refused = home.errors()["task-queue.json"]["refused"]
         assert [part["field"] for part in refused] == ["created_at"]

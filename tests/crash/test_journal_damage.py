@@ -40,11 +40,16 @@ class Damaged:
     def kill(self) -> None:
         """Killed once the published files say all that the journal does; no checkpoint then."""
         home = self.home
-        home.until(lambda: home.read("worker-pool")["journal_seq"] == self.last_seq(), "published")
+        home.until(self.is_published, "published")
         home.kill()
+        while not self.is_published():  # a line came in between
+            home.start()
+            home.until(self.is_published, "published")
+            home.kill()
 
-    def last_seq(self) -> int:
-        return self.home.lines()[-1].seq
+    def is_published(self) -> bool:
+        told = self.home.read("task-queue")["journal_seq"]
+        return bool(told == self.home.lines()[-1].seq)
 
     def bytes(self) -> dict[str, bytes]:
         paths = self.home.paths
