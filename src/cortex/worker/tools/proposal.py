@@ -33,7 +33,8 @@ def body_of(worker: Worker, clone: Clone, row: dict[str, Any]) -> str:
     """Why, what, how it was tested, what is left, and where it comes from."""
     needed = worker.needed()
     lines = ["## What", ""]
-    lines += bullets(_said(step) for step in needed) or ["(the steps left no summary)", ""]
+    made_before = f"The branch {code(row['name'])}, which no step of this task made."
+    lines += bullets(_said(step) for step in needed) or [made_before, ""]
     log = clone.git.text("log", "--format=%h %s", f"{clone.base}..HEAD").split("\n")
     lines += ["## Commits", "", *bullets(log[:_COMMITS_SHOWN])]
     if len(log) > _COMMITS_SHOWN:

@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from cortex.model.branches import OWN
 from cortex.model.markdown import plain
 from cortex.model.words import counted
 from cortex.worker.contract import Needed, Worker
@@ -21,7 +22,7 @@ from cortex.worker.tools.branches import (
     incoming,
     merge_incoming,
 )
-from cortex.worker.tools.clone import Clone, clone_repository
+from cortex.worker.tools.clone import Clone, clone_repository, resolve
 from cortex.worker.tools.credentials import named_credentials, token_for, tokens_for_host
 from cortex.worker.tools.forge import Request, find_remote, has_branch, open_request, push
 from cortex.worker.tools.git import GitError
@@ -58,23 +59,29 @@ def propose(worker: Worker) -> None:
     """
     worker.heartbeat.beat(0.0, "cloning", now=True)
     clone = clone_repository(worker)
+    target = text(worker, "target") or clone.default_branch or "main"
     branches = incoming(worker, clone)
     if not branches and _nothing_was_changed(worker.needed()):
-        _nothing(worker, clone)
+        said = (f"{one.name}: {_summary(one) or 'nothing was changed'}" for one in worker.needed())
+        _nothing(worker, clone, " ".join(said))
         return
-    if not branches:
+    name = _branch(worker, branches) if branches else _named(worker, clone)
+    if name is None:
         notes = "; ".join(clone.notes)
         raise NotRunError(
             "no step handed over a branch" + (f" ({notes})" if notes else ""),
-            ["a needed step with `branches` in its results.json"],
+            ["a needed step with `branches` in its results.json, or a branch as scope.ref"],
         )
+    if name == target:
+        raise NotRunError(f"the branch is the target {target} itself", ["another scope.target"])
     if not flag(worker, "allow_failing"):
         _must_have_passed(worker.needed())
-    merge_incoming(clone, branches)
-    row = _export(worker, clone, branches)
-    target = text(worker, "target") or clone.default_branch or "main"
-    if row["name"] == target:
-        raise NotRunError(f"the branch is the target {target} itself", ["another scope.target"])
+    if branches:
+        merge_incoming(clone, branches)
+    elif not _begins_at(clone, target):
+        _nothing(worker, clone, f"{target} has all of {name} already")
+        return
+    row = export_branch(worker, clone, name)
     title = title_of(worker, clone)
     body = body_of(worker, clone, row)
     body_file = worker.write_artifact("body.md", body)
@@ -94,11 +101,12 @@ def _nothing_was_changed(needed: list[Needed]) -> bool:
     return bool(said) and all(branches == [] for branches in said) and not any(kept)
 
 
-def _nothing(worker: Worker, clone: Clone) -> None:
-    summary = "Nothing to propose: " + " ".join(
-        f"{step.name}: {str(step.results.get('summary') or 'nothing was changed')[:300]}"
-        for step in worker.needed()
-    )
+def _summary(step: Needed) -> str:
+    return str(step.results.get("summary") or "")[:300]
+
+
+def _nothing(worker: Worker, clone: Clone, why: str) -> None:
+    summary = f"Nothing to propose: {why}"
     for name in ("pull_request.md", "body.md"):
         worker.write_artifact(name, f"# Nothing to propose\n\n{plain(summary)}\n")
     worker.write_results(
@@ -121,13 +129,38 @@ def _must_have_passed(needed: list[Needed]) -> None:
             )
 
 
-def _export(worker: Worker, clone: Clone, branches: list[Incoming]) -> dict[str, Any]:
+def _branch(worker: Worker, branches: list[Incoming]) -> str:
     """One branch keeps its name, which steps that changed nothing hand on under theirs; several
     become one of this step's name.
     """
     is_one = len({branch.head for branch in branches}) == 1
-    name = branches[0].name if is_one else branch_name(worker)
-    return export_branch(worker, clone, name)
+    return branches[0].name if is_one else branch_name(worker)
+
+
+def _named(worker: Worker, clone: Clone) -> str | None:
+    """The branch that `scope.ref` names, where no step was to make one; a commit gets this step's
+    name.
+    """
+    ref = text(worker, "ref")
+    said = [step.results for step in worker.needed()]
+    if ref is None or any("branches" in one or one.get("files_modified") for one in said):
+        return None
+    is_branch = ref.startswith(OWN) or clone.git.commit_of(f"refs/remotes/origin/{ref}")
+    return ref if is_branch else branch_name(worker)
+
+
+def _begins_at(clone: Clone, target: str) -> bool:
+    """Sets the clone's base to where its commit left the target; False where it never did."""
+    onto = resolve(clone, target, kept=False)
+    if onto is None:
+        said = f"{clone.source} has no branch {target!r} to merge into"
+        raise NotRunError(said, ["scope.target: a branch that is there"])
+    shared = clone.git.run("merge-base", onto, "HEAD")
+    if shared.returncode != 0:
+        said = f"the branch and {target} have no commit in common"
+        raise NotRunError(said, ["scope.target: the branch that it came from"])
+    clone.base = shared.stdout.decode("ascii").strip()
+    return clone.base != clone.head()
 
 
 def _patches(worker: Worker, clone: Clone, title: str) -> list[str]:
