@@ -308,14 +308,25 @@ class LiveHome:
         return bool(pool["allocated_to_workers"] == 0 and used == spent)
 
     def assert_replay_is_published(self) -> None:
-        """The published files say what the journal alone says."""
+        """The published files say what the journal alone says, a moment later."""
+        with contextlib.suppress(AssertionError):
+            self.until(lambda: self._published() == self._replayed(), "the same is published")
+        assert self._published() == self._replayed()
+
+    def _published(self) -> tuple[object, ...]:
+        return (
+            {row["id"]: row["status"] for row in self.tasks()},
+            {row["worker_id"]: row["status"] for row in self.workers("completed", "failed")},
+            self.read("token-budget")["worker_pool"]["available"],
+        )
+
+    def _replayed(self) -> tuple[object, ...]:
         state = self.replay()
-        tasks = {row["id"]: row["status"] for row in self.tasks()}
-        assert tasks == {task.id: task.status for task in state.tasks.values()}
-        ended = {row["worker_id"]: row["status"] for row in self.workers("completed", "failed")}
-        ended_there = {w.id: w.status for w in state.workers.values() if w.ended_at}
-        assert ended == ended_there
-        assert self.read("token-budget")["worker_pool"]["available"] == state.budget.pool_available
+        return (
+            {task.id: task.status for task in state.tasks.values()},
+            {w.id: w.status for w in state.workers.values() if w.ended_at},
+            state.budget.pool_available,
+        )
 
     def assert_started_once(self) -> None:
         """No attempt ran or ended twice, and each has one process.
