@@ -84,6 +84,7 @@ def _facts(home: Home, health: Health) -> Row:
         },
         "unanswered": {
             "approvals": sum(row.get("status") == "pending" for row in home.approvals()),
+            "handoffs": sum(row.get("status") == "pending" for row in home.handoffs()),
             "escalations": sum(row.get("status") == "open" for row in home.escalations()),
         },
         "budget": {

@@ -301,8 +301,8 @@ def _child(
     scope |= found.remedy
     if found.repository:
         scope["repository"] = found.repository
-    else:
-        scope["repositories"] = list(found.repositories)
+    elif any(found.repositories):
+        scope["repositories"] = [place for place in found.repositories if place]
     context = {
         "severity": found.severity,
         "findings": list(found.fingerprints[:200]),

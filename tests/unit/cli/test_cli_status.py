@@ -143,6 +143,18 @@ def test_a_first_daemon_that_has_published_nothing_yet_is_told_without_blanks(
     assert "None" not in out
 
 
+def test_a_handoff_that_waits_for_somebodys_yes_is_told(
+    cortex: Any, sample: Any, run_daemon: RunDaemon
+) -> None:
+    path = sample.paths.handoffs
+    document = json.loads(path.read_bytes())
+    document["handoffs"] = [{"handoff_id": "handoff-009", "status": "pending"},
+                            {"handoff_id": "handoff-008", "status": "accepted"}]  # fmt: skip
+    path.write_text(json.dumps(document))
+    run_daemon(sample.root)
+    assert "1 handoff: cortex get handoffs" in cortex("status").out
+
+
 def test_the_budget_line_says_how_much_of_what_is_free_workers_may_have(
     cortex: Any, sample: Any, run_daemon: RunDaemon
 ) -> None:

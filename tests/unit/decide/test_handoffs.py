@@ -76,6 +76,16 @@ def test_one_line_ends_the_task_and_makes_its_follow_ups_and_handoff() -> None:
     assert handoff.context["summary"].startswith("Fix 2 findings in 2 tasks. 2 findings")
 
 
+def test_a_follow_up_of_findings_of_no_repository_names_none() -> None:
+    fleet = Fleet(catalog=asking_catalog())
+    scan = fleet.dropped(type="scan", workers=[{"name": "look", "command": "true"}])
+    fleet.admit()
+    fleet.finish(scan.workers[0])
+    fleet.gather(scan, SQL, repository="")
+    _, _, (fix,) = handed_over(fleet, scan)
+    assert fix.scope == {"paths": ["a.py"]}
+
+
 def test_findings_below_the_rules_severity_make_no_task() -> None:
     fleet = Fleet(catalog=asking_catalog())
     task = scanned(fleet, finding("style", "a.py", severity="low"))
