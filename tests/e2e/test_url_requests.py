@@ -117,6 +117,38 @@ def test_glab_gets_the_text_itself_and_the_address_of_the_project(
     assert variables["NO_PROMPT"] == "1"
 
 
+@pytest.mark.parametrize(
+    ("forge", "words"),
+    [
+        ("gh", ["--head", "me:cortex/task-010/pr", "--repo", "127.0.0.1/acme/shop"]),
+        ("glab", ["--head", "me/shop", "--repo", "https://127.0.0.1/acme/shop"]),
+    ],
+)
+def test_a_fork_is_pushed_to_and_the_request_is_opened_where_it_is_fetched_from(
+    server: GitServer, repository: Repository, tmp_path: Path, forge: str, words: list[str]
+) -> None:
+    for owner in ("acme", "me"):
+        repository.git("clone", "--quiet", "--bare", ".", str(server.root / owner / "shop.git"))
+    repository.git("remote", "set-url", "origin", server.url("acme/shop.git"))
+    repository.git("remote", "set-url", "--push", "origin", server.url("me/shop.git"))
+    repository.git("checkout", "--quiet", "-b", "topic")
+    commit = repository.commit({"b.py": "b = 1\n"})
+    path = client(tmp_path / "bin", forge, "print('https://forge.example/7')")
+    run = ToolWorker(tmp_path / "workers")
+    keys = {**KEYS, "allow_push": True, "target": "main", "path": path, "forge": forge}
+    answer = run("pr-worker", repository.root, ref=commit, **keys)
+    assert answer.results["pull_request"]["state"] == "opened", answer.results
+    arguments, _ = asked(tmp_path / "bin", forge)
+    for name, value in zip(words[::2], words[1::2], strict=True):
+        assert arguments[arguments.index(name) + 1] == value
+    mirror = ["git", "-C", str(server.root / "me" / "shop.git"), "-c", "safe.directory=*"]
+    refs = subprocess.run([*mirror, "for-each-ref"], capture_output=True, text=True).stdout
+    assert f"{commit} commit\trefs/heads/cortex/task-010/pr" in refs
+    repository.git("branch", "release", "main")
+    nowhere = run("pr-worker", repository.root, ref=commit, **{**keys, "target": "release"})
+    assert "acme/shop.git has no branch 'release'" in nowhere.results["summary"]
+
+
 def test_a_branch_that_moved_on_the_server_is_not_overwritten(
     start: Callable[..., Answer], server: GitServer, repository: Repository
 ) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -20,7 +20,7 @@ from cortex.worker.tools.credentials import host_of
 from cortex.worker.tools.git import Git, GitError
 from cortex.worker.tools.outcomes import ConflictError, NotRunError
 
-__all__ = ["Remote", "Request", "find_remote", "has_branch", "open_request", "push"]
+__all__ = ["Remote", "Request", "find_remote", "has_target", "open_request", "push"]
 
 _LIMIT_S = 300.0
 _ADDRESS = re.compile(r"https?://[^\s\"'<>]+")
@@ -29,11 +29,14 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """Where to push. `slug` is HOST/OWNER/NAME of a forge; None for a path."""
+    """Where to push. `slug` is HOST/OWNER/NAME of a forge; None for a path. Requests are opened
+    there too, or in the repository `upstream` that it is a fork of.
+    """
 
     address: str
     slug: str | None
     host: str
+    upstream: Remote | None = None
 
     @property
     def shown(self) -> str:
@@ -74,7 +77,20 @@ def find_remote(clone: Clone, named: str | None) -> Remote:
         )
     if clone.source_path is not None and _is_in(address, clone.source_path):
         raise NotRunError("the source itself is never pushed to", ["a remote of its own"])
-    return _remote(address)
+    remote = _remote(address)
+    if named is None and clone.source_path is not None:
+        return replace(remote, upstream=_upstream(clone.git.at(clone.source_path), remote))
+    return remote
+
+
+def _upstream(source: Git, fork: Remote) -> Remote | None:
+    """Where `origin` is fetched from, if it is pushed to another repository of that host."""
+    told = source.run("config", "--get", "remote.origin.url")
+    address = told.stdout.decode("utf-8", "replace").strip()
+    if not fork.host or not is_url(address) or host_of(address) != fork.host:
+        return None
+    upstream = _remote(address)
+    return upstream if upstream.slug != fork.slug else None
 
 
 def _origin(source: Git) -> str | None:
@@ -110,9 +126,13 @@ def _remote(address: str) -> Remote:
     return Remote(address, slug, host)
 
 
-def has_branch(clone: Clone, remote: Remote, branch: str, token: str | None) -> bool:
-    """Whether the remote has a branch of this name. Raises GitError where it does not say."""
-    asked = ("ls-remote", "--heads", "--", remote.address, f"refs/heads/{branch}")
+def has_target(clone: Clone, remote: Remote, branch: str, token: str | None) -> bool:
+    """Whether there is a branch of this name where a request would be opened.
+
+    Raises GitError where that is not said.
+    """
+    address = (remote.upstream or remote).address
+    asked = ("ls-remote", "--heads", "--", address, f"refs/heads/{branch}")
     said = clone.git.with_token(token).text(*asked, limit_s=_LIMIT_S)
     return any(line.endswith(f"\trefs/heads/{branch}") for line in said.splitlines())
 
@@ -176,14 +196,20 @@ def open_request(
 
 
 def _gh(remote: Remote, request: Request) -> list[str]:
-    argv = ["pr", "create", "--head", request.branch, "--base", request.target]
+    onto, head = remote.upstream or remote, request.branch
+    if remote.upstream and remote.slug:
+        head = f"{remote.slug.split('/')[1]}:{head}"  # whose fork, gh-pr-create(1)
+    argv = ["pr", "create", "--head", head, "--base", request.target]
     argv += ["--title", request.title, "--body-file", str(request.body_file)]
-    argv += ["--repo", remote.slug] if remote.slug else []
+    argv += ["--repo", onto.slug] if onto.slug else []
     return [*argv, "--draft"] if request.draft else argv
 
 
 def _glab(remote: Remote, request: Request) -> list[str]:
     argv = ["mr", "create", "--source-branch", request.branch, "--target-branch", request.target]
     argv += ["--title", request.title, "--description", request.body_file.read_text("utf-8")]
-    argv += ["--repo", f"https://{remote.slug}"] if remote.slug else []
+    onto = remote.upstream or remote
+    argv += ["--repo", f"https://{onto.slug}"] if onto.slug else []
+    if remote.upstream and remote.slug:
+        argv += ["--head", remote.slug.partition("/")[2]]  # the fork, glab-mr-create(1)
     return [*argv, "--yes", "--draft"] if request.draft else [*argv, "--yes"]

@@ -24,7 +24,7 @@ from cortex.worker.tools.branches import (
 )
 from cortex.worker.tools.clone import Clone, clone_repository, resolve
 from cortex.worker.tools.credentials import named_credentials, token_for, tokens_for_host
-from cortex.worker.tools.forge import Request, find_remote, has_branch, open_request, push
+from cortex.worker.tools.forge import Request, find_remote, has_target, open_request, push
 from cortex.worker.tools.git import GitError
 from cortex.worker.tools.options import flag, option, text
 from cortex.worker.tools.outcomes import NotRunError
@@ -218,8 +218,8 @@ def _send(worker: Worker, clone: Clone, request: Request, commit: str) -> _Way:
             )
         token = token_for(worker, remote.address)
         target = text(worker, "target")
-        if target is not None and not has_branch(clone, remote, target, token):
-            said = f"{remote.shown} has no branch {target!r} to merge into"
+        if target is not None and not has_target(clone, remote, target, token):
+            said = f"{(remote.upstream or remote).shown} has no branch {target!r} to merge into"
             raise NotRunError(said, ["scope.target: a branch that is there"])
         how = push(clone, remote, request.branch, commit, token)
     except (NotRunError, GitError) as problem:
