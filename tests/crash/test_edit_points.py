@@ -31,6 +31,7 @@ def edited(home: LiveHome, *, is_forged: bool) -> bytes:
     return data
 
 
+@pytest.mark.timeout(200)
 @pytest.mark.parametrize("is_forged", [True, False])
 @pytest.mark.parametrize("point", POINTS)
 def test_an_edit_takes_effect_once_wherever_the_daemon_dies(
@@ -49,7 +50,7 @@ def test_an_edit_takes_effect_once_wherever_the_daemon_dies(
     home.until_ended("task-001")
     home.until(lambda: home.task("held")["priority"] == "high", "raised")
     if point == POINTS[-1]:
-        home.until(lambda: not list(home.paths.out.iterdir()), "nothing is left over")
+        home.until(lambda: not list(home.paths.out.iterdir()), "nothing is left over", 80)
     assert [event["task"]["id"] for event in home.events("task_accepted")] == ["held", "task-001"]
     assert len(home.events("task_edited")) == 1
     if is_forged:

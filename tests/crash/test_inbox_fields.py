@@ -127,6 +127,7 @@ def test_there_is_a_sample_of_every_kind_that_fits_the_schema() -> None:
         assert validator.is_valid({"kind": kind, **SAMPLES[kind]}), kind
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_the_schema_does_not_allow_is_refused_with_the_fields_name(
     fire: Refusals, kind: str
@@ -148,7 +149,7 @@ def test_what_the_schema_does_not_allow_is_refused_with_the_fields_name(
                 fire.drop(name, json.dumps(payload).encode())  # taken, or refused for its meaning
     assert {place for place, _ in wrong.values()} == asked, "there is a wrong value for each field"
     fire.drop("last-resume.json", b'{"kind": "resume"}')
-    errors = fire.settle(60.0)
+    errors = fire.settle(150.0)
     unnamed = {
         name: errors[name]["field"]
         for name in wrong
@@ -197,6 +198,7 @@ STRANGE = (
 )
 
 
+@pytest.mark.timeout(300)
 def test_no_field_leads_out_of_the_home(fire: Refusals, tmp_path: Path) -> None:
     home, secret = fire.home, "only-the-system-may-read-this-0123456789"
     outside = tmp_path / "outside"
@@ -220,7 +222,7 @@ def test_no_field_leads_out_of_the_home(fire: Refusals, tmp_path: Path) -> None:
         job = {"id": f"strange-{number}", "command": "true", **strange}
         fire.drop(f"strange-{number}.json", json.dumps(job).encode())
         fire.good.append(f"strange-{number}")
-    fire.settle(60.0)
+    fire.settle(150.0)
     for path in tried:
         assert all(path not in json.dumps(home.task(ident)["id"]) for ident in fire.good)
     after = sorted((p.name, p.stat().st_mtime_ns) for p in [outside, *outside.iterdir()])
