@@ -107,6 +107,10 @@ class LiveHome:
         path = self.root / "daemon.log"
         return path.read_text(errors="replace") if path.exists() else "no daemon ran"
 
+    def logged(self) -> list[Row]:
+        """The same as objects."""
+        return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+
     def _log_end(self) -> str:
         return self.log()[-6000:]
 
