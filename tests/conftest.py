@@ -15,6 +15,13 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from live_home import LiveHome, MakeHome
 
+# What the shell that starts the tests has exported for its own sake would reach every program that
+# they start: another home, the repository of a git hook, a signature for commits, a narrow screen.
+for _name in list(os.environ):
+    if _name.startswith(("CORTEX_", "GIT_")) or _name in ("COLUMNS", "LINES", "FORCE_COLOR"):
+        del os.environ[_name]
+os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+
 settings.register_profile(
     "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )

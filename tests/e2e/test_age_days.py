@@ -76,6 +76,7 @@ def test_old_logs_go_and_nothing_that_is_still_shown_or_that_lies_elsewhere(
     home.until(lambda: "bad.json" in home.errors(), "the bad drop is refused")
     home.until_running("open")
     home.until(lambda: "old" in days.archived(), "old has left")
+    home.until_ended("kept")
     old = [home.folder_of(str(home.home.task("old")["workers"][0])), home.report_of("old")]  # type: ignore[index]
     kept = [home.folder_of(home.task("kept")["workers"][0]), home.report_of("kept")]
     kept.append(home.folder_of(home.running("open")[0]["worker_id"]))
@@ -126,8 +127,7 @@ def test_each_day_of_the_journal_begins_with_the_state_and_the_past_is_told_from
     home.paths.checkpoint.unlink()
     home.paths.previous_checkpoint.unlink()
     home.start()
-    said = [json.loads(line) for line in home.log().splitlines()]
-    last = [line for line in said if "lines_replayed" in line][-1]
+    last = [line for line in home.logged() if "lines_replayed" in line][-1]
     assert last["lines_replayed"] < len(home.lines()) / 2, "only the newest day was read"
     home.until(lambda: [row["id"] for row in home.tasks()] == list(home.replay().tasks), "the same")
 

@@ -24,7 +24,7 @@ def test_a_persons_yes_is_in_the_history_of_its_task_with_who_and_what_was_said(
     live: LiveHome,
 ) -> None:
     live.run("asks", "true", approval=True)
-    live.until(lambda: live.read("handoffs").get("approvals"), "a person is asked")
+    live.until(lambda: live.task("asks").get("status") == "awaiting_approval", "a person is asked")
     cortex(live, "approve", "asks", "--reason", "looks right to me")
     live.until_ended("asks")
 

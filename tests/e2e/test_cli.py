@@ -4,41 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cortex.home import Home, create_home
+from live_home import BIN, LiveHome
 
-BIN = Path(sys.executable).parent
 DEADLINE_S = 40
 
 
 class Fleet:
     """A home with its daemon, and the command that means it."""
 
-    def __init__(self, root: Path) -> None:
-        self.home = Home(create_home(root).root)
-        self.environ = {**os.environ, "CORTEX_HOME": str(root), "NO_COLOR": "1"}
-        self._daemon: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        log = (self.home.root / "daemon.log").open("ab")
-        arguments = [str(BIN / "cortexd"), "--home", str(self.home.root)]
-        self._daemon = subprocess.Popen(arguments, stdout=log, stderr=log)
-        log.close()
-        self.until(lambda: self.home.daemon().running and bool(self.home.budget()))
-
-    def stop(self) -> None:
-        if self._daemon is not None:
-            self._daemon.send_signal(signal.SIGTERM)
-            self._daemon.wait(DEADLINE_S)
-            self._daemon = None
+    def __init__(self, live: LiveHome) -> None:
+        self.home = live.home
+        self.start, self.stop, self.told = live.start, live.stop, live.log
+        self._live = live
+        self.environ = {**os.environ, "CORTEX_HOME": str(live.root), "NO_COLOR": "1"}
 
     def run(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -60,15 +44,7 @@ class Fleet:
         )
 
     def until(self, condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + DEADLINE_S
-        for _ in self.home.changes(every_s=0.1):
-            if condition():
-                return
-            assert time.monotonic() < end, self.told()
-
-    def told(self) -> str:
-        log = self.home.root / "daemon.log"
-        return log.read_text()[-3000:] if log.exists() else "no daemon ran"
+        self._live.until(condition, "it has come so far", DEADLINE_S)
 
     def submit(self, *arguments: str) -> str:
         ran = self.run("submit", *arguments, "-o", "name")
@@ -77,17 +53,8 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path / "home")
-    fleet.start()
-    try:
-        yield fleet
-    finally:
-        for row in fleet.home.tasks():
-            if not row.get("ended_at"):
-                fleet.home.submit({"kind": "cancel", "task_id": row["id"]})
-        fleet.until(lambda: not fleet.home.pool().get("active_workers"))
-        fleet.stop()
+def fleet(live: LiveHome) -> Fleet:
+    return Fleet(live)
 
 
 def test_a_submitted_command_runs_and_is_told_from_every_side(fleet: Fleet) -> None:
@@ -189,7 +156,6 @@ def test_following_events_sees_what_happens_and_ends_with_the_daemon(fleet: Flee
     assert f"{ident} completed" in out
     assert follower.returncode == 4
     assert "no daemon" in err
-    fleet.start()
 
 
 def test_following_a_submission_ends_with_the_task(fleet: Fleet) -> None:
@@ -216,15 +182,15 @@ def test_watching_prints_a_line_for_each_change(fleet: Fleet) -> None:
     fleet.stop()
     out, _ = watcher.communicate(timeout=DEADLINE_S)
     assert watcher.returncode == 4
-    last = json.loads([line for line in out.splitlines() if line.startswith("{")][-1])
+    # First all that was there when it began, and then each change.
+    rows, end = json.JSONDecoder().raw_decode(out)
+    last = [*rows, *map(json.loads, out[end:].splitlines()[1:])][-1]
     assert (last["id"], last["status"]) == (ident, "completed")
-    fleet.start()
 
 
 def test_a_submitted_file_of_any_kind_says_at_once_what_came_of_it(
     fleet: Fleet, tmp_path: Path
 ) -> None:
-    fleet.start()
     nightly = tmp_path / "nightly.yaml"
     nightly.write_text("kind: schedule\nid: nightly\nschedule: daily@09:00\ncommand: 'true'\n")
     ran = fleet.run("submit", str(nightly))
@@ -236,14 +202,13 @@ def test_a_submitted_file_of_any_kind_says_at_once_what_came_of_it(
     assert "its next run" in why
     assert "waiting" in fleet.run("describe", "nightly").stdout
     fleet.run("pause", "nightly")
-    assert "`cortex resume nightly`" in fleet.run("why", "nightly").stdout
+    fleet.until(lambda: "`cortex resume nightly`" in fleet.run("why", "nightly").stdout)
     ran = fleet.run("submit", "-", stdin='{"kind": "pause", "task_id": "no-such-task"}')
     assert ran.returncode == 1
     assert "refused" in ran.stderr
 
 
 def test_a_key_that_is_known_is_said_to_make_nothing_new(fleet: Fleet) -> None:
-    fleet.start()
     first = fleet.submit("--command", "true", "--key", "build-1")
     again = fleet.run("submit", "--command", "true", "--key", "build-1")
     assert again.returncode == 0
@@ -252,7 +217,6 @@ def test_a_key_that_is_known_is_said_to_make_nothing_new(fleet: Fleet) -> None:
 
 
 def test_following_a_task_that_asks_prints_the_question_and_both_answers(fleet: Fleet) -> None:
-    fleet.start()
     following = fleet.popen("submit", "--command", "echo did it", "--approval", "--follow")
     fleet.until(lambda: bool(fleet.home.approvals()))
     name = fleet.home.approvals()[0]["approval_id"]
@@ -271,7 +235,6 @@ def test_following_a_task_that_asks_prints_the_question_and_both_answers(fleet: 
 
 
 def test_a_command_that_fails_in_its_own_empty_folder_gets_a_hint(fleet: Fleet) -> None:
-    fleet.start()
     ident = fleet.submit("--command", "ls Makefile", "--retries", "0")
     fleet.run("wait", ident)
     for command in ("why", "describe"):

@@ -162,7 +162,7 @@ def test_an_editor_that_nobody_sits_at_is_not_asked_for_ever(
     assert f"your text is in {path}" in ran.stderr
     assert said in ran.stderr, "whoever did not see the text is told the reason"
     assert any(word in path.read_text() for word in ("status: completed", "[open", "mediumx"))
-    assert len(live.errors()) == drops
+    live.until(lambda: len(live.errors()) == drops, "each refusal lies beside its file")
     assert live.task("job")["status"] == "pending"
 
 

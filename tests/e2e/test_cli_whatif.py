@@ -67,11 +67,14 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> LiveHome:
 
 
 def _live(home: LiveHome) -> None:
+    asked: list[dict[str, Any]] = []
     for number in range(8):
         priority = ("low", "medium", "high", "critical")[number % 4]
         command = f"sleep 0.{2 + number % 4}; {report(100 * number)}"
-        home.run(f"t{number}", command, token_budget=8000, priority=priority)
-    home.run("bad", "sleep 0.1; exit 3")
+        task = {"id": f"t{number}", "command": command, "token_budget": 8000}
+        asked.append({**task, "priority": priority})
+    asked.append({"id": "bad", "command": "sleep 0.1; exit 3"})
+    home.drop("\n".join(map(json.dumps, asked)), "asked.jsonl")  # at once, so that they queue
     home.until_ended(*(f"t{number}" for number in range(8)), "bad")
     # The pool has 65,000 less what was spent: two of these at once, low priority is refused.
     for number in range(3):
@@ -106,16 +109,18 @@ def test_nothing_changed_decides_what_really_happened(lived: LiveHome) -> None:
     assert happened["refused"] == 1
     # A daemon that looks each second may miss what was over within it.
     assert again["alerts"] == pytest.approx(happened["alerts"], abs=1)
+    # A rerun stands still nowhere; where the real daemon did, it has said so.
+    slow_s = sum(row.get("took_ms", 0) for row in lived.logged()) / 1000
     for name in ("wait_p50_s", "wait_p90_s", "span_p50_s", "span_p90_s"):
-        assert again[name] == pytest.approx(happened[name], abs=TOLERANCE_S)
-    assert found["wait_error_s"] < TOLERANCE_S
+        assert again[name] == pytest.approx(happened[name], abs=TOLERANCE_S + slow_s)
+    assert found["wait_error_s"] < TOLERANCE_S + slow_s
 
 
 def test_more_slots_shorten_waits_and_fewer_lengthen_them(lived: LiveHome) -> None:
     more = whatif(lived, "--set", "limits.tools=20")
     fewer = whatif(lived, "--set", "limits.tools=1")
-    assert more["would"]["wait_p90_s"] < more["happened"]["wait_p90_s"]
-    assert fewer["would"]["wait_p50_s"] > fewer["happened"]["wait_p50_s"]
+    assert more["would"]["wait_p90_s"] < more["unchanged"]["wait_p90_s"]
+    assert fewer["would"]["wait_p50_s"] > fewer["unchanged"]["wait_p50_s"]
     assert more["unchanged"] == fewer["unchanged"] == whatif(lived)["would"]
 
 
@@ -133,7 +138,7 @@ def test_a_smaller_budget_is_cut_in_proportion_and_said_so(lived: LiveHome) -> N
     assert found["changes"] == {"budget.total": 100_000}
     assert any("cut in proportion" in text for text in found["assumed"])
     # 32,500 in the pool pay one of the dear ones at a time.
-    assert found["would"]["wait_p90_s"] > found["happened"]["wait_p90_s"] - TOLERANCE_S
+    assert found["would"]["wait_p90_s"] > found["unchanged"]["wait_p90_s"] - TOLERANCE_S
     larger = whatif(lived, "--set", "budget.total=400000")
     assert larger["would"]["refused"] == 0
 

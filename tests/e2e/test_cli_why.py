@@ -30,7 +30,9 @@ def waits(home: LiveHome, ident: str) -> tuple[str, str]:
 
 
 def test_what_is_waited_for_since_when_and_what_would_free_it(make_home: MakeHome) -> None:
-    home = make_home(settings="[limits]\ntools = 2\n[workers]\nbackoff = 60\ngrace = 0.5\n")
+    home = make_home(
+        settings="[limits]\ntools = 2\n[workers]\nbackoff = 600\nbackoff_max = 600\ngrace = 0.5\n"
+    )
     home.start()
     home.run("dear", "sleep 300", token_budget=40_000)
     home.run("fails", "exit 3")

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from typing import Any
 
 import pytest
 
 from live_home import LiveHome
+
+
+def make_copy(original: LiveHome, copy: LiveHome) -> None:
+    """Copies a home while its daemon stands still: files that come and go cannot be copied."""
+    assert original.daemon is not None
+    original.daemon.send_signal(signal.SIGSTOP)
+    try:
+        shutil.rmtree(copy.root)
+        gone = shutil.ignore_patterns("*.sock", "lock", "pid", "gate")
+        shutil.copytree(original.root, copy.root, ignore=gone)
+    finally:
+        original.daemon.send_signal(signal.SIGCONT)
 
 
 @pytest.mark.parametrize("where", ["auto", "home"])
@@ -21,9 +34,7 @@ def test_a_copy_leaves_the_originals_workers_alone(make_home: Any, where: str) -
     running = original.until_running("long")
     original.until_ended("short")
     copy = make_home("copy", settings=settings)
-    shutil.rmtree(copy.root)
-    gone = shutil.ignore_patterns("*.sock", "lock", "pid", "gate")
-    shutil.copytree(original.root, copy.root, ignore=gone)
+    make_copy(original, copy)
     copy.start()
     (row,) = copy.until_ended("long")
     assert row["status"] == "failed"
@@ -46,9 +57,7 @@ def test_a_copy_takes_a_folder_of_locks_of_its_own(make_home: Any) -> None:
     original = make_home("original")
     original.start()
     copy = make_home("copy")
-    shutil.rmtree(copy.root)
-    gone = shutil.ignore_patterns("*.sock", "lock", "pid")
-    shutil.copytree(original.root, copy.root, ignore=gone)
+    make_copy(original, copy)
     copy.start()
     for home in (original, copy):
         home.run("job", "true")

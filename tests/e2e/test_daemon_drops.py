@@ -36,8 +36,7 @@ def test_a_file_that_is_copied_or_moved_in_is_taken_once_under_its_own_name(
     assert [row["status"] for row in rows] == ["completed"] * 2
     assert [row["source"] for row in rows] == ["copied.json", "moved.json"]
     assert len(live.events("task_accepted")) == 2
-    live.until(lambda: [p.name for p in live.paths.inbox.iterdir()] == [".intake"], "inbox empty")
-    assert list(live.paths.intake.iterdir()) == []
+    live.until(lambda: [p.name for p in live.paths.inbox.rglob("*")] == [".intake"], "inbox empty")
 
 
 @pytest.mark.parametrize("where", ["inbox", "coordination"])
@@ -149,7 +148,7 @@ def test_three_hundred_at_once_are_all_taken_or_refused_with_their_reasons(
     good = [f"good-{n}" for n in range(200)]
     for ident in good:
         live.run(ident, "true")
-    rows = live.until_ended(*good, limit_s=60)
+    rows = live.until_ended(*good, limit_s=100)
     assert {row["status"] for row in rows} == {"completed"}
 
     live.until(lambda: len(live.events("drop_rejected")) == len(bad), "all bad ones are refused")
@@ -181,7 +180,7 @@ def test_odd_things_are_neither_opened_nor_followed_and_the_rest_goes_on(
     live.run("after", "true")
     assert live.until_ended("after")[0]["status"] == "completed"
     names = {"fifo.json", "link.json", "folder.json", "sparse.json"}
-    live.until(lambda: set(live.errors()) == names, "all four are refused", 15)
+    live.until(lambda: set(live.errors()) == names, "all four are refused")
     assert live.task("stolen") == {}
     assert secret.exists()
 

@@ -10,11 +10,12 @@ TYPE = """---
 name: {name}-worker
 description: Says that it lives, or does not.
 heartbeats: {declares}
-heartbeat_interval: 400ms
+heartbeat_interval: 1500ms
 ---
 Live.
 """
-BEATING = 'for i in 1 2 3 4 5 6 7 8 9 10; do touch "$CORTEX_HEARTBEAT"; sleep 0.2; done'
+#: Far more often than it promised, for longer than silence is borne: three intervals.
+BEATING = 'for i in $(seq 30); do touch "$CORTEX_HEARTBEAT"; sleep 0.2; done'
 
 
 def step(name: str, command: str) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def test_silence_ends_only_those_who_promised_to_speak(live: Any) -> None:
         path.write_text(TYPE.format(name=name, declares=declares))
     live.drop({"id": "silent", "workers": [step("silent", "sleep 60")]})
     live.drop({"id": "beating", "workers": [step("beating", BEATING)]})
-    live.drop({"id": "plain", "workers": [step("plain", "sleep 3")]})
+    live.drop({"id": "plain", "workers": [step("plain", "sleep 6")]})
     live.until(
         lambda: any(row.get("healthy") is False for row in live.workers("active")),
         "the silent worker shows as unhealthy",
@@ -51,7 +52,7 @@ def test_what_a_heartbeat_said_was_used_stays_spent_however_the_worker_ends(live
     }
     for name, end in ends.items():
         step = {"name": name, "command": SAYS + end, "token_budget": 4000, "retries": 0}
-        late = {"timeout": "1s"} if name == "late" else {}
+        late = {"timeout": "3s"} if name == "late" else {}
         live.drop({"id": name, "workers": [{**step, **late}]})
     live.until_ended(*ends)
     rows = live.workers("completed", "failed")

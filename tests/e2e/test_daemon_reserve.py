@@ -53,7 +53,7 @@ def test_the_reserve_opens_after_a_yes_and_is_shown_until_it_is_closed(
     live.run("audit", until_told(tmp_path / "second"), token_budget=8_000, priority="critical")
     (asked,) = live.until(lambda: live.read("handoffs").get("approvals"), "a person is asked")
     assert (asked["gate"], asked["status"]) == ("reserve", "pending")
-    assert live.task("audit")["status"] == "in_progress"
+    live.until(lambda: live.task("audit").get("status") == "in_progress", "it is published")
     assert f"`cortex approve {asked['approval_id']}`: the reserve pays" in cortex(
         live, "why", "audit"
     )

@@ -167,7 +167,7 @@ def test_a_planner_is_adopted_by_the_next_daemon_and_asked_once(
     gate.touch()
     home.start()
     planned.drop()
-    home.until(lambda: planned.questions and home.running("new"), "the model is asked")
+    home.until(lambda: planned.questions and home.until_running("new"), "the model is asked")
     assert home.task("new")["status"] == "planning"
     home.kill()
     home.start()
@@ -223,7 +223,8 @@ def test_a_plan_is_shown_and_waits_for_a_yes_where_tasks_of_its_type_do(
 
 def test_a_worker_types_own_command_runs_where_nothing_else_names_one(live: LiveHome) -> None:
     path = live.paths.prompts / "spelling-worker.md"
-    path.write_text("---\nname: spelling-worker\ncommand: echo no word is wrong\n---\n\nLook.\n")
+    text = "---\nname: spelling-worker\ncommand: echo no word is wrong\n---\n\nLook.\n"
+    live.define(path, text)
     live.drop({"id": "words", "workers": [{"name": "look", "worker_type": "spelling"}]})
     (row,) = live.until_ended("words")
     assert row["status"] == "completed", row

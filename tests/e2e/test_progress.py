@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from cortex.cli.progress import follow_tasks
-from cortex.home import Home, create_home
+from cortex.home import Home
+from live_home import LiveHome
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(create_home(tmp_path / "home").root)
-
-
-@pytest.fixture
-def daemon(home: Home, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with (tmp_path / "log").open("wb") as log:
-        program = Path(sys.executable).with_name("cortexd")
-        process = subprocess.Popen([program, "--home", home.root], stdout=log, stderr=log)
-        for _ in home.follow(every_s=0.2):
-            if home.daemon().running and home.tasks() == []:
-                break
-            assert process.poll() is None
-        yield process
-        process.terminate()
-        process.wait(30)
+def home(live: LiveHome) -> Home:
+    return live.home
 
 
 def submit(home: Home, **fields: object) -> str:
@@ -51,9 +34,7 @@ def follow(home: Home, *ids: str, terminal: bool = False, **options: float) -> t
     return follow_tasks(home, ids, console, **options), text.getvalue()
 
 
-def test_a_completed_task_is_code_0_and_its_steps_are_named(
-    home: Home, daemon: subprocess.Popen[bytes]
-) -> None:
+def test_a_completed_task_is_code_0_and_its_steps_are_named(home: Home) -> None:
     steps = [
         {"name": "first", "command": "echo done"},
         {"name": "then", "command": "true", "needs": ["first"]},
@@ -65,16 +46,16 @@ def test_a_completed_task_is_code_0_and_its_steps_are_named(
     assert text.splitlines()[-1].startswith("task-001         completed")
 
 
-def test_a_failed_task_is_code_1_and_says_why(home: Home, daemon: subprocess.Popen[bytes]) -> None:
+def test_a_failed_task_is_code_1_and_says_why(home: Home) -> None:
     code, text = follow(home, submit(home, command="echo no such file; exit 3"))
     assert code == 1
     assert "exit 3: no such file" in text
 
 
-def test_the_time_limit_is_code_3_and_leaves_the_task_running(
-    home: Home, daemon: subprocess.Popen[bytes]
-) -> None:
+def test_the_time_limit_is_code_3_and_leaves_the_task_running(live: LiveHome) -> None:
+    home = live.home
     ident = submit(home, command="sleep 60")
+    live.until_running(ident)
     code, _ = follow(home, ident, timeout_s=0.5)
     assert code == 3
     assert (home.task(ident) or {})["status"] == "in_progress"
@@ -84,23 +65,22 @@ def test_the_time_limit_is_code_3_and_leaves_the_task_running(
     assert "cancelled" in text
 
 
-def test_a_daemon_that_goes_away_is_code_4(home: Home, daemon: subprocess.Popen[bytes]) -> None:
-    ident = submit(home, command="sleep 1")
-    daemon.kill()
-    daemon.wait()
-    code, text = follow(home, ident)
+def test_a_daemon_that_goes_away_is_code_4(live: LiveHome) -> None:
+    ident = submit(live.home, command="sleep 60")
+    live.kill()
+    code, text = follow(live.home, ident)
     assert code == 4
     assert "no daemon runs any more" in text
 
 
-def test_an_unknown_task_is_code_1_and_named(home: Home, daemon: subprocess.Popen[bytes]) -> None:
+def test_an_unknown_task_is_code_1_and_named(home: Home) -> None:
     code, text = follow(home, "task-999")
     assert code == 1
     assert "there is no task task-999" in text
 
 
 def test_a_terminal_gets_a_view_that_is_drawn_in_place(
-    home: Home, daemon: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+    home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     ident = submit(home, command="printf '\\033[31mred'")

@@ -20,7 +20,7 @@ def results(answer: str) -> str:
 
 
 def test_results_are_held_against_the_schema_of_their_type(live: LiveHome) -> None:
-    (live.paths.prompts / "survey-worker.md").write_text(TYPE)
+    live.define(live.paths.prompts / "survey-worker.md", TYPE)
     steps = [
         {"name": "right", "worker_type": "survey", "command": results("42")},
         {"name": "wrong", "worker_type": "survey", "command": results('"x"'), "retries": 0},
@@ -49,9 +49,8 @@ def test_a_command_in_a_built_in_types_place_answers_by_the_contract_alone(live:
 
 
 def test_a_users_own_type_gets_its_deliverables_from_a_command_too(live: LiveHome) -> None:
-    (live.paths.prompts / "list-worker.md").write_text(
-        "---\nname: list-worker\ndeliverables: [list.txt]\n---\nMake a list.\n"
-    )
+    text = "---\nname: list-worker\ndeliverables: [list.txt]\n---\nMake a list.\n"
+    live.define(live.paths.prompts / "list-worker.md", text)
     done = 'echo \'{"status": "completed"}\' > $CORTEX_RESULTS'
     for name, command in (
         ("silent", "true"),
@@ -68,7 +67,7 @@ def test_a_users_own_type_gets_its_deliverables_from_a_command_too(live: LiveHom
 
 def test_a_type_that_is_made_for_commands_demands_what_its_schema_says(live: LiveHome) -> None:
     text = TYPE.replace("name: survey-worker", "name: survey-worker\nruntime: command")
-    (live.paths.prompts / "survey-worker.md").write_text(text)
+    live.define(live.paths.prompts / "survey-worker.md", text)
     step = {"name": "main", "worker_type": "survey", "command": "true", "retries": 0}
     live.drop({"id": "ask", "title": "Ask", "workers": [step]})
     (row,) = live.until_ended("ask")
@@ -76,7 +75,7 @@ def test_a_type_that_is_made_for_commands_demands_what_its_schema_says(live: Liv
 
 
 def test_a_schema_takes_nothing_back_of_what_the_contract_demands(live: LiveHome) -> None:
-    (live.paths.prompts / "survey-worker.md").write_text(TYPE)
+    live.define(live.paths.prompts / "survey-worker.md", TYPE)
     command = 'echo \'{"status": "fine", "answer": 42}\' > $CORTEX_RESULTS'
     step = {"name": "main", "worker_type": "survey", "command": command, "retries": 0}
     live.drop({"id": "ask", "title": "Ask", "workers": [step]})

@@ -80,7 +80,7 @@ def until_reminded(home: LiveHome, ident: str) -> tuple[str, str]:
         lambda: row_of(home, "approvals", approval).get("escalation_id") == escalation, "told"
     )
     assert row_of(home, "escalations", escalation)["status"] == "open"
-    assert home.task(ident)["status"] == "awaiting_approval"
+    home.until(lambda: home.task(ident).get("status") == "awaiting_approval", "its task tells it")
     return approval, escalation
 
 

@@ -100,8 +100,10 @@ def test_the_installed_wheel_runs_a_task_in_a_home_outside_of_the_checkout(
         try:
             published = home / "coordination/task-queue.json"
             deadline = time.monotonic() + 30
-            while not published.exists() and time.monotonic() < deadline:
+            while b'"hello"' not in (published.read_bytes() if published.exists() else b""):
                 assert daemon.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.02)  # between two looks
             done = run(
                 installed,
                 "-m",

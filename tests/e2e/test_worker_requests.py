@@ -86,6 +86,6 @@ def test_a_wish_of_nobody_lies_in_rejected(live: LiveHome) -> None:
     done = cortex(live, "submit", "-", given=request(master_agent="boss", command="true"))
     assert done.returncode == 1
     assert "boss-master is no master here" in done.stderr
-    (error,) = live.errors().values()
+    (error,) = live.until(live.errors, "it lies in rejected/").values()
     assert error["field"] == "master_agent"
     assert not live.tasks()

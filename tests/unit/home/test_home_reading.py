@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,16 +72,13 @@ def test_a_document_that_stays_damaged_is_named_with_its_line(
 
 
 def test_a_document_in_the_middle_of_an_edit_is_read_when_it_is_whole_again(
-    home: Home, sample: SampleHome
+    home: Home, sample: SampleHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = sample.paths.task_queue.read_bytes()
-    sample.paths.task_queue.write_bytes(whole[:100])
-    timer = threading.Timer(0.1, sample.paths.task_queue.write_bytes, [whole])
-    timer.start()
-    try:
-        assert len(home.tasks()) == 3
-    finally:
-        timer.join()
+    queue = sample.paths.task_queue
+    whole = queue.read_bytes()
+    queue.write_bytes(whole[:100])
+    monkeypatch.setattr(time, "sleep", lambda _: queue.write_bytes(whole))  # while it waits
+    assert len(home.tasks()) == 3
 
 
 def test_a_held_lock_means_a_daemon_and_its_pid_is_told(
@@ -109,10 +107,12 @@ def test_the_journal_reads_on_over_days_and_passes_over_what_is_torn(
 def test_a_damaged_line_in_the_middle_does_not_hide_those_after_it(
     home: Home, sample: SampleHome
 ) -> None:
-    segment = min(sample.paths.journal.glob("*.jsonl"))
-    lines = segment.read_bytes().splitlines(keepends=True)
-    lines[3] = lines[3].replace(b"security", b"sexurity", 1)
-    segment.write_bytes(b"".join(lines))
+    for segment in sample.paths.journal.glob("*.jsonl"):  # two of them, a while after midnight
+        lines = segment.read_bytes().splitlines(keepends=True)
+        bad = [
+            line.replace(b"security", b"sexurity", line.startswith(b'{"seq":4,')) for line in lines
+        ]
+        segment.write_bytes(b"".join(bad))
     seqs = [line.seq for line in home.journal()]
     assert 4 not in seqs
     assert seqs[-1] == sample.state.seq
