@@ -77,6 +77,18 @@ def test_a_wait_for_completion_ends_early_when_it_cannot_come(home: Home) -> Non
     assert not waited.reached
 
 
+def test_a_task_that_runs_again_is_waited_for_also_before_the_files_show_it(
+    home: Home, sample: SampleHome, run_daemon: Callable[[Path], None]
+) -> None:
+    run_daemon(home.root)
+    sample.log(900, "person", "again", {"event": "task_reopened", "task_id": "tests-nightly"})
+    for until in ("ended", "completed"):
+        waited = home.wait(["tests-nightly"], until=until, timeout_s=0.1)
+        assert (waited.reached, waited.missed) == (False, ())
+    sample.publish()  # it has failed again
+    assert home.wait(["tests-nightly"], timeout_s=20).reached
+
+
 def test_a_wait_ends_at_its_time_limit(home: Home, run_daemon: Callable[[Path], None]) -> None:
     run_daemon(home.root)
     waited = home.wait(["task-001"], timeout_s=0.1)
