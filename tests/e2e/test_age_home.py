@@ -5,7 +5,6 @@ What is expected is a tenth of each deadline; `bench/age` measures a home of 100
 
 from __future__ import annotations
 
-import json
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -78,8 +77,7 @@ def test_a_home_of_many_tasks_starts_at_once_and_everything_is_found(
 def assert_little_was_read(home: LiveHome) -> None:
     """As the daemon tells of its start, and as the kernel counts it: neither depends on load."""
     assert home.daemon is not None
-    told = [json.loads(line) for line in home.log().splitlines()]
-    *_, replayed = (row["lines_replayed"] for row in told if "lines_replayed" in row)
+    *_, replayed = (row["lines_replayed"] for row in home.logged() if "lines_replayed" in row)
     counters = Path(f"/proc/{home.daemon.pid}/io").read_text()
     read_bytes = int(counters.removeprefix("rchar: ").partition("\n")[0])
     assert replayed < LINES_REPLAYED, replayed

@@ -18,7 +18,7 @@ UNDER_WAY = 500
 WARM = 4_000
 GROWTH_KB = 12_000
 DESCRIPTORS = 4
-LIMIT_S = 240.0
+LIMIT_S = 400.0
 
 
 class Ends:
@@ -52,7 +52,7 @@ def descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_memory_and_descriptors_are_flat_over_ten_thousand_tasks(make_home: MakeHome) -> None:
     home = make_home(settings="[retention]\narchive_over = 300\n[limits]\ntools = 8\n")
     pid = home.start()

@@ -268,7 +268,7 @@ Write.
 def test_a_type_says_for_all_of_its_commands_that_they_run_in_a_clone(
     live: LiveHome, shop: Repository
 ) -> None:
-    (live.paths.prompts / "agent-worker.md").write_text(TYPE)
+    live.define(live.paths.prompts / "agent-worker.md", TYPE)
     before = shop.state()
     scope = {"repository": str(shop.root)}
     live.drop({"id": "apart", "type": "agent", "scope": scope})

@@ -11,12 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from cortex.home import Home, daemon_of
 from cortex.model.paths import HomePaths
 
+T = TypeVar("T")
 VULNERABLE = """import hashlib
 import subprocess
 
@@ -80,11 +82,13 @@ def home_of(project: Path) -> Home:
     return Home(project / ".quickstart" / "home")
 
 
-def until(condition: Callable[[], object], what: str, limit_s: float = 30.0) -> None:
+def until(condition: Callable[[], T], what: str, limit_s: float = 30.0) -> T:
+    """The first true value of the condition."""
     deadline = time.monotonic() + limit_s
-    while not condition():
+    while not (value := condition()):
         assert time.monotonic() < deadline, f"{what}: not within {limit_s} s"
         time.sleep(0.02)  # between two looks
+    return value
 
 
 def assert_nothing_is_left(project: Path) -> None:
@@ -175,8 +179,9 @@ def test_a_daemon_that_dies_is_told_with_the_end_of_its_log(
 ) -> None:
     process = run(*repositories)
     paths = HomePaths(home_of(project).root)
-    until(lambda: daemon_of(paths).pid, "the daemon's pid")
-    os.kill(daemon_of(paths).pid or 0, signal.SIGKILL)
+    pid = until(lambda: daemon_of(paths).pid, "the daemon's pid")
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
     out, err = finish(process)
     assert process.returncode == 1, out + err
     assert "cortexd ended with status -9; the end of" in err
@@ -188,8 +193,7 @@ def test_a_second_quickstart_beside_a_running_daemon_says_who_serves_the_home(
 ) -> None:
     process = run(*repositories)
     paths = HomePaths(home_of(project).root)
-    until(lambda: daemon_of(paths).pid, "the daemon's pid")
-    pid = daemon_of(paths).pid
+    pid = until(lambda: daemon_of(paths).pid, "the daemon's pid")
     os.kill(process.pid, signal.SIGSTOP)
     other = run(*repositories)
     _, err = finish(other)

@@ -39,7 +39,8 @@ def test_a_schedule_is_set_shown_paused_changed_and_removed(live: LiveHome) -> N
 def test_a_schedule_that_is_due_every_minute_makes_its_task(live: LiveHome) -> None:
     live.drop({"kind": "schedule", "schedule": "* * * * *", "command": "echo tick"})
     live.until(live.tasks, "the next minute begins", 100.0)
-    live.until(lambda: live.tasks()[0]["status"] == "completed", "its task ends")
+    live.until_ended(live.tasks()[0]["id"])
+    assert live.tasks()[0]["status"] == "completed"
     assert live.tasks()[0]["title"] == "schedule-001: * * * * *"
     assert live.read("schedules")["scheduled_workers"][0]["runs"] >= 1
 

@@ -15,8 +15,9 @@ def test_a_feature_of_four_pieces_with_a_conflict_ends_as_a_tested_patch_series(
 ) -> None:
     (shop,) = repositories(tmp_path / "repositories", 1)
     live.drop(example("feature.yaml", tmp_path / "repositories"))
-    live.until(lambda: len(live.running("feature")) == 4, "four pieces run at once", LIMIT_S)
     (asked,) = live.until(lambda: live.read("handoffs")["approvals"], "a person is asked", LIMIT_S)
+    story = [event["event"] for line in live.lines() for event in line.events]
+    assert story[: story.index("worker_ended")].count("worker_spawning") == 4, "four at once"
     assert "change the same lines in prices.py" in asked["reason"]
     assert git(shop, "branch", "--list", "cortex/*") == "", "the source is only read"
     resolve(live, shop)

@@ -248,7 +248,7 @@ class Drill:
             report.not_tried = "left out (--no-full-disk)"
             return
         self._tell("filling a small disk")
-        found = try_full_disk(self.folder / "small", 40.0)
+        found = try_full_disk(self.folder / "small", 60.0)
         if isinstance(found, str):
             report.not_tried = found
         else:
