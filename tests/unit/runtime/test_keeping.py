@@ -48,8 +48,8 @@ def order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_the_end_of_the_program_is_the_end_of_its_git_too(
     order: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "MARGIN_S", -57.0)
-    with pytest.raises(OSError, match="was ended after 3 s"):
+    monkeypatch.setattr(keeping, "MARGIN_S", -52.0)
+    with pytest.raises(OSError, match="was ended after 8 s"):
         keeping.keep_branches(order)
     assert (tmp_path / "began").exists(), "its git was under way"
     end_s = time.monotonic() + LIMIT_S
@@ -67,4 +67,4 @@ def test_a_git_that_does_not_come_back_is_cut_at_the_limit_of_the_whole_order(
     started_s = time.monotonic()
     answers = keeping.keep_branches({**order, "limit_s": 1.0})
     assert "stopped at its limit" in answers["w1"]["again"]
-    assert time.monotonic() - started_s < LIMIT_S
+    assert time.monotonic() - started_s < 3 * LIMIT_S, "and not at the end of its minute"

@@ -25,7 +25,7 @@ TASK = b'{"title": "Scan it"}'
 
 
 class Inbox:
-    """A home's inbox as the daemon scans it; `later` moves the daemon's clocks."""
+    """A home's inbox as the daemon scans it, `later_s` after the newest file was changed."""
 
     def __init__(self, root: Path, disk: RealDisk | None = None) -> None:
         self.disk = disk or RealDisk()
@@ -39,8 +39,8 @@ class Inbox:
         found = scan(
             self.disk,
             self.paths,
-            now_ns=time.time_ns() + int(self.later_s * 1e9),
-            monotonic_s=time.monotonic() + self.later_s,
+            now_ns=self._newest_ns() + int(self.later_s * 1e9),
+            monotonic_s=self.later_s,
             at=AT,
             next_number=self.next_number,
             known=self.known,
@@ -48,6 +48,11 @@ class Inbox:
         )
         self.known, self.next_number = found.known, found.next_number
         return found
+
+    def _newest_ns(self) -> int:
+        found = [path for path in self.paths.inbox.glob("*") if path != self.paths.intake]
+        found += [path for path in self.paths.coordination.glob("*") if path.is_file()]
+        return max((path.lstat().st_ctime_ns for path in found), default=0)
 
     def one(self) -> Drop:
         found = self.scan()
