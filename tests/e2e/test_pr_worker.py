@@ -96,6 +96,21 @@ def test_without_leave_to_push_the_patches_and_texts_are_what_it_delivers(
     assert (tmp_path / "mine" / "a.py").read_text() == "a = 1\n"
 
 
+def test_branches_that_a_later_one_took_in_are_not_merged_again(
+    run: Run, branch: Callable[..., Answer], repository: Repository
+) -> None:
+    parts = (branch("a.py", "one"), branch("b.py", "two"))
+    joined = run(
+        "integration-worker", repository.root, needs=parts, allow_untested=True,
+        context={"step": "join"},
+    )  # fmt: skip
+    (row,) = joined.results["branches"]
+    assert row["commits"] > 2
+    proposed = run("pr-worker", repository.root, needs=(*parts, joined)).results
+    (handed_on,) = proposed["branches"]
+    assert (handed_on["name"], handed_on["head"]) == (row["name"], row["head"])
+
+
 def test_names_of_files_are_shown_to_people_as_they_are(
     run: Run, branch: Callable[..., Answer], repository: Repository
 ) -> None:

@@ -80,7 +80,8 @@ def export_branch(worker: Worker, clone: Clone, name: str | None = None) -> dict
 def incoming(worker: Worker, clone: Clone) -> list[Incoming]:
     """Fetch the branches of the needed steps, in their order; what is not usable is a note.
 
-    The clone's `base` is then a commit before all of them.
+    One that another of them has taken in is left out: it would be merged twice, and meet again what
+    somebody resolved there. The clone's `base` is then a commit before all of them.
     """
     found: list[Incoming] = []
     for needed in worker.needed():
@@ -92,7 +93,19 @@ def incoming(worker: Worker, clone: Clone) -> list[Incoming]:
             except (ValueError, OSError, GitError) as problem:
                 clone.notes.append(f"a branch of {needed.name} was left out: {problem}")
     _begin_before(clone, found)
-    return found
+    return _not_in_others(clone, found)
+
+
+def _not_in_others(clone: Clone, branches: list[Incoming]) -> list[Incoming]:
+    """Of equal ones the first stays."""
+    if len(branches) < 2:
+        return branches
+    told = clone.git.text("merge-base", "--independent", *(branch.head for branch in branches))
+    kept: dict[str, Incoming] = {}
+    for branch in branches:
+        if branch.head in told.split():
+            kept.setdefault(branch.head, branch)
+    return list(kept.values())
 
 
 def _begin_before(clone: Clone, branches: Sequence[Incoming]) -> None:
