@@ -259,7 +259,7 @@ def step(command: str) -> list[dict[str, Any]]:
 def test_heartbeats_count_when_they_arrive_whatever_date_or_kind_of_file_they_have(
     make_home: MakeHome,
 ) -> None:
-    home = make_home(settings=SETTINGS, program=PROGRAM)
+    home = make_home(settings=f"{SETTINGS}[limits]\ntools = 5\n", program=PROGRAM)
     (home.paths.prompts / "beating-worker.md").write_text(HEARTBEATING)
     home.start()
     future = "touch -d 2099-01-01 $CORTEX_HEARTBEAT; sleep 600"
@@ -275,7 +275,7 @@ def test_heartbeats_count_when_they_arrive_whatever_date_or_kind_of_file_they_ha
     }
     for ident, command in commands.items():
         home.drop({"id": ident, "workers": step(command)}, f"{ident}.json")
-    rows = {row["id"]: row for row in home.until_ended(*commands)}
+    rows = {row["id"]: row for row in home.until_ended(*commands, limit_s=100)}
     assert rows.pop("past")["status"] == "completed"
     for row in rows.values():
         assert row["status"] == "failed", row
