@@ -136,7 +136,7 @@ def test_a_row_that_lies_is_told_and_the_result_stays(
     (row,) = kept(live)
     assert words in row["problem"]
     assert "mirror" not in row
-    assert live.task("work")["status"] == "completed"
+    assert live.until_ended("work")[0]["status"] == "completed"
 
 
 def evil_tree(shop: Repository) -> str:
