@@ -188,7 +188,7 @@ def _follow_up(
     events: list[Event] = []
     new: list[Group] = []
     for found in groups:
-        known = known_task(state, found, rule.again_after, now)
+        known = known_task(state, task, found, rule.again_after, now)
         if known is None:
             new.append(found)
             continue

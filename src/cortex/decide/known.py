@@ -28,13 +28,18 @@ _REMEMBERED = 1000
 _PRINT = 12
 
 
-def known_task(state: State, found: Group, again_after: float, now: Now) -> Row | None:
+def known_task(
+    state: State, finder: Task, found: Group, again_after: float, now: Now
+) -> Row | None:
     """The follow-up that a group of findings has already, and what became of it; None: file it.
 
-    One that ended stands for the findings that it was made for, not for others of its kind, and
+    The `finder` itself is none: it ends now, and what it was made for is still there. One that
+    ended stands for the findings that it was made for, not for others of its kind, and
     `again_after` seconds long. One that failed never does.
     """
     task = state.tasks.get(state.keys.get(found.key, ""))
+    if task is not None and task.id == finder.id:
+        return None
     if task is not None and task.status in OPEN_TASK:
         told = f"{task.id} is at work on it ({task.status})"
         return {"task_id": task.id, "status": task.status, "told": told}

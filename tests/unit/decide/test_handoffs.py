@@ -255,6 +255,18 @@ def test_follow_ups_of_follow_ups_end_at_the_depth_limit() -> None:
     assert (deep.status, deep.follow_ups) == ("completed", [])
 
 
+def test_what_a_follow_up_leaves_as_it_was_is_not_at_work_in_itself() -> None:
+    fleet = Fleet(catalog=asking_catalog(item_type="scan", to="security-master", max_depth=3))
+    _, _, (again,) = handed_over(fleet, scanned(fleet, SQL))
+    fleet.admit()
+    fleet.finish(again.workers[0])
+    fleet.gather(again, SQL)
+    assert again.status == "completed"
+    _, parent, (third,) = handed_over(fleet, again)
+    assert again.follow_ups == [parent.id], "and not itself"
+    assert third.key == again.key
+
+
 def test_a_failed_task_makes_no_follow_ups() -> None:
     fleet = Fleet(settings(workers={"retries": 0}), catalog=asking_catalog())
     task = fleet.dropped(type="scan", scope={"repositories": ["/srv/a", "/srv/b"]})
