@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from cortex.decide import project
+from cortex.decide.branches import is_open
 from cortex.decide.known import AGAIN_AFTER_S, remembered
 from cortex.model.state import TERMINAL_TASK, State, Task
 
@@ -22,7 +23,8 @@ Leaving = tuple[list[tuple[Kind, str, Row]], Row]
 
 
 def may_leave(state: State, task: Task) -> bool:
-    """Whether nothing needs an ended task any more, and its workers' files are cleared.
+    """Whether nothing needs an ended task any more, and its workers' files are cleared and their
+    branches kept.
 
     What its own retry would hold against it stays too: a parent looks at what became of its tasks,
     and whoever needs a task at whether that was completed.
@@ -34,7 +36,7 @@ def may_leave(state: State, task: Task) -> bool:
     if task.parent in state.tasks:
         return False
     workers = [state.workers[ident] for ident in task.workers if ident in state.workers]
-    return all(worker.cleaned_up_at is not None for worker in workers)
+    return all(worker.cleaned_up_at is not None and not is_open(worker) for worker in workers)
 
 
 def loose_ends(state: State, before: str) -> tuple[list[str], list[str]]:

@@ -55,6 +55,27 @@ def test_a_task_stays_while_files_of_it_are_uncleared_or_something_open_needs_it
     assert not may_leave(world.state, task)
 
 
+def test_a_task_stays_until_its_branches_are_in_a_mirror_or_known_to_come_to_none() -> None:
+    """Nobody takes them there any more once its workers have left."""
+    for mirror in ("mirrors/shop.git", None):
+        world = World()
+        task = world.task(command="true", scope={"repository": "/srv/shop"})
+        world.admit()
+        (ident,) = task.workers
+        branch = {"name": "fix", "bundle": "fix.bundle", "base": "a" * 40, "head": "b" * 40}
+        world.end(ident, 0, results={"status": "completed", "branches": [branch]})
+        world.reconcile()
+        end = {"event": "task_ended", "task_id": task.id, "status": "completed"}
+        world.apply(Entry("test", "", [end]))
+        clear(world, task)
+        assert not may_leave(world.state, task)
+        refs = [row["ref"] for row in world.state.workers[ident].branches]
+        kept = {"event": "branches_kept", "worker_id": ident, "mirror": mirror}
+        refused = {} if mirror else {"refused": dict.fromkeys(refs, "gone")}
+        world.apply(Entry("test", "", [kept | refused]))
+        assert may_leave(world.state, task)
+
+
 def archived(fleet: Fleet, task: Task) -> None:
     """The task is archived, if it may leave once its files are cleared away."""
     clear(fleet, task)
