@@ -109,7 +109,9 @@ def _unbounded(data: Any) -> str | None:
         if depth > MAX_DEPTH:
             return _TOO_DEEP
         if left < 0:
-            return f"more than {_VALUES_AT_MOST:,} values, aliases (`*name`) with all that they repeat"
+            return (
+                f"more than {_VALUES_AT_MOST:,} values, aliases (`*name`) with all that they repeat"
+            )
         todo += ((one, depth + 1) for one in inner)
     return None
 

@@ -126,10 +126,22 @@ class Ending:
         for task in state.tasks.values():
             if task.status == "blocked" and any(step.missing for step in task.steps):
                 return f"people: {run.people.ask(kind='retry', task_id=task.id)}"
+        hopeless = self._hopeless()
+        if hopeless is not None:
+            return f"people: {run.people.ask(kind='cancel', task_id=hopeless)}"
+        return "nobody is asked for anything"
+
+    def _hopeless(self) -> str | None:
+        """A task that nothing will move any more."""
+        state = self._run.checks.state
         for task in state.tasks.values():
             if task.status in OPEN_TASK and needs_a_person(state, task.id):
-                return f"people: {run.people.ask(kind='cancel', task_id=task.id)}"
-        return "nobody is asked for anything"
+                return task.id
+        for worker in map(state.workers.__getitem__, state.waiting):
+            # Its step was planned for a type whose file has lost since what it ran with.
+            if worker.status == "blocked" and self._dull > DULL_LOOKS:
+                return worker.task_id
+        return None
 
     def _needs_tokens(self) -> bool:
         """Whether people raise the total: thrifty ones only for what no day could ever pay."""
