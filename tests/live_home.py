@@ -30,6 +30,8 @@ from cortex.model.state import State
 BIN = Path(sys.executable).parent
 LIMIT_S = 30.0
 STOPPED_S = 50.0
+#: A machine with much other work takes half a minute until a new program has said anything.
+STARTED_S = 90.0
 Row = dict[str, Any]
 T = TypeVar("T")
 
@@ -72,7 +74,7 @@ class LiveHome:
         """Starts the daemon and waits until it serves; its pid."""
         assert self.daemon is None
         self.daemon = self.popen(*arguments)
-        self.until(self.serves, "the daemon serves")
+        self.until(self.serves, "the daemon serves", STARTED_S)
         return self.daemon.pid
 
     def serves(self) -> bool:
