@@ -88,7 +88,7 @@ def test_a_feature_whose_review_requests_changes_is_not_proposed(
     (shop,) = repositories(tmp_path / "repositories", 1)
     live.drop(feature(shop, parts=[{"name": "run", "command": CARELESS}]))
     said = live.until(lambda: live.task("parts").get("blocked_on"), "it waits", LIMIT_S)
-    assert "step pr lacks steps that pass" in said
+    assert "step pr lacks a review that passes (it asks for changes)" in said
     status = {step["name"]: step["status"] for step in live.task("parts")["steps"]}
     assert (status["run"], status["review"]) == ("done", "done")
     assert not list(live.paths.worker_logs.glob("*/*/artifacts/0001-*.patch"))

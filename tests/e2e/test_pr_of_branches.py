@@ -86,6 +86,25 @@ def test_what_cannot_be_proposed_is_said(
     is_not_run(run("pr-worker", shop.root, **scope), says)
 
 
+@pytest.mark.parametrize(
+    ("ref", "target", "commits"), [("topic", "topic", 1), ("cortex/task-001/fix", "main", 3)]
+)
+def test_work_that_started_from_a_branch_is_proposed_for_it_unless_that_is_kept_work(
+    run: Run, shop: Repository, ref: str, target: str, commits: int
+) -> None:
+    shop.git("checkout", "--quiet", "topic")
+    shop.commit({"ruff.toml": "", "a.py": "a=1\n"})
+    shop.git("reset", "--quiet", "--soft", "HEAD~2")
+    shop.commit({}, "Add c and a")
+    shop.git("branch", "cortex/task-001/fix", "topic")
+    shop.git("checkout", "--quiet", "main")
+    made = run("refactor-worker", shop.root, ref=ref, allow_untested=True)
+    answer = run("pr-worker", shop.root, needs=(made,), ref=ref)
+    assert answer.results["pull_request"]["target"] == target
+    assert answer.results["branches"][0]["commits"] == commits
+    assert ("Add b" in answer.artifact("body.md")) == (target == "main")
+
+
 @pytest.mark.parametrize("says", [{"branches": [{"name": "x"}]}, {"files_modified": ["a.txt"]}])
 def test_the_branch_that_a_step_started_from_does_not_stand_in_for_the_one_it_should_have_made(
     run: Run, shop: Repository, says: dict[str, Any]

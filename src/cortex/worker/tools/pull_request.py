@@ -59,8 +59,9 @@ def propose(worker: Worker) -> None:
     """
     worker.heartbeat.beat(0.0, "cloning", now=True)
     clone = clone_repository(worker)
-    target = text(worker, "target") or clone.default_branch or "main"
     branches = incoming(worker, clone)
+    target = text(worker, "target") or _started_from(worker, clone, branches)
+    target = target or clone.default_branch or "main"
     if not branches and _nothing_was_changed(worker.needed()):
         said = (f"{one.name}: {_summary(one) or 'nothing was changed'}" for one in worker.needed())
         _nothing(worker, clone, " ".join(said))
@@ -76,9 +77,9 @@ def propose(worker: Worker) -> None:
         raise NotRunError(f"the branch is the target {target} itself", ["another scope.target"])
     if not flag(worker, "allow_failing"):
         _must_have_passed(worker.needed())
-    if branches:
-        merge_incoming(clone, branches)
-    elif not _begins_at(clone, target):
+    merge_incoming(clone, branches)
+    is_on_kept = (text(worker, "ref") or "").startswith(OWN)
+    if (is_on_kept or not branches) and not _begins_at(clone, target):
         _nothing(worker, clone, f"{target} has all of {name} already")
         return
     row = export_branch(worker, clone, name)
@@ -125,7 +126,7 @@ def _must_have_passed(needed: list[Needed]) -> None:
             why = _WORDS.get(str(verdict), f"its verdict is {str(verdict)[:80]!r}")
             raise NotRunError(
                 f"{step.name} did not pass: {why}",
-                ["steps that pass, or allow_failing: true in the task's scope"],
+                [f"a {step.name} that passes ({why}), or allow_failing: true in the task's scope"],
             )
 
 
@@ -135,6 +136,14 @@ def _branch(worker: Worker, branches: list[Incoming]) -> str:
     """
     is_one = len({branch.head for branch in branches}) == 1
     return branches[0].name if is_one else branch_name(worker)
+
+
+def _started_from(worker: Worker, clone: Clone, branches: list[Incoming]) -> str | None:
+    """The branch that the steps started from, as `scope.ref` names it."""
+    ref = text(worker, "ref")
+    if not branches or ref is None or ref.startswith(OWN):
+        return None
+    return ref if clone.git.commit_of(f"refs/remotes/origin/{ref}") else None
 
 
 def _named(worker: Worker, clone: Clone) -> str | None:
