@@ -13,7 +13,6 @@ from cortex.decide.pace import learned_count
 from cortex.model.ids import master_key
 from cortex.model.settings import Settings
 from cortex.model.state import State, Worker
-from cortex.model.words import counted
 
 __all__ = ["Slots", "adaptive_count", "wanted_slot"]
 
@@ -103,7 +102,10 @@ def _keys(worker: Worker) -> list[str]:
 
 
 def wanted_slot(state: State, worker: Worker) -> str:
-    """In words, which slot a worker waits for that waits for nothing else."""
+    """In words, which slot a worker waits for that waits for nothing else.
+
+    Its row keeps these words while others come and go: no numbers but those of a limit.
+    """
     live = [state.workers[ident] for ident in state.live]
     of_task = sum(1 for other in live if other.task_id == worker.task_id)
     if worker.max_parallel and of_task >= worker.max_parallel:
@@ -112,8 +114,7 @@ def wanted_slot(state: State, worker: Worker) -> str:
     if worker.master_parallel and of_master >= worker.master_parallel:
         limit = f"limits.max_parallel of its file is {worker.master_parallel}"
         return f"a free slot: {of_master} of {worker.master} run, and {limit}"
-    running = counted(len(live), "worker runs", "workers run")
-    return f"a free slot ({running}, {len(state.waiting)} wait)"
+    return "a free slot"
 
 
 def adaptive_count(settings: Settings, depth: int) -> int:

@@ -123,7 +123,7 @@ def test_a_full_limit_is_named_with_its_key_and_who_fills_it(
     home: Home, sample: SampleHome
 ) -> None:
     (sample.root / "cortex.toml").write_text("[limits.per_type]\nscan = 1\n")
-    sample.waiting["worker-scan-003"] = "a free slot (1 workers run, 1 wait)"
+    sample.waiting["worker-scan-003"] = "a free slot"
     sample.publish()
     wait = explain(home, "worker-scan-003").wait
     assert wait is not None
