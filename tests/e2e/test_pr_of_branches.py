@@ -105,6 +105,22 @@ def test_work_that_started_from_a_branch_is_proposed_for_it_unless_that_is_kept_
     assert ("Add b" in answer.artifact("body.md")) == (target == "main")
 
 
+def test_a_branch_that_is_not_on_the_remote_is_none_to_merge_into(
+    run: Run, shop: Repository, tmp_path: Path
+) -> None:
+    remote = tmp_path / "remote.git"
+    git(tmp_path, "clone", "--quiet", "--bare", "--single-branch", str(shop.root), str(remote))
+    shop.git("remote", "add", "origin", str(remote))
+    shop.git("checkout", "--quiet", "topic")
+    shop.commit({"ruff.toml": "", "a.py": "a=1\n"})
+    shop.git("checkout", "--quiet", "main")
+    made = run("refactor-worker", shop.root, ref="topic", allow_untested=True)
+    answer = run("pr-worker", shop.root, needs=(made,), ref="topic", allow_push=True)
+    assert answer.results["pull_request"]["state"] == "prepared"
+    assert "has no branch 'topic' to merge into" in answer.results["summary"]
+    assert git(remote, "branch", "--format=%(refname:short)") == "main"
+
+
 @pytest.mark.parametrize("says", [{"branches": [{"name": "x"}]}, {"files_modified": ["a.txt"]}])
 def test_the_branch_that_a_step_started_from_does_not_stand_in_for_the_one_it_should_have_made(
     run: Run, shop: Repository, says: dict[str, Any]

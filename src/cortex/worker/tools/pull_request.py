@@ -226,9 +226,10 @@ def _send(worker: Worker, clone: Clone, request: Request, commit: str) -> _Way:
                 ],
             )
         token = token_for(worker, remote.address)
-        target = text(worker, "target")
-        if target is not None and not has_target(clone, remote, target, token):
-            said = f"{(remote.upstream or remote).shown} has no branch {target!r} to merge into"
+        is_chosen = text(worker, "target") is not None or text(worker, "ref") is not None
+        if is_chosen and not has_target(clone, remote, request.target, token):
+            where = (remote.upstream or remote).shown
+            said = f"{where} has no branch {request.target!r} to merge into"
             raise NotRunError(said, ["scope.target: a branch that is there"])
         how = push(clone, remote, request.branch, commit, token)
     except (NotRunError, GitError) as problem:
