@@ -155,12 +155,15 @@ class Publishing:
         return self._count
 
     def signs(self) -> Iterable[Sign]:
-        """What has changed and is not written; nothing may be, while the journal takes no lines."""
+        """What has changed and is not written; nothing may be, while the journal takes no lines,
+        and what waits for the end of a rest is in time.
+        """
         if self._context.full is not None:
             return
+        rests = not self._under_way and self._context.engine.clock.monotonic() < self._next
         if self._error is not None:
             yield Sign("publish_failing", "error", self._error)
-        elif self._anything:
+        elif self._anything and not rests:
             cause = "what changed is not written into the published files"
             yield Sign("publish_failing", f"after {self._count}", cause)
 
