@@ -100,10 +100,11 @@ def _not_in_others(clone: Clone, branches: list[Incoming]) -> list[Incoming]:
     """Of equal ones the first stays."""
     if len(branches) < 2:
         return branches
-    told = clone.git.text("merge-base", "--independent", *(branch.head for branch in branches))
+    heads = (branch.head for branch in branches)
+    independent = clone.git.text("merge-base", "--independent", *heads).split()
     kept: dict[str, Incoming] = {}
     for branch in branches:
-        if branch.head in told.split():
+        if branch.head in independent:
             kept.setdefault(branch.head, branch)
     return list(kept.values())
 

@@ -29,14 +29,19 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """Where to push. `slug` is HOST/OWNER/NAME of a forge; None for a path. Requests are opened
-    there too, or in the repository `upstream` that it is a fork of.
+    """Where to push. `slug` is HOST/OWNER/NAME of a forge; None for a path. `upstream` is the
+    repository that it is a fork of, if it is one.
     """
 
     address: str
     slug: str | None
     host: str
     upstream: Remote | None = None
+
+    @property
+    def onto(self) -> Remote:
+        """Where requests are opened."""
+        return self.upstream or self
 
     @property
     def shown(self) -> str:
@@ -131,8 +136,7 @@ def has_target(clone: Clone, remote: Remote, branch: str, token: str | None) -> 
 
     Raises GitError where that is not said.
     """
-    address = (remote.upstream or remote).address
-    asked = ("ls-remote", "--heads", "--", address, f"refs/heads/{branch}")
+    asked = ("ls-remote", "--heads", "--", remote.onto.address, f"refs/heads/{branch}")
     said = clone.git.with_token(token).text(*asked, limit_s=_LIMIT_S)
     return any(line.endswith(f"\trefs/heads/{branch}") for line in said.splitlines())
 
@@ -196,20 +200,19 @@ def open_request(
 
 
 def _gh(remote: Remote, request: Request) -> list[str]:
-    onto, head = remote.upstream or remote, request.branch
+    head = request.branch
     if remote.upstream and remote.slug:
         head = f"{remote.slug.split('/')[1]}:{head}"  # whose fork, gh-pr-create(1)
     argv = ["pr", "create", "--head", head, "--base", request.target]
     argv += ["--title", request.title, "--body-file", str(request.body_file)]
-    argv += ["--repo", onto.slug] if onto.slug else []
+    argv += ["--repo", remote.onto.slug] if remote.onto.slug else []
     return [*argv, "--draft"] if request.draft else argv
 
 
 def _glab(remote: Remote, request: Request) -> list[str]:
     argv = ["mr", "create", "--source-branch", request.branch, "--target-branch", request.target]
     argv += ["--title", request.title, "--description", request.body_file.read_text("utf-8")]
-    onto = remote.upstream or remote
-    argv += ["--repo", f"https://{onto.slug}"] if onto.slug else []
+    argv += ["--repo", f"https://{remote.onto.slug}"] if remote.onto.slug else []
     if remote.upstream and remote.slug:
         argv += ["--head", remote.slug.partition("/")[2]]  # the fork, glab-mr-create(1)
     return [*argv, "--yes", "--draft"] if request.draft else [*argv, "--yes"]

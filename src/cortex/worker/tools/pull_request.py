@@ -131,11 +131,8 @@ def _must_have_passed(needed: list[Needed]) -> None:
 
 
 def _branch(worker: Worker, branches: list[Incoming]) -> str:
-    """One branch keeps its name, which steps that changed nothing hand on under theirs; several
-    become one of this step's name.
-    """
-    is_one = len({branch.head for branch in branches}) == 1
-    return branches[0].name if is_one else branch_name(worker)
+    """One branch keeps its name; several become one of this step's name."""
+    return branches[0].name if len(branches) == 1 else branch_name(worker)
 
 
 def _started_from(worker: Worker, clone: Clone, branches: list[Incoming]) -> str | None:
@@ -143,7 +140,7 @@ def _started_from(worker: Worker, clone: Clone, branches: list[Incoming]) -> str
     ref = text(worker, "ref")
     if not branches or ref is None or ref.startswith(OWN):
         return None
-    return ref if clone.git.commit_of(f"refs/remotes/origin/{ref}") else None
+    return ref if _is_branch(clone, ref) else None
 
 
 def _named(worker: Worker, clone: Clone) -> str | None:
@@ -154,8 +151,12 @@ def _named(worker: Worker, clone: Clone) -> str | None:
     said = [step.results for step in worker.needed()]
     if ref is None or any("branches" in one or one.get("files_modified") for one in said):
         return None
-    is_branch = ref.startswith(OWN) or clone.git.commit_of(f"refs/remotes/origin/{ref}")
-    return ref if is_branch else branch_name(worker)
+    return ref if ref.startswith(OWN) or _is_branch(clone, ref) else branch_name(worker)
+
+
+def _is_branch(clone: Clone, name: str) -> bool:
+    """Whether the source has a branch of this name."""
+    return clone.git.commit_of(f"refs/remotes/origin/{name}") is not None
 
 
 def _begins_at(clone: Clone, target: str) -> bool:
@@ -228,8 +229,7 @@ def _send(worker: Worker, clone: Clone, request: Request, commit: str) -> _Way:
         token = token_for(worker, remote.address)
         is_chosen = text(worker, "target") is not None or text(worker, "ref") is not None
         if is_chosen and not has_target(clone, remote, request.target, token):
-            where = (remote.upstream or remote).shown
-            said = f"{where} has no branch {request.target!r} to merge into"
+            said = f"{remote.onto.shown} has no branch {request.target!r} to merge into"
             raise NotRunError(said, ["scope.target: a branch that is there"])
         how = push(clone, remote, request.branch, commit, token)
     except (NotRunError, GitError) as problem:
