@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortex.decide.entry import Entry, Now
-from cortex.decide.escalate import raise_escalation
+from cortex.decide.escalate import end_escalation, raise_escalation
 from cortex.model.settings import Settings
 from cortex.model.state import Escalation, State
 
@@ -49,7 +49,7 @@ def next_alert(state: State, settings: Settings, now: Now) -> Entry | None:
     full = {use.name + _SUBJECT for use in uses if use.passes(settings.budget.escalate_at)}
     for told in _open(state):
         if told.subject not in full:
-            return Entry("coordinator-master", f"{told.subject}: no longer", [_ended(told)])
+            return Entry("coordinator-master", f"{told.subject}: no longer", [end_escalation(told)])
     return None
 
 
@@ -85,13 +85,9 @@ def _raised(state: State, use: _Use, level: str, now: Now) -> Entry:
         way = "`cortex budget --set-total N` adds to the pool; else it waits for the reset"
         reason = f"{use}; {way}" if use.fund == "pool" else f"{use}; it is full again at the reset"
         subject = use.name + _SUBJECT
-        events += [_ended(told) for told in _open(state) if told.subject == subject]
+        events += [end_escalation(told) for told in _open(state) if told.subject == subject]
         events.append(raise_escalation(state, subject, reason, None, now))
     return Entry("coordinator-master", why, events)
-
-
-def _ended(told: Escalation) -> Event:
-    return {"event": "escalation_ended", "escalation_id": told.id}
 
 
 def _open(state: State) -> Iterator[Escalation]:

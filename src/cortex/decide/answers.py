@@ -6,6 +6,7 @@ from typing import Any
 
 from cortex.decide.ending import cancel_task
 from cortex.decide.entry import Entry
+from cortex.decide.escalate import end_escalation
 from cortex.decide.overdue import close_overdue
 from cortex.model.errors import RequestError
 from cortex.model.requests import Answer
@@ -74,7 +75,7 @@ def _seen(state: State, request: Answer) -> Entry:
             hint="`cortex get escalations` lists the open ones",
         )
     why = request.reason or f"a person has seen {escalation.id}"
-    event: Event = {"event": "escalation_ended", "escalation_id": escalation.id}
+    event = end_escalation(escalation)
     if escalation.task_id is not None:
         event["task_id"] = escalation.task_id
     return Entry("person", why, [event])

@@ -5,9 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from cortex.decide.entry import Now
-from cortex.model.state import State
+from cortex.model.state import Escalation, State
 
-__all__ = ["close_escalations", "is_escalated", "number_in_order", "raise_escalation"]
+__all__ = [
+    "close_escalations",
+    "end_escalation",
+    "is_escalated",
+    "number_in_order",
+    "raise_escalation",
+]
 
 Event = dict[str, Any]
 
@@ -29,6 +35,11 @@ def raise_escalation(
     }
 
 
+def end_escalation(told: Escalation) -> Event:
+    """The event that closes one."""
+    return {"event": "escalation_ended", "escalation_id": told.id}
+
+
 def number_in_order(state: State, events: list[Event]) -> None:
     """Gives the escalations of one line numbers of their own, where each was made by itself."""
     raised = (event for event in events if event["event"] == "escalation_raised")
@@ -48,7 +59,7 @@ def close_escalations(state: State, task_id: str, subject: str | None = None) ->
     """Events that close what was escalated about a task, once it is over; of one subject alone
     where that is named."""
     return [
-        {"event": "escalation_ended", "escalation_id": told.id}
+        end_escalation(told)
         for told in state.escalations.values()
         if told.task_id == task_id and told.status == "open" and subject in (None, told.subject)
     ]

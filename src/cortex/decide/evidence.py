@@ -12,7 +12,7 @@ from typing import Any
 
 from cortex.decide.catalog import Catalog, Missing
 from cortex.decide.entry import Now
-from cortex.decide.escalate import raise_escalation
+from cortex.decide.escalate import end_escalation, raise_escalation
 from cortex.model.percentile import percentile
 from cortex.model.state import State, Step, Worker
 
@@ -138,12 +138,12 @@ def _failing(state: State, worker: Worker, status: str, now: Now) -> list[Event]
         return []
     subject = f"{kind} keeps failing"
     told = [
-        escalation.id
+        escalation
         for escalation in state.escalations.values()
         if escalation.subject == subject and escalation.status == "open"
     ]
     if status == "completed":
-        return [{"event": "escalation_ended", "escalation_id": ident} for ident in told]
+        return [end_escalation(escalation) for escalation in told]
     in_a_row = state.failing.get(kind, 0) + 1
     if status not in _FAILED or told or in_a_row < FAILING:
         return []

@@ -221,7 +221,7 @@ def _writes(step: Step, catalog: Catalog) -> bool:
     if kind is None or kind.writes:
         return kind is not None
     where = step.scope.get("workspace") or kind.workspace
-    return where == "clone" and (step.command or kind.command) is not None
+    return where == "clone" and catalog.command_of(step) is not None
 
 
 def _ends(steps: list[Step], catalog: Catalog) -> list[tuple[Step, set[str]]]:

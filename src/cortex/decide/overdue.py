@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from cortex.decide.entry import Entry, Now
-from cortex.decide.escalate import raise_escalation
+from cortex.decide.escalate import end_escalation, raise_escalation
 from cortex.model.settings import Settings
 from cortex.model.state import Approval, State
 from cortex.model.times import format_duration, parse_time
@@ -51,4 +51,4 @@ def close_overdue(state: State, approval: Approval) -> list[Event]:
     escalation = state.escalations.get(approval.escalation_id or "")
     if escalation is None or escalation.status != "open":
         return []
-    return [{"event": "escalation_ended", "escalation_id": escalation.id}]
+    return [end_escalation(escalation)]
