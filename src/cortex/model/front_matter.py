@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from cortex.model.errors import DefinitionError, Place, WrongField
 from cortex.model.strict_json import MAX_DEPTH
+from cortex.model.strict_yaml import MAX_VALUES
 from cortex.model.wrong_fields import wrong_fields
 from cortex.model.yaml_words import yaml_words
 
@@ -25,7 +26,6 @@ __all__ = ["line_of", "read_front_matter", "validate"]
 #: whose tag is for others (`!!int x`, `!!bool x`, `!!timestamp x`).
 _NOT_CONSTRUCTED = (ValueError, LookupError, AttributeError)
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
-_VALUES_AT_MOST = 100_000
 _BRACKETS_AT_MOST = 500
 _BRACKET = re.compile(r"[\[\]{}]")
 _PLAIN = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_-]*):[ \t]+(?P<text>\S.*)")
@@ -59,10 +59,11 @@ def read_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
     import yaml
 
     first, lines, body = _split(text, path)
-    if _brackets_open("\n".join(lines)) > _BRACKETS_AT_MOST:
+    front = "\n".join(lines)
+    if _brackets_open(front) > _BRACKETS_AT_MOST:
         raise _refusal(path, WrongField(_TOO_DEEP, line=first))
     try:
-        data = yaml.safe_load("\n".join(lines))
+        data = yaml.safe_load(front)
     except yaml.YAMLError as error:
         readable = _readable(lines)
         if readable is None:
@@ -98,7 +99,7 @@ def _unbounded(data: Any) -> str | None:
     """Why nobody can go through all of it: an alias (`*name`) may stand within what it repeats, and
     a few of them may repeat each other to any number of values.
     """
-    left = _VALUES_AT_MOST
+    left = MAX_VALUES
     todo: list[tuple[Any, int]] = [(data, 1)]
     while todo:
         value, depth = todo.pop()
@@ -109,9 +110,7 @@ def _unbounded(data: Any) -> str | None:
         if depth > MAX_DEPTH:
             return _TOO_DEEP
         if left < 0:
-            return (
-                f"more than {_VALUES_AT_MOST:,} values, aliases (`*name`) with all that they repeat"
-            )
+            return f"more than {MAX_VALUES:,} values, aliases (`*name`) with all that they repeat"
         todo += ((one, depth + 1) for one in inner)
     return None
 
