@@ -55,6 +55,15 @@ class Answer:
         ]
 
 
+def git(folder: Path, *arguments: str) -> str:
+    """What git prints in a folder, whoever owns that."""
+    done = subprocess.run(
+        ["git", "-c", "safe.directory=*", *arguments],
+        cwd=folder, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
 class Repository:
     """A git repository in a test's folder, with one commit for each call of `commit`."""
 

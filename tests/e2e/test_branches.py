@@ -13,7 +13,7 @@ import pytest
 
 from cortex.model.branches import mirror_name
 from live_home import BIN, LiveHome
-from tool_worker import Repository
+from tool_worker import Repository, git
 
 LIMIT_S = 60.0
 CHANGE = "echo new > new.txt"
@@ -45,14 +45,6 @@ def kept(live: LiveHome, task: str = "work") -> list[dict[str, Any]]:
 
     found: list[dict[str, Any]] = live.until(settled, "its branches are kept", LIMIT_S)
     return found
-
-
-def git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-c", "safe.directory=*", *arguments],
-        cwd=folder, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return done.stdout.strip()
 
 
 def test_a_branch_of_a_path_is_kept_in_a_mirror_and_the_repository_is_not_touched(

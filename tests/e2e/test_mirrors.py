@@ -21,7 +21,7 @@ from cortex.model.branches import mirror_name
 from cortex.store.retention import remove_mirrors
 from git_server import GitServer, has_http_backend
 from live_home import LiveHome
-from tool_worker import Answer, Repository, ToolWorker, repository, run
+from tool_worker import Answer, Repository, ToolWorker, git, repository, run
 
 __all__ = ["repository", "run"]
 
@@ -57,14 +57,6 @@ def read(run: Run, mirrors: Path) -> Run:
         return run(worker_type, address, context=context, **scope)
 
     return start
-
-
-def git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-c", "safe.directory=*", *arguments],
-        cwd=folder, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return done.stdout.strip()
 
 
 def mirror_of(mirrors: Path, address: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,12 @@ from typing import Any
 import pytest
 
 from live_home import LiveHome
-from tool_worker import Answer, Repository, is_not_run, repository, run
+from tool_worker import Answer, Repository, git, is_not_run, repository, run
 
 __all__ = ["repository", "run"]
 
 Run = Callable[..., Answer]
 LIMIT_S = 60.0
-
-
-def git(folder: Path, *arguments: str) -> str:
-    argv = ["git", "-c", "safe.directory=*", "-C", str(folder), *arguments]
-    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.fixture

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tool_worker import Answer, Repository, is_not_run, repository, run
+from tool_worker import Answer, Repository, git, is_not_run, repository, run
 
 __all__ = ["repository", "run"]
 
@@ -21,14 +20,6 @@ Run = Callable[..., Answer]
 
 TOKEN = "glpat-" + "q7Jx0vPz3mWc8LdR"
 UNTIDY = {"ruff.toml": "", "a.py": "a=1\n", "b.py": "b=1\n"}
-
-
-def git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-c", "safe.directory=*", *arguments],
-        cwd=folder, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return done.stdout.strip()
 
 
 @pytest.fixture

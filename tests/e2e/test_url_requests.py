@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from git_server import GitServer, has_http_backend
-from tool_worker import Answer, Repository, ToolWorker, repository
+from tool_worker import Answer, Repository, ToolWorker, git, repository
 
 __all__ = ["repository"]
 
@@ -141,8 +141,7 @@ def test_a_fork_is_pushed_to_and_the_request_is_opened_where_it_is_fetched_from(
     arguments, _ = asked(tmp_path / "bin", forge)
     for name, value in zip(words[::2], words[1::2], strict=True):
         assert arguments[arguments.index(name) + 1] == value
-    mirror = ["git", "-C", str(server.root / "me" / "shop.git"), "-c", "safe.directory=*"]
-    refs = subprocess.run([*mirror, "for-each-ref"], capture_output=True, text=True).stdout
+    refs = git(server.root / "me" / "shop.git", "for-each-ref")
     assert f"{commit} commit\trefs/heads/cortex/task-010/pr" in refs
     repository.git("branch", "release", "main")
     nowhere = run("pr-worker", repository.root, ref=commit, **{**keys, "target": "release"})
